@@ -1,0 +1,126 @@
+//! Keys of fixed width: integers, `bool`, `char`, log indexes.
+
+use super::{AsKey, Key, KeyBuf};
+use crate::position::LogIndex;
+use std::num::{NonZero, Wrapping};
+
+/// A value of these types is itself a look-up form.
+macro_rules! by_value {
+    ($($key:ty),* $(,)?) => {$(
+        impl AsKey<$key> for $key {
+            #[inline]
+            fn encode_as(&self, out: &mut KeyBuf) {
+                self.encode(out);
+            }
+        }
+    )*};
+}
+pub(super) use by_value;
+
+macro_rules! unsigned {
+    ($($int:ty),*) => {$(
+        impl Key for $int {
+            #[inline]
+            fn encode(&self, out: &mut KeyBuf) {
+                out.extend(&self.to_be_bytes());
+            }
+        }
+    )*};
+}
+unsigned!(u16, u32, u64, u128);
+
+impl Key for u8 {
+    #[inline]
+    fn encode(&self, out: &mut KeyBuf) {
+        out.push(*self);
+    }
+
+    #[inline]
+    fn encode_all(items: &[Self], out: &mut KeyBuf) {
+        out.extend(items);
+    }
+}
+
+// Flipping the sign bit maps MIN..=MAX onto 0..=MAX of the unsigned type in order.
+macro_rules! signed {
+    ($($int:ty),*) => {$(
+        impl Key for $int {
+            #[inline]
+            fn encode(&self, out: &mut KeyBuf) {
+                (self.cast_unsigned() ^ (1 << (<$int>::BITS - 1))).encode(out);
+            }
+        }
+    )*};
+}
+signed!(i8, i16, i32, i64, i128);
+
+/// Encoded as 64 bits, so that replicas of any word size agree.
+impl Key for usize {
+    #[inline]
+    fn encode(&self, out: &mut KeyBuf) {
+        (*self as u64).encode(out);
+    }
+}
+
+/// Encoded as 64 bits, so that replicas of any word size agree.
+impl Key for isize {
+    #[inline]
+    fn encode(&self, out: &mut KeyBuf) {
+        (*self as i64).encode(out);
+    }
+}
+
+impl Key for bool {
+    #[inline]
+    fn encode(&self, out: &mut KeyBuf) {
+        out.push(u8::from(*self));
+    }
+}
+
+impl Key for char {
+    #[inline]
+    fn encode(&self, out: &mut KeyBuf) {
+        let [_, scalar @ ..] = u32::from(*self).to_be_bytes();
+        out.extend(&scalar);
+    }
+}
+
+impl Key for LogIndex {
+    #[inline]
+    fn encode(&self, out: &mut KeyBuf) {
+        self.0.encode(out);
+    }
+}
+
+by_value!(
+    u8, u16, u32, u64, u128, usize, i8, i16, i32, i64, i128, isize, bool, char, LogIndex
+);
+
+macro_rules! non_zero {
+    ($($int:ty),*) => {$(
+        impl Key for NonZero<$int> {
+            #[inline]
+            fn encode(&self, out: &mut KeyBuf) {
+                self.get().encode(out);
+            }
+        }
+        by_value!(NonZero<$int>);
+    )*};
+}
+non_zero!(
+    u8, u16, u32, u64, u128, usize, i8, i16, i32, i64, i128, isize
+);
+
+impl<K: Key> Key for Wrapping<K> {
+    #[inline]
+    fn encode(&self, out: &mut KeyBuf) {
+        self.0.encode(out);
+    }
+}
+
+impl<K, Q: AsKey<K>> AsKey<Wrapping<K>> for Wrapping<Q> {
+    #[inline]
+    fn encode_as(&self, out: &mut KeyBuf) {
+        self.0.encode_as(out);
+    }
+}

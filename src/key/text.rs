@@ -1,0 +1,221 @@
+//! Keys of any length: text and bytes, and the prefixes of such.
+//!
+//! Only these are escaped. `00` is written as `00 FF` and the end as `00 00`, so that the end sorts
+//! below every continuation, and no byte of the content can be taken for it.
+
+use super::{AsKey, AsPrefix, Key, KeyBuf, NewtypeKey};
+use std::borrow::Cow;
+use std::sync::Arc;
+
+const END: &[u8] = &[0, 0];
+const ESCAPED_ZERO: &[u8] = &[0, 0xFF];
+
+/// Appends the content of text or bytes, without its end.
+#[inline]
+fn extend_escaped(bytes: &[u8], out: &mut KeyBuf) {
+    // A minimum instead of a search: few keys have a zero, and without an early exit it is vectorized.
+    let least = bytes.iter().copied().fold(u8::MAX, u8::min);
+    if least == 0 {
+        extend_zeros(bytes, out);
+    } else {
+        out.extend(bytes);
+    }
+}
+
+#[cold]
+fn extend_zeros(bytes: &[u8], out: &mut KeyBuf) {
+    let mut parts = bytes.split(|byte| *byte == 0);
+    out.extend(parts.next().unwrap_or_default());
+    for part in parts {
+        out.extend(ESCAPED_ZERO);
+        out.extend(part);
+    }
+}
+
+/// A key type that is text or bytes: it has prefixes, and a longest-prefix match (the stored keys
+/// that are prefixes of a given text).
+///
+/// Implemented for `String`, `Box<str>`, `Arc<str>`, `Cow<str>`, `Vec<u8>`, `Box<[u8]>`, `Arc<[u8]>`,
+/// and, through `#[derive(Key)]`, newtypes of these.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is neither a text key nor a bytes key",
+    label = "text or bytes cannot stand for a `{Self}` here",
+    note = "only `String`, `Box<str>`, `Arc<str>`, `Vec<u8>`, `Box<[u8]>`, `Arc<[u8]>` and newtypes of these with \
+            `#[derive(Key)]` are looked up by `&str` or `&[u8]` and have prefixes",
+    note = "for other keys pass the key itself, `&{Self}`, or a tuple with one element for each column"
+)]
+pub trait TextKey: Key {
+    /// What it is borrowed as: `str` or `[u8]`.
+    type Borrowed: ?Sized;
+
+    /// What ends an encoded key of this type, after its content escaped as a prefix is.
+    const TERMINATOR: &'static [u8];
+}
+
+#[diagnostic::do_not_recommend]
+impl<K: NewtypeKey> TextKey for K
+where
+    K::Inner: TextKey,
+{
+    type Borrowed = <K::Inner as TextKey>::Borrowed;
+    const TERMINATOR: &'static [u8] = K::Inner::TERMINATOR;
+}
+
+impl Key for str {
+    #[inline]
+    fn encode(&self, out: &mut KeyBuf) {
+        self.as_bytes().encode(out);
+    }
+}
+
+impl Key for [u8] {
+    #[inline]
+    fn encode(&self, out: &mut KeyBuf) {
+        extend_escaped(self, out);
+        out.extend(END);
+    }
+}
+
+macro_rules! owned {
+    ($($key:ty as $borrowed:ty),* $(,)?) => {$(
+        impl Key for $key {
+            #[inline]
+            fn encode(&self, out: &mut KeyBuf) {
+                <$borrowed>::encode(self, out);
+            }
+        }
+
+        impl TextKey for $key {
+            type Borrowed = $borrowed;
+            const TERMINATOR: &'static [u8] = END;
+        }
+    )*};
+}
+owned!(
+    String as str,
+    Box<str> as str,
+    Arc<str> as str,
+    Cow<'_, str> as str,
+    Vec<u8> as [u8],
+    Box<[u8]> as [u8],
+    Arc<[u8]> as [u8],
+);
+
+// ------------------------------------------------------------------------------ look-up forms
+
+#[diagnostic::do_not_recommend]
+impl<K: TextKey<Borrowed = str>> AsKey<K> for &str {
+    #[inline]
+    fn encode_as(&self, out: &mut KeyBuf) {
+        self.encode(out);
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<K: TextKey<Borrowed = [u8]>> AsKey<K> for &[u8] {
+    #[inline]
+    fn encode_as(&self, out: &mut KeyBuf) {
+        self.encode(out);
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<K: TextKey<Borrowed = [u8]>, const N: usize> AsKey<K> for &[u8; N] {
+    #[inline]
+    fn encode_as(&self, out: &mut KeyBuf) {
+        self.as_slice().encode(out);
+    }
+}
+
+// `&K` for `K` itself is the blanket implementation, so each list leaves out its own reference.
+macro_rules! forms {
+    ($($key:ty: $borrowed:ty: $($form:ty),*;)*) => {$($(
+        impl AsKey<$key> for $form {
+            #[inline]
+            fn encode_as(&self, out: &mut KeyBuf) {
+                <$borrowed>::encode(self, out);
+            }
+        }
+    )*)*};
+}
+forms!(
+    String: str: &&str, String, Box<str>, &Box<str>, Arc<str>, &Arc<str>, Cow<'_, str>, &Cow<'_, str>;
+    Box<str>: str: &&str, String, &String, Box<str>, Arc<str>, &Arc<str>, Cow<'_, str>, &Cow<'_, str>;
+    Arc<str>: str: &&str, String, &String, Box<str>, &Box<str>, Arc<str>, Cow<'_, str>, &Cow<'_, str>;
+    Cow<'_, str>: str: &&str, String, &String, Box<str>, &Box<str>, Arc<str>, &Arc<str>, Cow<'_, str>;
+    Vec<u8>: [u8]: &&[u8], Vec<u8>, Box<[u8]>, &Box<[u8]>, Arc<[u8]>, &Arc<[u8]>;
+    Box<[u8]>: [u8]: &&[u8], Vec<u8>, &Vec<u8>, Box<[u8]>, Arc<[u8]>, &Arc<[u8]>;
+    Arc<[u8]>: [u8]: &&[u8], Vec<u8>, &Vec<u8>, Box<[u8]>, &Box<[u8]>, Arc<[u8]>;
+);
+
+#[diagnostic::do_not_recommend]
+impl<K: NewtypeKey<Inner: TextKey<Borrowed = str>>> AsKey<K> for &String {
+    #[inline]
+    fn encode_as(&self, out: &mut KeyBuf) {
+        self.as_str().encode(out);
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<K: NewtypeKey<Inner: TextKey<Borrowed = [u8]>>> AsKey<K> for &Vec<u8> {
+    #[inline]
+    fn encode_as(&self, out: &mut KeyBuf) {
+        self.as_slice().encode(out);
+    }
+}
+
+// ----------------------------------------------------------------------------------- prefixes
+
+macro_rules! tuple_prefixes {
+    ($form:ty as $borrowed:ty: $($rest:ident)*) => {
+        #[diagnostic::do_not_recommend]
+        impl<K: TextKey<Borrowed = $borrowed>, $($rest),*> AsPrefix<(K, $($rest),*)> for $form {
+            #[inline]
+            fn encode_prefix(&self, out: &mut KeyBuf) {
+                AsPrefix::<K>::encode_prefix(self, out);
+            }
+        }
+    };
+}
+
+/// Prefixes of a text or bytes key, and of the first column of a composite key.
+macro_rules! prefixes {
+    ($($form:ty as $borrowed:ty),* $(,)?) => {$(
+        #[diagnostic::do_not_recommend]
+        impl<K: TextKey<Borrowed = $borrowed>> AsPrefix<K> for $form {
+            #[inline]
+            fn encode_prefix(&self, out: &mut KeyBuf) {
+                let borrowed: &$borrowed = self;
+                extend_escaped(borrowed.as_ref(), out);
+            }
+        }
+        tuple_prefixes!($form as $borrowed: B);
+        tuple_prefixes!($form as $borrowed: B C);
+        tuple_prefixes!($form as $borrowed: B C D);
+        tuple_prefixes!($form as $borrowed: B C D E);
+        tuple_prefixes!($form as $borrowed: B C D E F);
+        tuple_prefixes!($form as $borrowed: B C D E F G);
+        tuple_prefixes!($form as $borrowed: B C D E F G H);
+    )*};
+}
+prefixes!(
+    &str as str,
+    &&str as str,
+    String as str,
+    &String as str,
+    Cow<'_, str> as str,
+    &[u8] as [u8],
+    Vec<u8> as [u8],
+    &Vec<u8> as [u8],
+);
+
+#[diagnostic::do_not_recommend]
+impl<K, const N: usize> AsPrefix<K> for &[u8; N]
+where
+    for<'a> &'a [u8]: AsPrefix<K>,
+{
+    #[inline]
+    fn encode_prefix(&self, out: &mut KeyBuf) {
+        AsPrefix::<K>::encode_prefix(&self.as_slice(), out);
+    }
+}
