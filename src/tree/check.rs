@@ -1,0 +1,83 @@
+//! Testing every structural invariant of a tree.
+
+use super::RawTree;
+use super::node::{Inner, Kind, Link, birth, for_each_below, is_leaf, key_bytes, kind};
+use super::stamp::tree_of;
+
+impl RawTree {
+    /// Panics, saying what is wrong, if an invariant of this tree does not hold. Visits every node.
+    ///
+    /// # Safety
+    /// Every node of this version is live.
+    pub(crate) unsafe fn check(&self, generation: u64) {
+        assert!(
+            self.structure <= self.below,
+            "header: structure after below"
+        );
+        let mut keys = 0;
+        let mut open: Vec<(Link, u64, u64, usize)> = Vec::new();
+        if !self.root.is_null() {
+            open.push((self.root, generation, self.below, 0));
+        }
+        while let Some((node, born, below, depth)) = open.pop() {
+            // SAFETY: the caller's: every node is live.
+            unsafe {
+                assert!(birth(node) <= born, "a node is older than its child");
+                assert!((*node).below <= below, "a child changed after its parent");
+                let depth = depth + key_bytes(node).len();
+                assert!(
+                    depth <= usize::from(u16::MAX),
+                    "a path is longer than a key"
+                );
+                if is_leaf(node) {
+                    assert_eq!(tree_of(node), self.id, "a leaf of another tree");
+                    keys += 1;
+                    continue;
+                }
+                let inner = node.cast::<Inner>();
+                let own = usize::from(!(*inner).own.is_null());
+                let children = usize::from((*inner).count);
+                assert!((*inner).structure <= (*node).below, "structure after below");
+                assert!(
+                    children >= 1 && children + own >= 2,
+                    "an inner node with one way on"
+                );
+                assert!(children <= kind(node).room(), "more children than room");
+                if own == 1 {
+                    assert!(is_leaf((*inner).own) && key_bytes((*inner).own).is_empty());
+                }
+                let mut seen = 0;
+                for_each_below(node, |child| {
+                    seen += 1;
+                    open.push((child, birth(node), (*node).below, depth + 1));
+                });
+                assert_eq!(seen, children + own, "a child that cannot be reached");
+                let mut last = None;
+                let mut at = super::node::next_place(node, super::node::OWN);
+                while let Some(place) = at {
+                    let byte = super::node::byte_at(node, place);
+                    assert!(last < Some(byte), "children out of order");
+                    let link = super::node::child_link(node, byte);
+                    assert_eq!(
+                        *link,
+                        super::node::child_at(node, place),
+                        "two ways disagree"
+                    );
+                    last = Some(byte);
+                    at = super::node::next_place(node, place);
+                }
+                let roomy = match kind(node) {
+                    Kind::Node4 | Kind::Leaf => false,
+                    Kind::Node16 => children < 4,
+                    Kind::Node48 => children < 13,
+                    Kind::Node256 => children < 37,
+                };
+                assert!(!roomy, "a node that should have shrunk");
+            }
+        }
+        assert_eq!(
+            keys, self.len,
+            "the header counts other keys than there are"
+        );
+    }
+}

@@ -1,0 +1,449 @@
+//! Walking a tree in key order, from either end.
+//!
+//! A [`Cursor`] is the path from a subtree's root to one leaf: a stack of places, bounded by the
+//! key's length. A [`Range`] is two of them that walk towards each other; where a whole subtree is
+//! walked, an end is only sought when it is first asked for.
+
+use super::node::{
+    END, Link, OWN, Place, byte_at, child_at, first_place, is_leaf, key_bytes, next_place,
+    place_from, prev_place,
+};
+use super::read::value;
+use super::{Tree, Value};
+use smallvec::SmallVec;
+use std::cmp::Ordering;
+use std::marker::PhantomData;
+
+#[derive(Clone, Copy, Debug)]
+struct Frame {
+    node: Link,
+    place: Place,
+}
+
+/// The path to a leaf.
+#[derive(Clone, Debug)]
+struct Cursor {
+    path: SmallVec<[Frame; 10]>,
+    leaf: Link,
+}
+
+/// How the keys of a node compare with the rest of a bound.
+enum Meets {
+    /// All are smaller.
+    Below,
+    /// All are at least the bound.
+    AtLeast,
+    /// The bound goes on, with these bytes, below the node.
+    Inside(usize),
+}
+
+/// Compares an inner node's prefix with the rest of a bound.
+fn meet(prefix: &[u8], rest: &[u8]) -> Meets {
+    let shared = prefix.iter().zip(rest).take_while(|(a, b)| a == b).count();
+    match (prefix.get(shared), rest.get(shared)) {
+        (_, None) => Meets::AtLeast,
+        (None, Some(_)) => Meets::Inside(shared),
+        (Some(a), Some(b)) if a < b => Meets::Below,
+        _ => Meets::AtLeast,
+    }
+}
+
+// SAFETY of all blocks below: a cursor is made from the root of a version that is borrowed for as
+// long as the cursor lives (see `Range`), so every node on or below its path is live, and none is
+// written.
+impl Cursor {
+    fn new() -> Self {
+        Cursor {
+            path: SmallVec::new(),
+            leaf: std::ptr::null_mut(),
+        }
+    }
+
+    fn down_first(&mut self, mut node: Link) {
+        // SAFETY: see above.
+        unsafe {
+            while !is_leaf(node) {
+                let place = first_place(node);
+                self.path.push(Frame { node, place });
+                node = child_at(node, place);
+            }
+        }
+        self.leaf = node;
+    }
+
+    fn down_last(&mut self, mut node: Link) {
+        // SAFETY: see above; an inner node has something below it, so there is a last place.
+        unsafe {
+            while !is_leaf(node) {
+                let place = prev_place(node, END).expect("an inner node is never empty");
+                self.path.push(Frame { node, place });
+                node = child_at(node, place);
+            }
+        }
+        self.leaf = node;
+    }
+
+    /// To the next leaf; false at the end.
+    #[inline]
+    fn advance(&mut self) -> bool {
+        while let Some(frame) = self.path.last_mut() {
+            // SAFETY: see above.
+            let next = unsafe { next_place(frame.node, frame.place) };
+            if let Some(place) = next {
+                frame.place = place;
+                // SAFETY: see above.
+                let child = unsafe { child_at(frame.node, place) };
+                self.down_first(child);
+                return true;
+            }
+            self.path.pop();
+        }
+        false
+    }
+
+    /// To the leaf before; false at the beginning.
+    fn retreat(&mut self) -> bool {
+        while let Some(frame) = self.path.last_mut() {
+            // SAFETY: see above.
+            let before = unsafe { prev_place(frame.node, frame.place) };
+            if let Some(place) = before {
+                frame.place = place;
+                // SAFETY: see above.
+                let child = unsafe { child_at(frame.node, place) };
+                self.down_last(child);
+                return true;
+            }
+            self.path.pop();
+        }
+        false
+    }
+
+    /// The first leaf whose key is at least `bound`.
+    fn at_least(root: Link, bound: &[u8]) -> Option<Cursor> {
+        let mut cursor = Cursor::new();
+        let mut node = root;
+        let mut rest = bound;
+        // SAFETY: see above.
+        unsafe {
+            loop {
+                if is_leaf(node) {
+                    cursor.leaf = node;
+                    return (key_bytes(node) >= rest || cursor.advance()).then_some(cursor);
+                }
+                match meet(key_bytes(node), rest) {
+                    Meets::AtLeast => {
+                        cursor.down_first(node);
+                        return Some(cursor);
+                    }
+                    Meets::Below => return cursor.advance().then_some(cursor),
+                    Meets::Inside(used) => {
+                        let byte = rest[used];
+                        match place_from(node, byte) {
+                            None => return cursor.advance().then_some(cursor),
+                            Some((place, exact)) => {
+                                cursor.path.push(Frame { node, place });
+                                let child = child_at(node, place);
+                                if !exact {
+                                    cursor.down_first(child);
+                                    return Some(cursor);
+                                }
+                                node = child;
+                                rest = &rest[used + 1..];
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// The last leaf whose key is smaller than `bound`.
+    fn before(root: Link, bound: &[u8]) -> Option<Cursor> {
+        let mut cursor = Cursor::new();
+        let mut node = root;
+        let mut rest = bound;
+        // SAFETY: see above.
+        unsafe {
+            loop {
+                if is_leaf(node) {
+                    cursor.leaf = node;
+                    return (key_bytes(node) < rest || cursor.retreat()).then_some(cursor);
+                }
+                match meet(key_bytes(node), rest) {
+                    Meets::AtLeast => return cursor.retreat().then_some(cursor),
+                    Meets::Below => {
+                        cursor.down_last(node);
+                        return Some(cursor);
+                    }
+                    Meets::Inside(used) => {
+                        let byte = rest[used];
+                        let (place, exact) = place_from(node, byte).unwrap_or((END, false));
+                        cursor.path.push(Frame { node, place });
+                        if !exact {
+                            return cursor.retreat().then_some(cursor);
+                        }
+                        node = child_at(node, place);
+                        rest = &rest[used + 1..];
+                    }
+                }
+            }
+        }
+    }
+
+    /// Where the leaf stands relative to another cursor's of the same root.
+    fn order(&self, other: &Cursor) -> Ordering {
+        let places = |cursor: &Cursor| {
+            cursor
+                .path
+                .iter()
+                .map(|f| f.place)
+                .collect::<SmallVec<[Place; 16]>>()
+        };
+        places(self).cmp(&places(other))
+    }
+
+    /// The leaf's key from the root of the walk on.
+    fn key(&self, out: &mut Vec<u8>) {
+        out.clear();
+        // SAFETY: see above.
+        unsafe {
+            for frame in &self.path {
+                out.extend_from_slice(key_bytes(frame.node));
+                if frame.place != OWN {
+                    out.push(byte_at(frame.node, frame.place));
+                }
+            }
+            out.extend_from_slice(key_bytes(self.leaf));
+        }
+    }
+}
+
+/// One end of a range.
+#[derive(Clone, Debug)]
+enum End {
+    /// At the end of the whole subtree; not sought yet.
+    Whole(Link),
+    /// At a leaf that is still to be yielded.
+    Next(Cursor),
+    /// At the leaf that was yielded last.
+    Yielded(Cursor),
+    Exhausted,
+}
+
+/// The values of a range of keys, in key order, from either end.
+#[derive(Debug)]
+pub(crate) struct Range<'a, V> {
+    front: End,
+    back: End,
+    done: bool,
+    values: PhantomData<&'a V>,
+}
+
+impl<V> Clone for Range<'_, V> {
+    fn clone(&self) -> Self {
+        Range {
+            front: self.front.clone(),
+            back: self.back.clone(),
+            done: self.done,
+            values: PhantomData,
+        }
+    }
+}
+
+// SAFETY: a range is a shared borrow of nodes that nobody writes and of values that are `Sync`.
+unsafe impl<V: Sync> Send for Range<'_, V> {}
+// SAFETY: as above.
+unsafe impl<V: Sync> Sync for Range<'_, V> {}
+
+impl<V> Range<'_, V> {
+    /// A walk over nothing.
+    pub(crate) fn empty() -> Self {
+        Range {
+            front: End::Exhausted,
+            back: End::Exhausted,
+            done: true,
+            values: PhantomData,
+        }
+    }
+
+    fn whole(root: Link) -> Self {
+        if root.is_null() {
+            return Self::empty();
+        }
+        Range {
+            front: End::Whole(root),
+            back: End::Whole(root),
+            done: false,
+            values: PhantomData,
+        }
+    }
+
+    /// The key that `next` yielded last, from the root of the walk on, written to `out`. Empty if
+    /// there was none, or the walk has come to its end.
+    pub(crate) fn front_key(&self, out: &mut Vec<u8>) {
+        out.clear();
+        if let End::Yielded(cursor) = &self.front {
+            cursor.key(out);
+        }
+    }
+
+    /// The same for `next_back`.
+    pub(crate) fn back_key(&self, out: &mut Vec<u8>) {
+        out.clear();
+        if let End::Yielded(cursor) = &self.back {
+            cursor.key(out);
+        }
+    }
+
+    /// Moves an end by one leaf and says which; marks the walk done where the ends meet.
+    #[inline]
+    fn step(
+        near: &mut End,
+        far: &End,
+        done: &mut bool,
+        seek: fn(&mut Cursor, Link),
+        walk: fn(&mut Cursor) -> bool,
+    ) -> Option<Link> {
+        if *done {
+            return None;
+        }
+        let leaf = if let End::Yielded(cursor) = &mut *near {
+            if !walk(cursor) {
+                *near = End::Exhausted;
+                *done = true;
+                return None;
+            }
+            cursor.leaf
+        } else {
+            let cursor = match std::mem::replace(near, End::Exhausted) {
+                End::Whole(root) => {
+                    let mut cursor = Cursor::new();
+                    seek(&mut cursor, root);
+                    cursor
+                }
+                End::Next(cursor) | End::Yielded(cursor) => cursor,
+                End::Exhausted => return None,
+            };
+            let leaf = cursor.leaf;
+            *near = End::Yielded(cursor);
+            leaf
+        };
+        match far {
+            // The other end has yielded this one.
+            End::Yielded(cursor) if cursor.leaf == leaf => {
+                *near = End::Exhausted;
+                *done = true;
+                None
+            }
+            // This is the last.
+            End::Next(cursor) if cursor.leaf == leaf => {
+                *done = true;
+                Some(leaf)
+            }
+            _ => Some(leaf),
+        }
+    }
+}
+
+impl<'a, V: Value> Iterator for Range<'a, V> {
+    type Item = &'a V;
+
+    #[inline]
+    fn next(&mut self) -> Option<&'a V> {
+        let leaf = Self::step(
+            &mut self.front,
+            &self.back,
+            &mut self.done,
+            Cursor::down_first,
+            Cursor::advance,
+        )?;
+        // SAFETY: the leaf is one of the tree's, which has values `V` and is borrowed for 'a.
+        Some(unsafe { value(leaf) })
+    }
+}
+
+impl<'a, V: Value> DoubleEndedIterator for Range<'a, V> {
+    fn next_back(&mut self) -> Option<&'a V> {
+        let leaf = Self::step(
+            &mut self.back,
+            &self.front,
+            &mut self.done,
+            Cursor::down_last,
+            Cursor::retreat,
+        )?;
+        // SAFETY: the leaf is one of the tree's, which has values `V` and is borrowed for 'a.
+        Some(unsafe { value(leaf) })
+    }
+}
+
+impl<V: Value> std::iter::FusedIterator for Range<'_, V> {}
+
+impl<'a, V: Value> Tree<'a, V> {
+    /// Every value.
+    pub(crate) fn iter(self) -> Range<'a, V> {
+        Range::whole(self.raw.root)
+    }
+
+    /// The values of keys that begin with `prefix`. The keys that `front_key` gives then begin at
+    /// the subtree, not at the tree's root.
+    pub(crate) fn prefix(self, prefix: &[u8]) -> Range<'a, V> {
+        Range::whole(self.covering(prefix))
+    }
+
+    /// The root of the subtree of keys that begin with `prefix`; null if there are none.
+    fn covering(self, prefix: &[u8]) -> Link {
+        let mut node = self.raw.root;
+        let mut rest = prefix;
+        if node.is_null() {
+            return node;
+        }
+        // SAFETY: every node reached from the root is live for 'a.
+        unsafe {
+            loop {
+                let bytes = key_bytes(node);
+                if bytes.starts_with(rest) {
+                    return node;
+                }
+                let Some([byte, after @ ..]) = rest.strip_prefix(bytes) else {
+                    return std::ptr::null_mut();
+                };
+                if is_leaf(node) {
+                    return std::ptr::null_mut();
+                }
+                let link = super::node::child_link(node, *byte);
+                if link.is_null() {
+                    return std::ptr::null_mut();
+                }
+                node = *link;
+                rest = after;
+            }
+        }
+    }
+
+    /// The values of keys `lo <= key`, and `key < hi` if there is a `hi`.
+    pub(crate) fn range(self, lo: &[u8], hi: Option<&[u8]>) -> Range<'a, V> {
+        let root = self.raw.root;
+        if root.is_null() || hi.is_some_and(|hi| lo >= hi) {
+            return Range::empty();
+        }
+        let mut range = Range::whole(root);
+        if !lo.is_empty() {
+            let Some(cursor) = Cursor::at_least(root, lo) else {
+                return Range::empty();
+            };
+            range.front = End::Next(cursor);
+        }
+        if let Some(hi) = hi {
+            let Some(cursor) = Cursor::before(root, hi) else {
+                return Range::empty();
+            };
+            if let End::Next(front) = &range.front
+                && front.order(&cursor) == Ordering::Greater
+            {
+                return Range::empty();
+            }
+            range.back = End::Next(cursor);
+        }
+        range
+    }
+}

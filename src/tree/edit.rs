@@ -1,0 +1,433 @@
+//! Changing a tree: insert and remove, by path copying, or in place where nobody else can look.
+//!
+//! A node born after [`Edits::floor`] is seen by this transaction alone and is edited in place;
+//! any other is copied, and the old one retired. Both operations walk down once, making every
+//! node on the path their own; they never recurse, and they touch no child beside the path.
+//!
+//! Stamps: every node on the path gets `below`; `structure` goes to the node whose own slot or
+//! set of edges changed, and to the parent of a node that was split or merged (the header is the
+//! root's parent). A split keeps the old part's stamps; a merge keeps the later `below` of the
+//! two. A leaf has no `structure`: its `below`, never smaller, stands in for it.
+
+use super::node::{
+    Inner, Kind, Leaf, Link, Pieces, Slot, add_child, birth, byte_at, child_at, child_link,
+    copy_inner, first_place, free, is_leaf, key_bytes, kind, new_inner, new_leaf, remove_child,
+    set_birth, size, worth_shrinking,
+};
+use super::pool::Pool;
+use super::{Garbage, RawTree, Stamp, ValueKind};
+use std::ptr;
+
+/// What one transaction does to the trees of a store.
+#[derive(Debug, Default)]
+pub(crate) struct Edits {
+    /// The birth of nodes made now.
+    pub(crate) generation: u64,
+    /// The newest generation that a published version or a savepoint can still see.
+    pub(crate) floor: u64,
+    /// Nodes of the floor or older that the working trees no longer need.
+    pub(crate) retired: Vec<Link>,
+    /// Values whose leaves are gone, to be dropped when the engine is consistent.
+    pub(crate) garbage: Vec<Garbage>,
+    /// Nodes made less nodes freed, and their bytes.
+    pub(crate) nodes: isize,
+    pub(crate) bytes: isize,
+    pool: Pool,
+}
+
+/// Length of the common beginning.
+fn common(a: &[u8], b: &[u8]) -> usize {
+    a.iter().zip(b).take_while(|(x, y)| x == y).count()
+}
+
+impl Edits {
+    /// Whether `node` may be edited in place.
+    unsafe fn owns(&self, node: Link) -> bool {
+        // SAFETY: the caller's: `node` is live.
+        unsafe { birth(node) > self.floor }
+    }
+
+    unsafe fn count_new(&mut self, node: Link) -> Link {
+        self.nodes += 1;
+        // SAFETY: the caller's: `node` is live.
+        self.bytes += unsafe { size(node) }.cast_signed();
+        node
+    }
+
+    unsafe fn leaf(&mut self, tree: u16, below: Stamp, bytes: Pieces<'_>, value: Slot) -> Link {
+        // SAFETY: a new leaf is live.
+        unsafe {
+            let node = new_leaf(&mut self.pool, self.generation, below, tree, bytes, value);
+            self.count_new(node)
+        }
+    }
+
+    /// Frees a node's memory; a leaf's value must have been moved out.
+    pub(crate) unsafe fn release(&mut self, node: Link) {
+        // SAFETY: the caller's: `node` is live and nobody refers to it any more.
+        unsafe {
+            self.nodes -= 1;
+            self.bytes -= size(node).cast_signed();
+            free(&mut self.pool, node);
+        }
+    }
+
+    /// Frees a node that nobody refers to; a leaf's value becomes garbage.
+    pub(crate) unsafe fn destroy(&mut self, node: Link, kinds: &[&'static ValueKind]) {
+        // SAFETY: the caller's: `node` is live and nobody refers to it any more, so its value,
+        // made for the tree the leaf names, has no other owner.
+        unsafe {
+            if is_leaf(node) {
+                let leaf = node.cast::<Leaf>();
+                self.garbage.push(Garbage::new(
+                    (*leaf).value,
+                    kinds[usize::from((*leaf).tree)],
+                ));
+            }
+            self.release(node);
+        }
+    }
+
+    /// An inner node is no longer in the working tree (its children may be, elsewhere).
+    unsafe fn retire_inner(&mut self, node: Link) {
+        // SAFETY: the caller's: `node` is live and unlinked. If this transaction owns it, nobody
+        // else has ever seen it.
+        unsafe {
+            if self.owns(node) {
+                self.release(node);
+            } else {
+                self.retired.push(node);
+            }
+        }
+    }
+
+    /// A leaf with its value is no longer in the working tree.
+    unsafe fn retire_leaf(&mut self, node: Link, of: &'static ValueKind) {
+        // SAFETY: as for `retire_inner`; the value of an owned leaf has no other owner.
+        unsafe {
+            if self.owns(node) {
+                self.garbage
+                    .push(Garbage::new((*node.cast::<Leaf>()).value, of));
+                self.release(node);
+            } else {
+                self.retired.push(node);
+            }
+        }
+    }
+
+    /// A leaf's value for a new leaf in its place: moved out if the leaf is ours, else cloned.
+    unsafe fn take_value(&mut self, node: Link, of: &'static ValueKind) -> Slot {
+        // SAFETY: the caller's: `node` is a live leaf of a tree with values `of`, and unlinked.
+        unsafe {
+            let value = (*node.cast::<Leaf>()).value;
+            if self.owns(node) {
+                self.release(node);
+                value
+            } else {
+                let copy = (of.clone)(value);
+                self.retired.push(node);
+                copy
+            }
+        }
+    }
+
+    /// The inner node at `link` made ours, with room for `extra` more children.
+    unsafe fn own_inner(&mut self, link: *mut Link, extra: usize) -> Link {
+        // SAFETY: the caller's: `link` is in the header or in a node of ours, and points to a
+        // live inner node.
+        unsafe {
+            let node = *link;
+            let count = usize::from((*node.cast::<Inner>()).count);
+            let fits = count + extra <= kind(node).room();
+            if self.owns(node) && fits {
+                // What is below it may be younger by now; births never rise on the way down.
+                set_birth(node, self.generation);
+                return node;
+            }
+            let layout = if fits {
+                kind(node)
+            } else {
+                Kind::fitting(count + extra)
+            };
+            self.replace_inner(link, &Pieces::from(key_bytes(node)), layout)
+        }
+    }
+
+    /// Puts a copy with another prefix or layout in the place of the inner node at `link`.
+    unsafe fn replace_inner(&mut self, link: *mut Link, prefix: &Pieces<'_>, layout: Kind) -> Link {
+        // SAFETY: as for `own_inner`. The prefix may be the old node's own: it is read before
+        // the old node is given up.
+        unsafe {
+            let node = *link;
+            let copy = copy_inner(&mut self.pool, node, self.generation, prefix, layout);
+            self.count_new(copy);
+            *link = copy;
+            self.retire_inner(node);
+            copy
+        }
+    }
+
+    /// Puts a leaf with another value in the place of the leaf at `link`.
+    unsafe fn replace_value(
+        &mut self,
+        link: *mut Link,
+        tree: u16,
+        of: &'static ValueKind,
+        value: Slot,
+        stamp: Stamp,
+    ) {
+        // SAFETY: the caller's: `link` is in the header or in a node of ours and points to a live
+        // leaf of a tree with values `of`.
+        unsafe {
+            let old = *link;
+            if self.owns(old) {
+                let leaf = old.cast::<Leaf>();
+                self.garbage.push(Garbage::new((*leaf).value, of));
+                (*leaf).value = value;
+                (*old).below = stamp;
+            } else {
+                *link = self.leaf(tree, stamp, Pieces::from(key_bytes(old)), value);
+                self.retired.push(old);
+            }
+        }
+    }
+
+    /// The leaf at `link` remade with other key bytes, value and stamp the same.
+    unsafe fn remake_leaf(
+        &mut self,
+        old: Link,
+        tree: u16,
+        of: &'static ValueKind,
+        below: Stamp,
+        bytes: &[u8],
+    ) -> Link {
+        // SAFETY: the caller's: `old` is a live leaf that is being unlinked. Its bytes, which
+        // `bytes` may be a part of, are copied before it is given up; the value is in two places
+        // only until then.
+        unsafe {
+            let made = self.leaf(
+                tree,
+                below,
+                Pieces::from(bytes),
+                (*old.cast::<Leaf>()).value,
+            );
+            let value = self.take_value(old, of);
+            (*made.cast::<Leaf>()).value = value;
+            made
+        }
+    }
+
+    /// Adds `key`, or replaces its value.
+    ///
+    /// # Safety
+    /// `tree` is a working tree of this transaction: every node of it is live, and those born
+    /// after the floor are seen by nobody else. `value` is of the tree's kind.
+    pub(crate) unsafe fn insert(
+        &mut self,
+        tree: &mut RawTree,
+        key: &[u8],
+        value: Slot,
+        stamp: Stamp,
+    ) {
+        let (id, of) = (tree.id, tree.kind);
+        let mut link: *mut Link = &raw mut tree.root;
+        let mut structure: *mut Stamp = &raw mut tree.structure;
+        let mut rest = key;
+        tree.below = stamp;
+        // SAFETY: `link` and `structure` point into the header, or into a node that was made ours
+        // one step before; so writing through them is seen by nobody else. Nodes reached through
+        // them are live by the contract. Each node that is replaced is unlinked in the same step
+        // and then given up.
+        unsafe {
+            loop {
+                let node = *link;
+                if node.is_null() {
+                    *link = self.leaf(id, stamp, Pieces::from(rest), value);
+                    *structure = stamp;
+                    tree.len += 1;
+                    return;
+                }
+                let bytes = key_bytes(node);
+                let k = common(bytes, rest);
+                if is_leaf(node) {
+                    if k == bytes.len() && k == rest.len() {
+                        self.replace_value(link, id, of, value, stamp);
+                        return;
+                    }
+                    // The edge is split (unless the new key only goes on where the old one ends).
+                    let mid = new_inner(&mut self.pool, self.generation, stamp, &rest[..k]);
+                    self.count_new(mid);
+                    if k < bytes.len() {
+                        *structure = stamp;
+                    }
+                    let below = (*node).below;
+                    let edge = bytes.get(k).copied();
+                    let after = bytes.get(k + 1..).unwrap_or(&[]);
+                    let old = self.remake_leaf(node, id, of, below, after);
+                    hang(mid, edge, old);
+                    let after = rest.get(k + 1..).unwrap_or(&[]);
+                    let new = self.leaf(id, stamp, Pieces::from(after), value);
+                    hang(mid, rest.get(k).copied(), new);
+                    *link = mid;
+                    tree.len += 1;
+                    return;
+                }
+                if k < bytes.len() {
+                    let mid = new_inner(&mut self.pool, self.generation, stamp, &bytes[..k]);
+                    self.count_new(mid);
+                    let edge = bytes[k];
+                    let old = self.replace_inner(link, &Pieces::from(&bytes[k + 1..]), kind(node));
+                    add_child(mid, edge, old);
+                    let after = rest.get(k + 1..).unwrap_or(&[]);
+                    let new = self.leaf(id, stamp, Pieces::from(after), value);
+                    hang(mid, rest.get(k).copied(), new);
+                    *link = mid;
+                    *structure = stamp;
+                    tree.len += 1;
+                    return;
+                }
+                rest = &rest[k..];
+                let Some((&byte, after)) = rest.split_first() else {
+                    let node = self.own_inner(link, 0);
+                    (*node).below = stamp;
+                    let inner = node.cast::<Inner>();
+                    if (*inner).own.is_null() {
+                        (*inner).own = self.leaf(id, stamp, Pieces::from(rest), value);
+                        (*inner).structure = stamp;
+                        tree.len += 1;
+                    } else {
+                        self.replace_value(&raw mut (*inner).own, id, of, value, stamp);
+                    }
+                    return;
+                };
+                if child_link(node, byte).is_null() {
+                    let node = self.own_inner(link, 1);
+                    let new = self.leaf(id, stamp, Pieces::from(after), value);
+                    add_child(node, byte, new);
+                    (*node).below = stamp;
+                    (*node.cast::<Inner>()).structure = stamp;
+                    tree.len += 1;
+                    return;
+                }
+                let node = self.own_inner(link, 0);
+                (*node).below = stamp;
+                link = child_link(node, byte);
+                structure = &raw mut (*node.cast::<Inner>()).structure;
+                rest = after;
+            }
+        }
+    }
+
+    /// Removes `key`; false if it is absent, and nothing is touched then.
+    ///
+    /// # Safety
+    /// As for [`insert`](Self::insert).
+    pub(crate) unsafe fn remove(&mut self, tree: &mut RawTree, key: &[u8], stamp: Stamp) -> bool {
+        // SAFETY: as for `insert`; `parent` is the link of a node of ours once it is set.
+        unsafe {
+            if super::read::find(tree.root, key).is_none() {
+                return false;
+            }
+            let of = tree.kind;
+            let mut link: *mut Link = &raw mut tree.root;
+            let mut structure: *mut Stamp = &raw mut tree.structure;
+            let mut parent: Option<(*mut Link, *mut Stamp, u8)> = None;
+            let mut rest = key;
+            tree.below = stamp;
+            tree.len -= 1;
+            loop {
+                let node = *link;
+                if is_leaf(node) {
+                    let Some((above, above_structure, byte)) = parent else {
+                        tree.root = ptr::null_mut();
+                        tree.structure = stamp;
+                        self.retire_leaf(node, of);
+                        return true;
+                    };
+                    remove_child(*above, byte);
+                    self.retire_leaf(node, of);
+                    self.settle(tree.id, of, above, above_structure, stamp);
+                    return true;
+                }
+                let mine = self.own_inner(link, 0);
+                (*mine).below = stamp;
+                rest = &rest[key_bytes(mine).len()..];
+                let Some((&byte, after)) = rest.split_first() else {
+                    let inner = mine.cast::<Inner>();
+                    let own = std::mem::replace(&mut (*inner).own, ptr::null_mut());
+                    self.retire_leaf(own, of);
+                    self.settle(tree.id, of, link, structure, stamp);
+                    return true;
+                };
+                parent = Some((link, structure, byte));
+                link = child_link(mine, byte);
+                structure = &raw mut (*mine.cast::<Inner>()).structure;
+                rest = after;
+            }
+        }
+    }
+
+    /// Brings the inner node at `link`, which has just lost a key or a child, back into shape.
+    /// `structure` is its parent's.
+    unsafe fn settle(
+        &mut self,
+        tree: u16,
+        of: &'static ValueKind,
+        link: *mut Link,
+        structure: *mut Stamp,
+        stamp: Stamp,
+    ) {
+        // SAFETY: the caller's: the node at `link` is ours, and so is what `link` and `structure`
+        // are in.
+        unsafe {
+            let node = *link;
+            let inner = node.cast::<Inner>();
+            (*inner).structure = stamp;
+            match ((*inner).count, (*inner).own.is_null()) {
+                // Only the own key is left: a leaf again.
+                (0, false) => {
+                    *link = self.remake_leaf((*inner).own, tree, of, stamp, key_bytes(node));
+                    self.release(node);
+                }
+                // An inner node with one child and no key is merged with the child.
+                (1, true) => {
+                    let place = first_place(node);
+                    let edge = byte_at(node, place);
+                    let mut child = child_at(node, place);
+                    let below = (*child).below.max((*node).below);
+                    let bytes = Pieces(key_bytes(node), Some(edge), key_bytes(child));
+                    if is_leaf(child) {
+                        let value = (*child.cast::<Leaf>()).value;
+                        let made = self.leaf(tree, below, bytes, value);
+                        let value = self.take_value(child, of);
+                        (*made.cast::<Leaf>()).value = value;
+                        *link = made;
+                    } else {
+                        let made = self.replace_inner(&raw mut child, &bytes, kind(child));
+                        (*made).below = below;
+                        *link = made;
+                    }
+                    *structure = stamp;
+                    self.release(node);
+                }
+                _ => {
+                    if worth_shrinking(node) {
+                        let layout = Kind::fitting(usize::from((*inner).count));
+                        self.replace_inner(link, &Pieces::from(key_bytes(node)), layout);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Hangs a node below `mid`: by a byte, or as its own leaf.
+unsafe fn hang(mid: Link, edge: Option<u8>, node: Link) {
+    // SAFETY: the caller's: `mid` is a fresh `Node4`.
+    unsafe {
+        match edge {
+            Some(byte) => add_child(mid, byte, node),
+            None => (*mid.cast::<Inner>()).own = node,
+        }
+    }
+}

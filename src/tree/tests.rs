@@ -1,0 +1,212 @@
+//! Query stamps against the truth, and the shapes of nodes.
+
+use super::{RawTree, Value};
+use crate::version::Versions;
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+impl Value for Arc<u64> {}
+
+#[derive(Clone, Debug)]
+enum Query {
+    Point(Vec<u8>),
+    Prefix(Vec<u8>),
+    Range(Vec<u8>, Option<Vec<u8>>),
+}
+
+impl Query {
+    fn covers(&self, key: &[u8]) -> bool {
+        match self {
+            Query::Point(k) => k == key,
+            Query::Prefix(p) => key.starts_with(p),
+            Query::Range(lo, hi) => key >= &lo[..] && hi.as_ref().is_none_or(|hi| key < &hi[..]),
+        }
+    }
+}
+
+fn key() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        prop::collection::vec(prop::sample::select(b"ab".to_vec()), 0..7),
+        prop::collection::vec(prop::sample::select(b"abcdefgh".to_vec()), 0..4),
+        any::<u8>().prop_map(|b| vec![b'a', b]),
+    ]
+}
+
+fn query() -> impl Strategy<Value = Query> {
+    prop_oneof![
+        key().prop_map(Query::Point),
+        key().prop_map(Query::Prefix),
+        (key(), prop::option::of(key())).prop_map(|(a, b)| match b {
+            Some(b) if a > b => Query::Range(b, Some(a)),
+            b => Query::Range(a, b),
+        }),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    /// `stamps_model` of the design: an index is never earlier than the last change of what the
+    /// query covers and never falls. Two runs that publish at other times agree on every stamp.
+    #[test]
+    fn stamps_are_never_early_and_never_fall(
+        ops in prop::collection::vec((key(), any::<bool>()), 1..150),
+        queries in prop::collection::vec(query(), 1..30),
+        batch in 2..9usize,
+    ) {
+        let versions = Versions::new(vec![RawTree::empty::<Arc<u64>>(0)], ());
+        let batched = Versions::new(vec![RawTree::empty::<Arc<u64>>(0)], ());
+        let mut edition = batched.edit();
+        let mut live = BTreeMap::new();
+        let mut changed: BTreeMap<Vec<u8>, u64> = BTreeMap::new();
+        let mut before = vec![0; queries.len()];
+        for (i, (key, put)) in ops.iter().enumerate() {
+            let stamp = i as u64 + 1;
+            let mut single = versions.edit();
+            if *put {
+                single.insert(0, key, Arc::new(stamp), stamp);
+                edition.insert(0, key, Arc::new(stamp), stamp);
+                live.insert(key.clone(), stamp);
+                changed.insert(key.clone(), stamp);
+            } else {
+                let there = live.remove(key).is_some();
+                prop_assert_eq!(single.remove(0, key, stamp), there);
+                edition.remove(0, key, stamp);
+                if there {
+                    changed.insert(key.clone(), stamp);
+                }
+            }
+            single.check();
+            drop(single.publish(()));
+            if i % batch == 0 {
+                drop(edition.publish(()));
+                edition = batched.edit();
+            }
+            let current = versions.current();
+            let tree = current.tree::<Arc<u64>>(0);
+            prop_assert_eq!(tree.stamps(), edition.tree::<Arc<u64>>(0).stamps());
+            for (query, before) in queries.iter().zip(&mut before) {
+                let index = match query {
+                    Query::Point(key) => match tree.get(key) {
+                        Some(value) => **value,
+                        None => tree.absent_stamp(key),
+                    },
+                    Query::Prefix(prefix) => tree.prefix_stamp(prefix),
+                    Query::Range(lo, hi) => tree.range_stamp(lo, hi.as_deref()),
+                };
+                let truth = changed.iter().filter(|(k, _)| query.covers(k)).map(|(_, s)| *s).max();
+                prop_assert!(index >= truth.unwrap_or(0), "{:?}: {} before {:?}", query, index, truth);
+                prop_assert!(index >= *before, "{:?}: fell from {} to {}", query, before, index);
+                *before = index;
+            }
+        }
+    }
+
+    /// A tree built anew from its keys, with the stamps of the old one put back, is the same tree.
+    #[test]
+    fn stamps_can_be_put_back(ops in prop::collection::vec((key(), any::<bool>()), 1..100)) {
+        let versions = Versions::new(vec![RawTree::empty::<Arc<u64>>(0)], ());
+        let mut edition = versions.edit();
+        let mut live = BTreeMap::new();
+        for (i, (key, put)) in ops.iter().enumerate() {
+            let stamp = i as u64 + 1;
+            if *put {
+                edition.insert(0, key, Arc::new(stamp), stamp);
+                live.insert(key.clone(), stamp);
+            } else {
+                edition.remove(0, key, stamp);
+                live.remove(key);
+            }
+        }
+        let stamps = edition.tree::<Arc<u64>>(0).stamps();
+        let last = ops.len() as u64;
+        edition.reset(0, last);
+        for (key, stamp) in &live {
+            edition.insert(0, key, Arc::new(*stamp), last);
+        }
+        prop_assert!(edition.set_stamps(0, &stamps, last));
+        prop_assert_eq!(edition.tree::<Arc<u64>>(0).stamps(), stamps.clone());
+        edition.check();
+        let mut forged = stamps.clone();
+        forged[0].below = last + 1;
+        prop_assert!(!edition.set_stamps(0, &forged, last));
+        prop_assert!(!edition.set_stamps(0, &stamps[1..], last));
+    }
+}
+
+#[test]
+fn nodes_grow_and_shrink() {
+    let versions = Versions::new(vec![RawTree::empty::<Arc<u64>>(0)], ());
+    let mut edition = versions.edit();
+    let mut stamp = 0;
+    for round in 0..3 {
+        for byte in 0..=255u8 {
+            stamp += 1;
+            edition.insert(0, &[b'k', byte, round], Arc::new(stamp), stamp);
+            edition.check();
+        }
+        for byte in (0..=255u8).rev().step_by(2).chain((0..=255).step_by(2)) {
+            stamp += 1;
+            assert!(edition.remove(0, &[b'k', byte, round], stamp));
+            edition.check();
+        }
+        assert_eq!(edition.tree::<Arc<u64>>(0).len(), 0);
+    }
+}
+
+#[test]
+fn long_chains_of_prefixes_neither_recurse_nor_leak() {
+    let versions = Versions::new(vec![RawTree::empty::<Arc<u64>>(0)], ());
+    let long = vec![b'a'; 20_000];
+    let mut edition = versions.edit();
+    for n in 0..long.len() {
+        edition.insert(0, &long[..n], Arc::new(n as u64), 1);
+    }
+    let tree = edition.tree::<Arc<u64>>(0);
+    assert_eq!(tree.iter().rev().map(|v| **v).next(), Some(19_999));
+    assert_eq!(
+        tree.longest_prefix(&long, &[]).map(|(n, _)| n),
+        Some(19_999)
+    );
+    assert_eq!(tree.range_stamp(&long[..10_000], Some(&long)), 1);
+    edition.check();
+    drop(edition.publish(()));
+    drop(versions);
+}
+
+#[test]
+#[should_panic(expected = "holds")]
+fn a_tree_of_another_type_is_refused() {
+    #[derive(Clone)]
+    struct Other(#[expect(dead_code, reason = "only its type matters")] Arc<u32>);
+    impl Value for Other {}
+    let versions = Versions::new(vec![RawTree::empty::<Arc<u64>>(0)], ());
+    let _ = versions.current().tree::<Other>(0).len();
+}
+
+#[test]
+fn longest_prefix_of_terminated_text() {
+    let versions = Versions::new(vec![RawTree::empty::<Arc<u64>>(0)], ());
+    let mut edition = versions.edit();
+    let keys: &[&[u8]] = &[
+        b"\0\0",
+        b"/a\0\0",
+        b"/a/b\0\0",
+        b"/a\0\xffc\0\0",
+        b"/abc\0\0",
+    ];
+    for (n, key) in keys.iter().enumerate() {
+        edition.insert(0, key, Arc::new(n as u64), 1);
+    }
+    let tree = edition.tree::<Arc<u64>>(0);
+    let find = |query: &[u8]| tree.longest_prefix(query, &[0, 0]).map(|(_, v)| **v);
+    assert_eq!(find(b"/a/b/c"), Some(2));
+    assert_eq!(find(b"/a/c"), Some(1));
+    assert_eq!(find(b"/a\0\xffd"), Some(1));
+    assert_eq!(find(b"/a\0\xffcd"), Some(3));
+    assert_eq!(find(b"/ab"), Some(1));
+    assert_eq!(find(b"/abcd"), Some(4));
+    assert_eq!(find(b"/"), Some(0));
+    assert_eq!(find(b"x"), Some(0));
+}
