@@ -1,0 +1,250 @@
+//! The core of a store: the published version, the stack of the dead, the writer's slot.
+
+use super::cell::Cell;
+use super::edition::Edition;
+use super::reclaim::{Reclaimer, Trash};
+use super::record::{Record, Version};
+use crate::sync::{AtomicPtr, AtomicUsize, Condvar, Mutex, MutexGuard, Ordering, fence};
+use crate::tree::{Edits, RawTree, ValueKind};
+use std::fmt;
+use std::ptr::{self, NonNull};
+
+/// What only the holder of the writer's slot touches.
+#[derive(Debug)]
+pub(super) struct Writer<P: Send + Sync + 'static> {
+    /// The last generation given out.
+    pub(super) generation: u64,
+    pub(super) edits: Edits,
+    pub(super) reclaimer: Reclaimer<P>,
+}
+
+/// Shared by all handles of a store and all its versions; outlives them.
+pub(super) struct Core<P: Send + Sync + 'static> {
+    published: Cell<P>,
+    /// Records without handles, not yet taken by the writer.
+    dead: AtomicPtr<Record<P>>,
+    /// Store handles (an edition has one).
+    stores: AtomicUsize,
+    /// One for all store handles together, and one for each record that is not on the stack.
+    holders: AtomicUsize,
+    /// Empty while somebody writes.
+    slot: Mutex<Option<Box<Writer<P>>>>,
+    vacant: Condvar,
+    pub(super) kinds: Box<[&'static ValueKind]>,
+}
+
+impl<P: Send + Sync + 'static> Core<P> {
+    /// Takes a record that lost its last handle. Runs nothing.
+    ///
+    /// # Safety
+    /// The caller gives the record up, and `leave`s afterwards.
+    pub(super) unsafe fn bury(&self, record: NonNull<Record<P>>) {
+        let mut top = self.dead.load(Ordering::Relaxed);
+        loop {
+            // SAFETY: the record has no handle and is not on the stack yet, so only we see it.
+            unsafe { record.as_ref() }
+                .next
+                .store(top, Ordering::Relaxed);
+            match self.dead.compare_exchange_weak(
+                top,
+                record.as_ptr(),
+                Ordering::Release,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return,
+                Err(now) => top = now,
+            }
+        }
+    }
+
+    /// Hands every buried record to the reclaimer.
+    pub(super) fn exhume(&self, reclaimer: &mut Reclaimer<P>) {
+        if self.dead.load(Ordering::Relaxed).is_null() {
+            return;
+        }
+        let mut record = self.dead.swap(ptr::null_mut(), Ordering::Acquire);
+        while let Some(dead) = NonNull::new(record) {
+            // SAFETY: what is on the stack has no handle and is ours alone once taken.
+            unsafe {
+                record = dead.as_ref().next.load(Ordering::Relaxed);
+                reclaimer.died(dead);
+            }
+        }
+    }
+
+    /// One holder less; the last one tears the core down.
+    ///
+    /// # Safety
+    /// The caller was counted in `holders` and does not use the core afterwards.
+    pub(super) unsafe fn leave(core: NonNull<Core<P>>) {
+        // SAFETY: alive until the last holder has left, and we are one.
+        if unsafe { core.as_ref() }
+            .holders
+            .fetch_sub(1, Ordering::Release)
+            == 1
+        {
+            fence(Ordering::Acquire);
+            // SAFETY: nobody else holds it: it came from a `Box` in `Versions::new`.
+            let core = unsafe { Box::from_raw(core.as_ptr()) };
+            drop(core.tear_down());
+        }
+    }
+
+    /// Frees every version and node. What is returned holds their values.
+    fn tear_down(self: Box<Self>) -> Trash<P> {
+        let mut writer = self
+            .lock()
+            .take()
+            .expect("no edition outlives its store handle");
+        self.exhume(&mut writer.reclaimer);
+        let Writer {
+            edits, reclaimer, ..
+        } = &mut *writer;
+        reclaimer.finish(edits, &self.kinds);
+        debug_assert_eq!(
+            (writer.edits.nodes, writer.edits.bytes),
+            (0, 0),
+            "nodes leaked"
+        );
+        writer.reclaimer.trash(&mut writer.edits)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Box<Writer<P>>>> {
+        // Nothing that can panic runs under this lock, so it is never poisoned.
+        self.slot
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Waits for the writer's slot.
+    fn enter(&self) -> Box<Writer<P>> {
+        let mut slot = self.lock();
+        loop {
+            if let Some(writer) = slot.take() {
+                return writer;
+            }
+            slot = self
+                .vacant
+                .wait(slot)
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
+        }
+    }
+
+    /// Gives the writer's slot back.
+    pub(super) fn exit(&self, writer: Box<Writer<P>>) {
+        *self.lock() = Some(writer);
+        self.vacant.notify_one();
+    }
+
+    pub(super) fn swap(&self, version: Version<P>) -> Option<Version<P>> {
+        self.published.swap(Some(version))
+    }
+}
+
+/// A handle of a store's versions.
+pub(crate) struct Versions<P: Send + Sync + 'static>(NonNull<Core<P>>);
+
+// SAFETY: what a core holds is reached through atomics, a lock, or by the one writer; payloads and
+// values are `Send` and `Sync`.
+unsafe impl<P: Send + Sync + 'static> Send for Versions<P> {}
+// SAFETY: as above.
+unsafe impl<P: Send + Sync + 'static> Sync for Versions<P> {}
+
+impl<P: Send + Sync + 'static> Versions<P> {
+    /// A core whose first version has these trees.
+    pub(crate) fn new(mut trees: Vec<RawTree>, payload: P) -> Self {
+        for (id, tree) in trees.iter_mut().enumerate() {
+            tree.set_id(u16::try_from(id).expect("a schema has at most 65,536 trees"));
+        }
+        let core = NonNull::from(Box::leak(Box::new(Core {
+            published: Cell::new(),
+            dead: AtomicPtr::new(ptr::null_mut()),
+            stores: AtomicUsize::new(1),
+            holders: AtomicUsize::new(2),
+            slot: Mutex::new(None),
+            vacant: Condvar::new(),
+            kinds: trees.iter().map(RawTree::kind).collect(),
+        })));
+        let first = Record::publishable(core, 0, trees.into(), payload);
+        let mut reclaimer = Reclaimer::new();
+        reclaimer.born(&first);
+        let versions = Versions(core);
+        let writer = Writer {
+            generation: 0,
+            edits: Edits::default(),
+            reclaimer,
+        };
+        *versions.core().lock() = Some(Box::new(writer));
+        versions.core().swap(first);
+        versions
+    }
+
+    pub(super) fn core(&self) -> &Core<P> {
+        // SAFETY: the store handles together hold the core, and this is one of them.
+        unsafe { self.0.as_ref() }
+    }
+
+    /// The newest published version. O(1), takes no lock.
+    #[inline]
+    pub(crate) fn current(&self) -> Version<P> {
+        self.core()
+            .published
+            .load()
+            .expect("published while a store handle lives")
+    }
+
+    /// The next version, private until it is published. Waits for the one writer's slot; a thread
+    /// that has an edition already waits for itself, for ever.
+    pub(crate) fn edit(&self) -> Edition<P> {
+        Edition::new(self.clone(), self.core().enter())
+    }
+
+    /// The same, or `None` if somebody is writing.
+    pub(crate) fn try_edit(&self) -> Option<Edition<P>> {
+        let writer = self.core().lock().take()?;
+        Some(Edition::new(self.clone(), writer))
+    }
+
+    /// Frees all that no live version needs. Waits for the writer's slot.
+    pub(crate) fn collect(&self) -> Trash<P> {
+        let core = self.core();
+        let mut writer = core.enter();
+        core.exhume(&mut writer.reclaimer);
+        writer
+            .reclaimer
+            .work_off(&mut writer.edits, &core.kinds, usize::MAX);
+        let trash = writer.reclaimer.trash(&mut writer.edits);
+        core.exit(writer);
+        trash
+    }
+
+    /// The next record for the cell.
+    pub(super) fn record(&self, generation: u64, trees: Box<[RawTree]>, payload: P) -> Version<P> {
+        self.core().holders.fetch_add(1, Ordering::Relaxed);
+        Record::publishable(self.0, generation, trees, payload)
+    }
+}
+
+impl<P: Send + Sync + 'static> Clone for Versions<P> {
+    fn clone(&self) -> Self {
+        self.core().stores.fetch_add(1, Ordering::Relaxed);
+        Versions(self.0)
+    }
+}
+
+impl<P: Send + Sync + 'static> Drop for Versions<P> {
+    fn drop(&mut self) {
+        if self.core().stores.fetch_sub(1, Ordering::Release) == 1 {
+            fence(Ordering::Acquire);
+            drop(self.core().published.swap(None));
+            // SAFETY: this was the last store handle, and they are one holder together.
+            unsafe { Core::leave(self.0) }
+        }
+    }
+}
+
+impl<P: Send + Sync + 'static> fmt::Debug for Versions<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Versions").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,316 @@
+//! The one writer's private successor of the newest version.
+
+use super::core::{Versions, Writer};
+use super::reclaim::{Block, Trash, free_unborn};
+use super::record::Version;
+use crate::tree::{Link, NodeStamp, RawTree, Stamp, Tree, Value, birth, for_each_below};
+use std::fmt;
+
+/// Nodes that a publish frees in any case, besides twice what it retires.
+const STEP: usize = 128;
+
+/// A point to come back to: the trees as they were, and what had been retired until then.
+struct Savepoint {
+    trees: Box<[RawTree]>,
+    retired: Vec<Link>,
+    deep: Vec<Link>,
+    /// The youngest node it can see.
+    generation: u64,
+}
+
+/// Trees that are being edited in private. Dropped unpublished, it leaves nothing behind.
+pub(crate) struct Edition<P: Send + Sync + 'static> {
+    versions: Versions<P>,
+    /// Taken out when the slot is given back.
+    writer: Option<Box<Writer<P>>>,
+    base: Option<Version<P>>,
+    trees: Box<[RawTree]>,
+    /// Nodes of the floor or older that were given up with all below them.
+    deep: Vec<Link>,
+    savepoints: Vec<Savepoint>,
+}
+
+// SAFETY: the raw pointers in it are nodes that only the holder of the writer's slot, which moves
+// with the edition, may write or free; values and payload are `Send`.
+unsafe impl<P: Send + Sync + 'static> Send for Edition<P> {}
+// SAFETY: a shared edition only gives out views of trees with `Sync` values.
+unsafe impl<P: Send + Sync + 'static> Sync for Edition<P> {}
+
+impl<P: Send + Sync + 'static> Edition<P> {
+    pub(super) fn new(versions: Versions<P>, mut writer: Box<Writer<P>>) -> Self {
+        let base = versions.current();
+        let trees = base.record().trees.iter().map(RawTree::share).collect();
+        writer.generation += 1;
+        writer.edits.generation = writer.generation;
+        writer.edits.floor = base.record().generation;
+        Edition {
+            versions,
+            writer: Some(writer),
+            base: Some(base),
+            trees,
+            deep: Vec::new(),
+            savepoints: Vec::new(),
+        }
+    }
+
+    fn writer(&mut self) -> &mut Writer<P> {
+        self.writer.as_mut().expect("held until the edition ends")
+    }
+
+    /// The version it began from.
+    pub(crate) fn base(&self) -> &Version<P> {
+        self.base.as_ref().expect("held until the edition ends")
+    }
+
+    /// A view of the working state of tree number `id`.
+    ///
+    /// # Panics
+    /// If it does not hold values `V`: a fault of this crate, never of its user.
+    #[inline]
+    pub(crate) fn tree<V: Value>(&self, id: usize) -> Tree<'_, V> {
+        // SAFETY: working nodes are only written or freed through `&mut self`.
+        unsafe { self.trees[id].view() }
+    }
+
+    /// Adds or replaces. Stamps never fall from call to call.
+    pub(crate) fn insert<V: Value>(&mut self, id: usize, key: &[u8], value: V, stamp: Stamp) {
+        let writer = self.writer.as_mut().expect("held until the edition ends");
+        // SAFETY: these are this edition's trees; nodes younger than the floor were made by it,
+        // after every savepoint and version that is left, so nobody else sees them.
+        unsafe { self.trees[id].insert(&mut writer.edits, key, value, stamp) }
+    }
+
+    /// Removes; false if the key is absent, and nothing is touched then.
+    pub(crate) fn remove(&mut self, id: usize, key: &[u8], stamp: Stamp) -> bool {
+        let writer = self.writer.as_mut().expect("held until the edition ends");
+        // SAFETY: as for `insert`.
+        unsafe { writer.edits.remove(&mut self.trees[id], key, stamp) }
+    }
+
+    /// Puts an empty tree in the place of tree number `id`. The old one is given up whole, in O(1)
+    /// plus what this edition had changed in it.
+    pub(crate) fn reset(&mut self, id: usize, stamp: Stamp) {
+        let root = self.trees[id].root();
+        self.trees[id] = self.trees[id].emptied(stamp);
+        if !root.is_null() {
+            self.give_up(vec![root]);
+        }
+    }
+
+    /// Gives up these nodes, which the working trees no longer hold, and all below them: frees
+    /// what nobody else can see, and notes the rest.
+    fn give_up(&mut self, mut nodes: Vec<Link>) {
+        let kinds = self.versions.core().kinds.as_ref();
+        let edits = &mut self
+            .writer
+            .as_mut()
+            .expect("held until the edition ends")
+            .edits;
+        while let Some(node) = nodes.pop() {
+            // SAFETY: given-up nodes are live; one younger than the floor was made by this
+            // edition and is seen by nobody else.
+            unsafe {
+                if birth(node) > edits.floor {
+                    for_each_below(node, |below| nodes.push(below));
+                    edits.destroy(node, kinds);
+                } else {
+                    self.deep.push(node);
+                }
+            }
+        }
+    }
+
+    /// Gives the nodes of a tree these stamps, in the order of [`Tree::stamps`]; see
+    /// [`RawTree::set_stamps`]. The tree must have been [`reset`](Self::reset) in this edition,
+    /// without a savepoint since.
+    pub(crate) fn set_stamps(&mut self, id: usize, stamps: &[NodeStamp], max: Stamp) -> bool {
+        let root = self.trees[id].root();
+        let floor = self.writer().edits.floor;
+        // SAFETY: the root is live. If it is younger than the floor, so is what is below it only
+        // if all of it was made by this edition: that is so after a `reset`.
+        unsafe {
+            if !root.is_null() && birth(root) <= floor {
+                return false;
+            }
+            self.trees[id].set_stamps(stamps, max)
+        }
+    }
+
+    /// Begins a new generation; what was made until now is seen by the newest savepoint.
+    fn raise(&mut self) {
+        let floor = self.floor();
+        let writer = self.writer();
+        writer.generation += 1;
+        writer.edits.generation = writer.generation;
+        writer.edits.floor = floor;
+    }
+
+    /// The youngest generation that somebody else can see, or come back to.
+    fn floor(&self) -> u64 {
+        match self.savepoints.last() {
+            Some(savepoint) => savepoint.generation,
+            None => self.base().record().generation,
+        }
+    }
+
+    /// Marks a point to come back to. They nest.
+    pub(crate) fn savepoint(&mut self) {
+        let trees = self.trees.iter().map(RawTree::share).collect();
+        let deep = std::mem::take(&mut self.deep);
+        let edits = &mut self.writer().edits;
+        let retired = std::mem::take(&mut edits.retired);
+        let generation = edits.generation;
+        self.savepoints.push(Savepoint {
+            trees,
+            retired,
+            deep,
+            generation,
+        });
+        self.raise();
+    }
+
+    /// Undoes all since the newest savepoint, and takes that away.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub(crate) fn rollback(&mut self) {
+        let savepoint = self.savepoints.pop().expect("rollback without a savepoint");
+        let mut roots = self.roots();
+        let kinds = self.versions.core().kinds.as_ref();
+        let edits = &mut self
+            .writer
+            .as_mut()
+            .expect("held until the edition ends")
+            .edits;
+        // What was retired or given up since is in the savepoint's trees, and stays.
+        edits.retired = savepoint.retired;
+        // At once, since this edition may free older nodes of its own from now on.
+        free_unborn(&mut roots, savepoint.generation, edits, kinds, &mut {
+            usize::MAX
+        });
+        self.deep = savepoint.deep;
+        self.trees = savepoint.trees;
+        self.raise();
+    }
+
+    /// Takes the newest savepoint away and keeps what was done since.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub(crate) fn release(&mut self) {
+        let savepoint = self.savepoints.pop().expect("release without a savepoint");
+        let floor = self.floor();
+        let kinds = self.versions.core().kinds.as_ref();
+        let writer = self.writer.as_mut().expect("held until the edition ends");
+        let edits = &mut writer.edits;
+        edits.floor = floor;
+        let since = std::mem::replace(&mut edits.retired, savepoint.retired);
+        for node in since {
+            // SAFETY: a retired node is live and not in the working trees; if it is younger than
+            // the floor, the savepoint was the last that could see it.
+            unsafe {
+                if birth(node) > floor {
+                    edits.destroy(node, kinds);
+                } else {
+                    edits.retired.push(node);
+                }
+            }
+        }
+        let since = std::mem::replace(&mut self.deep, savepoint.deep);
+        self.give_up(since);
+    }
+
+    fn roots(&self) -> Vec<Link> {
+        self.trees
+            .iter()
+            .map(RawTree::root)
+            .filter(|root| !root.is_null())
+            .collect()
+    }
+
+    /// Publishes this as the newest version and gives the writer's slot back.
+    ///
+    /// Nothing in it can panic between taking the retired nodes and publishing. The caller drops
+    /// the trash when it holds nothing.
+    pub(crate) fn publish(mut self, payload: P) -> Trash<P> {
+        while !self.savepoints.is_empty() {
+            self.release();
+        }
+        let mut writer = self.writer.take().expect("held until the edition ends");
+        let base = self.base.take().expect("held until the edition ends");
+        let trees = std::mem::take(&mut self.trees);
+        let next = self.versions.record(writer.generation, trees, payload);
+        let retired = writer.edits.retired.len();
+        // SAFETY: retired nodes are live.
+        let block = unsafe { Block::of(&writer.edits.retired, &self.deep) };
+        writer.edits.retired.clear();
+        if !block.is_empty() {
+            // SAFETY: only the holder of the writer's slot touches dead lists.
+            unsafe { (*base.record().dead.get()).push(block) };
+        }
+        writer.reclaimer.born(&next);
+        let core = self.versions.core();
+        drop(core.swap(next));
+        drop(base);
+        let trash = settle(&self.versions, &mut writer, retired);
+        core.exit(writer);
+        trash
+    }
+
+    /// Tests every invariant of every working tree.
+    #[cfg(any(test, debug_assertions))]
+    pub(crate) fn check(&self) {
+        let generation = self
+            .writer
+            .as_ref()
+            .expect("held until the edition ends")
+            .generation;
+        for tree in &self.trees {
+            // SAFETY: the working nodes are live.
+            unsafe { tree.check(generation) };
+        }
+    }
+}
+
+/// A bounded part of the work that is waiting, and all the trash there is.
+fn settle<P: Send + Sync + 'static>(
+    versions: &Versions<P>,
+    writer: &mut Writer<P>,
+    retired: usize,
+) -> Trash<P> {
+    let core = versions.core();
+    core.exhume(&mut writer.reclaimer);
+    writer
+        .reclaimer
+        .work_off(&mut writer.edits, &core.kinds, 2 * retired + STEP);
+    writer.reclaimer.trash(&mut writer.edits)
+}
+
+impl<P: Send + Sync + 'static> Drop for Edition<P> {
+    fn drop(&mut self) {
+        if self.writer.is_none() {
+            return;
+        }
+        while !self.savepoints.is_empty() {
+            self.rollback();
+        }
+        let floor = self.floor();
+        let roots = self.roots();
+        let mut writer = self.writer.take().expect("held until the edition ends");
+        writer.edits.retired.clear();
+        writer.reclaimer.unborn(floor, roots);
+        self.base = None;
+        let trash = settle(&self.versions, &mut writer, 0);
+        self.versions.core().exit(writer);
+        drop(trash);
+    }
+}
+
+impl<P: Send + Sync + 'static> fmt::Debug for Edition<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Edition")
+            .field("trees", &self.trees)
+            .field("savepoints", &self.savepoints.len())
+            .finish_non_exhaustive()
+    }
+}

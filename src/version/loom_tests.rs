@@ -1,0 +1,133 @@
+//! Publish, take and drop, in every interleaving that loom can make.
+//!
+//! A payload's destructor writes a cell that its readers read: a version destroyed while, or
+//! before, somebody reads it is a race that loom reports. The payloads are counted besides, so
+//! that one that is lost or dropped twice is found at the end.
+
+use super::Versions;
+use crate::tree::{RawTree, Value};
+use loom::cell::UnsafeCell;
+use loom::thread;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicIsize, Ordering};
+
+struct Probe {
+    number: UnsafeCell<u64>,
+    alive: Arc<AtomicIsize>,
+}
+
+// SAFETY: written by its destructor alone, which is what loom checks here.
+unsafe impl Sync for Probe {}
+
+impl Probe {
+    fn new(number: u64, alive: &Arc<AtomicIsize>) -> Self {
+        alive.fetch_add(1, Ordering::Relaxed);
+        Probe {
+            number: UnsafeCell::new(number),
+            alive: alive.clone(),
+        }
+    }
+
+    fn read(&self) -> u64 {
+        // SAFETY: a shared read.
+        self.number.with(|number| unsafe { *number })
+    }
+}
+
+impl Drop for Probe {
+    fn drop(&mut self) {
+        // SAFETY: nobody else has it, says the code under test.
+        self.number.with_mut(|number| unsafe { *number = u64::MAX });
+        self.alive.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Value for Arc<u64> {}
+
+fn put(versions: &Versions<Probe>, number: u64, alive: &Arc<AtomicIsize>) {
+    let mut edition = versions.edit();
+    edition.insert(0, b"k", Arc::new(number), number);
+    drop(edition.publish(Probe::new(number, alive)));
+}
+
+fn model(threads: impl Fn(Versions<Probe>, Arc<AtomicIsize>) + Sync + Send + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(2);
+    builder.check(move || {
+        let alive = Arc::new(AtomicIsize::new(0));
+        let versions = Versions::new(vec![RawTree::empty::<Arc<u64>>(0)], Probe::new(0, &alive));
+        threads(versions, alive.clone());
+        assert_eq!(alive.load(Ordering::Relaxed), 0, "payloads leaked");
+    });
+}
+
+/// Takes the newest version twice and checks that it does not go backwards.
+fn take(versions: &Versions<Probe>) {
+    let first = versions.current();
+    let tree = first.tree::<Arc<u64>>(0);
+    assert_eq!(tree.get(b"k").map_or(0, |v| **v), first.payload().read());
+    let second = versions.current();
+    assert!(second.payload().read() >= first.payload().read());
+    drop(first);
+    let kept = second.clone();
+    drop(second);
+    kept.payload().read();
+}
+
+#[test]
+fn loom_readers_take_what_a_writer_publishes() {
+    model(|versions, alive| {
+        let reader = thread::spawn({
+            let versions = versions.clone();
+            move || take(&versions)
+        });
+        put(&versions, 1, &alive);
+        drop(versions);
+        reader.join().unwrap();
+    });
+}
+
+#[test]
+fn loom_versions_outlive_the_store() {
+    model(|versions, alive| {
+        put(&versions, 1, &alive);
+        let held = versions.current();
+        let reader = thread::spawn(move || {
+            let other = held.clone();
+            held.payload().read();
+            drop(held);
+            other.payload().read();
+        });
+        put(&versions, 2, &alive);
+        drop(versions);
+        reader.join().unwrap();
+    });
+}
+
+#[test]
+fn loom_two_writers_take_turns() {
+    model(|versions, alive| {
+        let other = thread::spawn({
+            let (versions, alive) = (versions.clone(), alive.clone());
+            move || put(&versions, 1, &alive)
+        });
+        put(&versions, 2, &alive);
+        other.join().unwrap();
+        drop(versions);
+    });
+}
+
+#[test]
+fn loom_an_aborted_edition_leaves_nothing() {
+    model(|versions, _alive| {
+        let reader = thread::spawn({
+            let versions = versions.clone();
+            move || drop(versions.current())
+        });
+        let mut edition = versions.edit();
+        edition.insert(0, b"k", Arc::new(9), 9);
+        drop(edition);
+        drop(versions);
+        reader.join().unwrap();
+    });
+}

@@ -1,0 +1,44 @@
+//! Published roots, live versions, dead lists: what may be freed when.
+//!
+//! **Promises.** Taking a version, reading it and dropping it take no lock and free nothing. One
+//! edition at a time is made in private and published atomically. Whatever no version can reach
+//! any more is freed, in bounded steps, by the writer. A dropped edition leaves nothing behind.
+//!
+//! **May not know**: records, tables, log indexes. What a root carries besides trees is its
+//! `payload`, of the caller's type.
+//!
+//! **The one structure** is the [`Record`](record::Record) of a version: its trees, its payload,
+//! how many handles it has, and its dead list: the nodes that the next version no longer needed.
+//!
+//! **Generations.** A counter of edits, which never falls or repeats, gives each node its birth
+//! and each version its number. A node of birth `B`, retired in an edition that follows version
+//! `V`, is needed by the live versions in `[B, V]` and by no other. So when a version dies, each
+//! node on its dead list is freed, or, if an older live version is at least as young as the node,
+//! handed to the newest such: the way ZFS frees the blocks of its snapshots (`reclaim.rs`).
+//!
+//! **Who runs what.** The last release of a version pushes its record onto a lock-free stack and
+//! returns; the holder of the writer's slot takes the stack and does the rest. Values that are no
+//! longer needed come out as [`Trash`], for the caller to drop when it holds nothing. Only if no
+//! store is left does the last handle tear the core down on its own thread, iteratively.
+//!
+//! **Memory ordering.** A record's count is an `Arc`'s: increments are relaxed (the one who
+//! increments holds a handle), decrements release, and the one who takes it to zero acquires before
+//! it pushes the record. The push releases; taking the whole stack acquires; so all reads through
+//! any handle happen before the writer's frees. The core's count of holders works in the same
+//! way. A version becomes visible through `cell.rs`, whose store releases and whose loads acquire
+//! the nodes written before.
+
+mod cell;
+mod core;
+mod edition;
+#[cfg(all(test, loom))]
+mod loom_tests;
+mod reclaim;
+mod record;
+#[cfg(all(test, not(loom)))]
+mod tests;
+
+pub(crate) use core::Versions;
+pub(crate) use edition::Edition;
+pub(crate) use reclaim::Trash;
+pub(crate) use record::Version;

@@ -1,0 +1,300 @@
+//! Freeing what no live version needs, in bounded steps.
+//!
+//! A dead list is a list of blocks, each labelled with the oldest and youngest birth in it, so
+//! that a block is freed or handed on whole where the label decides. A block may hold *deep*
+//! entries: a node that stands for itself and all below it, which is how a whole tree is given up
+//! in O(1). A deep node that an older version needs is handed on as it is (what is below it is no
+//! younger than itself, so that version needs it too); one that nobody needs is freed, and what is
+//! right below it becomes entries.
+//!
+//! What a dropped edition made is found by walking down from its roots until older nodes are met.
+//! Those belong to others and are only looked at; so that they are still there to look at, this
+//! work goes before any other, and nothing else is freed until it is done.
+
+use super::record::{Record, Version};
+use crate::tree::{Edits, Garbage, Link, ValueKind, birth, for_each_below};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ptr::NonNull;
+
+/// A node on a dead list, alone or with all below it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Dead {
+    Node(Link),
+    Deep(Link),
+}
+
+/// Nodes that were retired together.
+#[derive(Debug)]
+pub(super) struct Block {
+    entries: Vec<Dead>,
+    oldest: u64,
+    youngest: u64,
+}
+
+impl Block {
+    fn new() -> Self {
+        Block {
+            entries: Vec::new(),
+            oldest: u64::MAX,
+            youngest: 0,
+        }
+    }
+
+    fn push(&mut self, entry: Dead, born: u64) {
+        self.oldest = self.oldest.min(born);
+        self.youngest = self.youngest.max(born);
+        self.entries.push(entry);
+    }
+
+    /// Of retired nodes.
+    pub(super) unsafe fn of(nodes: &[Link], deep: &[Link]) -> Block {
+        let mut block = Block::new();
+        block.entries.reserve(nodes.len() + deep.len());
+        // SAFETY: the caller's: retired nodes are live until their list is worked off.
+        unsafe {
+            for &node in nodes {
+                block.push(Dead::Node(node), birth(node));
+            }
+            for &node in deep {
+                block.push(Dead::Deep(node), birth(node));
+            }
+        }
+        block
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+}
+
+/// What the successor of a version no longer needed.
+pub(super) type DeadList = Vec<Block>;
+
+/// The dead list of a version that died. A node on it is needed by the live versions that are as
+/// young as the node and not younger than `until`, if there are any.
+#[derive(Debug)]
+struct Estate {
+    until: u64,
+    blocks: DeadList,
+}
+
+/// Nodes of an edition that was dropped: all that is younger than `floor`, at and below these, was
+/// seen by nobody else.
+#[derive(Debug)]
+struct Unborn {
+    floor: u64,
+    nodes: Vec<Link>,
+}
+
+/// The writer's record of what lives and what is to be freed.
+pub(super) struct Reclaimer<P: Send + Sync + 'static> {
+    /// The versions that are not known to be dead, by generation.
+    live: BTreeMap<u64, NonNull<Record<P>>>,
+    unborn: Vec<Unborn>,
+    estates: Vec<Estate>,
+    /// Payloads of dead versions, to be dropped with the trash.
+    payloads: Vec<P>,
+    /// The roots of the newest version, which nothing retires: for the end.
+    newest: Vec<Link>,
+}
+
+// SAFETY: records are reached by pointer, but only by the holder of the writer's slot, and what is
+// in them is `Send` and `Sync`.
+unsafe impl<P: Send + Sync + 'static> Send for Reclaimer<P> {}
+
+impl<P: Send + Sync + 'static> Reclaimer<P> {
+    pub(super) fn new() -> Self {
+        Reclaimer {
+            live: BTreeMap::new(),
+            unborn: Vec::new(),
+            estates: Vec::new(),
+            payloads: Vec::new(),
+            newest: Vec::new(),
+        }
+    }
+
+    /// A version that is about to be published.
+    pub(super) fn born(&mut self, version: &Version<P>) {
+        let record = version.record();
+        let pointer = NonNull::new(version.as_ptr()).expect("a handle is never null");
+        self.live.insert(record.generation, pointer);
+        self.newest.clear();
+        self.newest.extend(
+            record
+                .trees
+                .iter()
+                .map(|t| t.root())
+                .filter(|root| !root.is_null()),
+        );
+    }
+
+    /// A version without handles: its dead list becomes work, its record is gone.
+    ///
+    /// # Safety
+    /// Nobody else can reach the record.
+    pub(super) unsafe fn died(&mut self, record: NonNull<Record<P>>) {
+        // SAFETY: the caller's; records come from a `Box`.
+        let record = *unsafe { Box::from_raw(record.as_ptr()) };
+        self.live.remove(&record.generation);
+        let blocks = record.dead.into_inner();
+        if !blocks.is_empty() {
+            self.estates.push(Estate {
+                until: record.generation,
+                blocks,
+            });
+        }
+        self.payloads.push(record.payload);
+    }
+
+    /// Gives up what nobody but a dropped edition has seen.
+    pub(super) fn unborn(&mut self, floor: u64, nodes: Vec<Link>) {
+        if !nodes.is_empty() {
+            self.unborn.push(Unborn { floor, nodes });
+        }
+    }
+
+    /// Frees everything: no version and no handle is left.
+    pub(super) fn finish(&mut self, edits: &mut Edits, kinds: &[&'static ValueKind]) {
+        debug_assert!(self.live.is_empty());
+        self.work_off(edits, kinds, usize::MAX);
+        free_unborn(
+            &mut std::mem::take(&mut self.newest),
+            0,
+            edits,
+            kinds,
+            &mut { usize::MAX },
+        );
+        debug_assert!(self.unborn.is_empty() && self.estates.is_empty());
+    }
+
+    /// Frees up to `budget` nodes, or hands as many nodes or blocks on.
+    pub(super) fn work_off(
+        &mut self,
+        edits: &mut Edits,
+        kinds: &[&'static ValueKind],
+        mut budget: usize,
+    ) {
+        while let Some(unborn) = self.unborn.last_mut() {
+            free_unborn(&mut unborn.nodes, unborn.floor, edits, kinds, &mut budget);
+            if !unborn.nodes.is_empty() {
+                return;
+            }
+            self.unborn.pop();
+        }
+        while budget > 0
+            && let Some(mut estate) = self.estates.pop()
+        {
+            while budget > 0
+                && let Some(block) = estate.blocks.pop()
+            {
+                if let Some(rest) = self.settle(estate.until, block, edits, kinds, &mut budget) {
+                    estate.blocks.push(rest);
+                }
+            }
+            if !estate.blocks.is_empty() {
+                self.estates.push(estate);
+            }
+        }
+    }
+
+    /// Frees what is in a block, or hands it on. Returns what the budget did not allow for.
+    fn settle(
+        &self,
+        until: u64,
+        mut block: Block,
+        edits: &mut Edits,
+        kinds: &[&'static ValueKind],
+        budget: &mut usize,
+    ) -> Option<Block> {
+        // The newest live version that could need any of it.
+        let heir = self.live.range(..=until).next_back();
+        if let Some((&number, record)) = heir
+            && block.youngest <= number
+        {
+            *budget -= 1;
+            // SAFETY: the version is live, and only the writer touches its dead list.
+            unsafe { (*record.as_ref().dead.get()).push(block) };
+            return None;
+        }
+        let mut handed = Block::new();
+        while *budget > 0
+            && let Some(entry) = block.entries.pop()
+        {
+            *budget -= 1;
+            let (Dead::Node(node) | Dead::Deep(node)) = entry;
+            // SAFETY: a node on a dead list is live until here. If no live version is in [its
+            // birth, until], nobody can reach it any more; a deep one's children then become
+            // entries before it goes.
+            unsafe {
+                let born = birth(node);
+                if heir.is_some_and(|(&number, _)| born <= number) {
+                    handed.push(entry, born);
+                    continue;
+                }
+                if let Dead::Deep(_) = entry {
+                    for_each_below(node, |below| block.push(Dead::Deep(below), birth(below)));
+                }
+                edits.destroy(node, kinds);
+            }
+        }
+        if let Some((_, record)) = heir
+            && !handed.is_empty()
+        {
+            // SAFETY: as above.
+            unsafe { (*record.as_ref().dead.get()).push(handed) };
+        }
+        (!block.is_empty()).then_some(block)
+    }
+
+    /// All that is waiting to be dropped.
+    pub(super) fn trash(&mut self, edits: &mut Edits) -> Trash<P> {
+        Trash {
+            values: std::mem::take(&mut edits.garbage),
+            payloads: std::mem::take(&mut self.payloads),
+        }
+    }
+}
+
+/// Frees, at and below `nodes`, what is younger than `floor`; what is older belongs to others.
+pub(super) fn free_unborn(
+    nodes: &mut Vec<Link>,
+    floor: u64,
+    edits: &mut Edits,
+    kinds: &[&'static ValueKind],
+    budget: &mut usize,
+) {
+    while *budget > 0
+        && let Some(node) = nodes.pop()
+    {
+        *budget -= 1;
+        // SAFETY: a node younger than the floor was seen by its edition alone, and is reached by
+        // one path, so it is still live; older ones are not freed before this walk is done.
+        unsafe {
+            if birth(node) > floor {
+                for_each_below(node, |below| nodes.push(below));
+                edits.destroy(node, kinds);
+            }
+        }
+    }
+}
+
+impl<P: Send + Sync + 'static> fmt::Debug for Reclaimer<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reclaimer")
+            .field("live", &self.live.keys())
+            .field("estates", &self.estates.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Values and payloads that nobody needs any more. Dropping it runs their destructors, which are
+/// user code: hold no lock and no writer's slot.
+#[must_use = "dropping it runs user code: choose where"]
+#[derive(Debug)]
+pub(crate) struct Trash<P> {
+    #[expect(dead_code, reason = "held only to be dropped")]
+    values: Vec<Garbage>,
+    #[expect(dead_code, reason = "held only to be dropped")]
+    payloads: Vec<P>,
+}

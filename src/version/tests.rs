@@ -1,0 +1,374 @@
+//! Random compositions of edits, savepoints, commits, aborts and held versions, against a map.
+
+use super::{Edition, Version, Versions};
+use crate::tree::{RawTree, Value};
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicIsize, Ordering};
+
+/// A value that counts how many of it there are.
+struct Counted {
+    number: u64,
+    alive: Arc<AtomicIsize>,
+}
+
+impl Counted {
+    fn new(number: u64, alive: &Arc<AtomicIsize>) -> Arc<Self> {
+        alive.fetch_add(1, Ordering::Relaxed);
+        Arc::new(Counted {
+            number,
+            alive: alive.clone(),
+        })
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.alive.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Value for Arc<Counted> {}
+
+type Model = BTreeMap<Vec<u8>, u64>;
+
+#[derive(Clone, Debug)]
+enum Op {
+    Insert(usize, Vec<u8>),
+    Remove(usize, Vec<u8>),
+    RemoveNth(usize, usize),
+    Savepoint,
+    Rollback,
+    Release,
+    Reset(usize),
+    Commit,
+    Abort,
+    Hold,
+    Let(usize),
+    Collect,
+}
+
+const TREES: usize = 2;
+
+fn key() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        4 => prop::collection::vec(prop::sample::select(vec![0u8, 1, 255]), 0..6),
+        2 => prop::collection::vec(prop::sample::select(b"abcdefghijklmnopqrst".to_vec()), 0..3),
+        3 => any::<[u8; 1]>().prop_map(|b| vec![7, b[0]]),
+        1 => prop::collection::vec(any::<u8>(), 0..40),
+    ]
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let tree = 0..TREES;
+    prop_oneof![
+        24 => (tree.clone(), key()).prop_map(|(t, k)| Op::Insert(t, k)),
+        4 => (tree.clone(), key()).prop_map(|(t, k)| Op::Remove(t, k)),
+        12 => (tree.clone(), any::<usize>()).prop_map(|(t, n)| Op::RemoveNth(t, n)),
+        3 => Just(Op::Savepoint),
+        2 => Just(Op::Rollback),
+        1 => Just(Op::Release),
+        1 => tree.prop_map(Op::Reset),
+        5 => Just(Op::Commit),
+        1 => Just(Op::Abort),
+        3 => Just(Op::Hold),
+        2 => any::<usize>().prop_map(Op::Let),
+        1 => Just(Op::Collect),
+    ]
+}
+
+fn content(tree: crate::tree::Tree<'_, Arc<Counted>>) -> Vec<u64> {
+    tree.iter().map(|v| v.number).collect()
+}
+
+/// Compares every kind of read with the model.
+fn compare(tree: crate::tree::Tree<'_, Arc<Counted>>, model: &Model, probes: &[Vec<u8>]) {
+    assert_eq!(tree.len(), model.len() as u64);
+    assert_eq!(content(tree), model.values().copied().collect::<Vec<_>>());
+    let back: Vec<_> = tree.iter().rev().map(|v| v.number).collect();
+    assert_eq!(back, model.values().rev().copied().collect::<Vec<_>>());
+    for probe in probes {
+        assert_eq!(tree.get(probe).map(|v| v.number), model.get(probe).copied());
+        let expected: Vec<_> = model
+            .iter()
+            .filter(|(k, _)| k.starts_with(probe))
+            .map(|(_, v)| *v)
+            .collect();
+        assert_eq!(
+            tree.prefix(probe).map(|v| v.number).collect::<Vec<_>>(),
+            expected
+        );
+        let back: Vec<_> = tree.prefix(probe).rev().map(|v| v.number).collect();
+        assert_eq!(back, expected.into_iter().rev().collect::<Vec<_>>());
+        let longest = (0..=probe.len())
+            .rev()
+            .find_map(|n| model.get(&probe[..n]).map(|v| (n, *v)));
+        assert_eq!(
+            tree.longest_prefix(probe, &[]).map(|(n, v)| (n, v.number)),
+            longest
+        );
+    }
+    for pair in probes.windows(2) {
+        let (lo, hi) = (&pair[0], &pair[1]);
+        for hi in [Some(hi.as_slice()), None] {
+            let inside = |k: &Vec<u8>| k >= lo && hi.is_none_or(|hi| k.as_slice() < hi);
+            let expected: Vec<_> = model
+                .iter()
+                .filter(|(k, _)| inside(k))
+                .map(|(k, v)| (k, *v))
+                .collect();
+            let mut range = tree.range(lo, hi);
+            let mut key = Vec::new();
+            for (k, v) in &expected {
+                assert_eq!(range.next().map(|v| v.number), Some(*v));
+                range.front_key(&mut key);
+                assert_eq!(&key, *k);
+            }
+            assert!(range.next().is_none() && range.next_back().is_none());
+            let mut range = tree.range(lo, hi);
+            for (k, v) in expected.iter().rev() {
+                assert_eq!(range.next_back().map(|v| v.number), Some(*v));
+                range.back_key(&mut key);
+                assert_eq!(&key, *k);
+            }
+            assert!(range.next_back().is_none() && range.next().is_none());
+            // From both ends, in turn.
+            let (mut range, mut seen, mut from, mut to) =
+                (tree.range(lo, hi), 0, 0, expected.len());
+            loop {
+                let (got, want) = if seen % 2 == 0 {
+                    (range.next(), expected.get(from).filter(|_| from < to))
+                } else {
+                    (
+                        range.next_back(),
+                        to.checked_sub(1)
+                            .filter(|t| *t >= from)
+                            .map(|t| &expected[t]),
+                    )
+                };
+                assert_eq!(got.map(|v| v.number), want.map(|(_, v)| *v));
+                if got.is_none() {
+                    break;
+                }
+                if seen % 2 == 0 {
+                    from += 1
+                } else {
+                    to -= 1
+                }
+                seen += 1;
+            }
+        }
+    }
+}
+
+struct World {
+    versions: Versions<Arc<Counted>>,
+    alive: Arc<AtomicIsize>,
+    published: [Model; TREES],
+    working: Option<(Edition<Arc<Counted>>, [Model; TREES], Vec<[Model; TREES]>)>,
+    held: Vec<(Version<Arc<Counted>>, [Model; TREES])>,
+    number: u64,
+}
+
+impl World {
+    fn new() -> Self {
+        let alive = Arc::new(AtomicIsize::new(0));
+        let trees = (0..TREES)
+            .map(|_| RawTree::empty::<Arc<Counted>>(0))
+            .collect();
+        World {
+            versions: Versions::new(trees, Counted::new(0, &alive)),
+            alive,
+            published: Default::default(),
+            working: None,
+            held: Vec::new(),
+            number: 0,
+        }
+    }
+
+    fn working(&mut self) -> &mut (Edition<Arc<Counted>>, [Model; TREES], Vec<[Model; TREES]>) {
+        let (versions, published) = (&self.versions, &self.published);
+        self.working
+            .get_or_insert_with(|| (versions.edit(), published.clone(), Vec::new()))
+    }
+
+    fn step(&mut self, op: Op) {
+        self.number += 1;
+        let number = self.number;
+        let value = Counted::new(number, &self.alive);
+        match op {
+            Op::Insert(tree, key) => {
+                let (edition, model, _) = self.working();
+                edition.insert(tree, &key, value, number);
+                model[tree].insert(key, number);
+            }
+            Op::Remove(tree, key) => {
+                let (edition, model, _) = self.working();
+                let there = model[tree].remove(&key).is_some();
+                assert_eq!(edition.remove(tree, &key, number), there);
+            }
+            Op::RemoveNth(tree, n) => {
+                let (edition, model, _) = self.working();
+                if !model[tree].is_empty() {
+                    let key = model[tree]
+                        .keys()
+                        .nth(n % model[tree].len())
+                        .unwrap()
+                        .clone();
+                    model[tree].remove(&key);
+                    assert!(edition.remove(tree, &key, number));
+                }
+            }
+            Op::Savepoint => {
+                let (edition, model, saved) = self.working();
+                edition.savepoint();
+                saved.push(model.clone());
+            }
+            Op::Rollback => {
+                let (edition, model, saved) = self.working();
+                if let Some(before) = saved.pop() {
+                    edition.rollback();
+                    *model = before;
+                }
+            }
+            Op::Release => {
+                let (edition, _, saved) = self.working();
+                if saved.pop().is_some() {
+                    edition.release();
+                }
+            }
+            Op::Reset(tree) => {
+                let (edition, model, _) = self.working();
+                edition.reset(tree, number);
+                model[tree].clear();
+            }
+            Op::Commit => {
+                if let Some((edition, model, _)) = self.working.take() {
+                    drop(edition.publish(value));
+                    self.published = model;
+                }
+            }
+            Op::Abort => self.working = None,
+            Op::Hold => self
+                .held
+                .push((self.versions.current(), self.published.clone())),
+            Op::Let(n) => {
+                if !self.held.is_empty() {
+                    let n = n % self.held.len();
+                    self.held.swap_remove(n);
+                }
+            }
+            Op::Collect => {
+                if self.working.is_none() {
+                    drop(self.versions.collect());
+                }
+            }
+        }
+    }
+
+    fn compare(&mut self, probes: &[Vec<u8>]) {
+        if let Some((edition, model, _)) = &self.working {
+            edition.check();
+            for tree in 0..TREES {
+                compare(edition.tree(tree), &model[tree], probes);
+            }
+        }
+        let current = self.versions.current();
+        for tree in 0..TREES {
+            compare(current.tree(tree), &self.published[tree], probes);
+        }
+        for (version, model) in &self.held {
+            for tree in 0..TREES {
+                let expected: Vec<_> = model[tree].values().copied().collect();
+                assert_eq!(content(version.tree(tree)), expected);
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    #[test]
+    fn compositions_equal_a_map(
+        ops in prop::collection::vec(op(), 1..100),
+        probes in prop::collection::vec(key(), 2..6),
+        store_first in any::<bool>(),
+    ) {
+        let mut world = World::new();
+        for op in ops {
+            world.step(op);
+            world.compare(&probes);
+        }
+        let World { versions, alive, working, held, .. } = world;
+        drop(working);
+        // Either the store or the held versions go last; nothing is left in any order.
+        if store_first {
+            drop(versions);
+            for (version, model) in &held {
+                for (tree, model) in model.iter().enumerate() {
+                    prop_assert_eq!(content(version.tree(tree)), model.values().copied().collect::<Vec<_>>());
+                }
+            }
+            drop(held);
+        } else {
+            drop(held);
+            drop(versions);
+        }
+        prop_assert_eq!(alive.load(Ordering::Relaxed), 0);
+    }
+}
+
+#[test]
+fn an_edition_waits_for_the_one_before() {
+    let versions = Versions::new(vec![RawTree::empty::<Arc<Counted>>(0)], ());
+    let first = versions.edit();
+    assert!(versions.try_edit().is_none());
+    let other = std::thread::spawn({
+        let versions = versions.clone();
+        move || drop(versions.edit().publish(()))
+    });
+    drop(first.publish(()));
+    other.join().unwrap();
+    assert!(versions.try_edit().is_some());
+}
+
+#[test]
+fn what_a_version_pins_is_freed_when_it_goes() {
+    let alive = Arc::new(AtomicIsize::new(0));
+    let versions = Versions::new(vec![RawTree::empty::<Arc<Counted>>(0)], ());
+    let put = |n: u64| {
+        let mut edition = versions.edit();
+        edition.insert(0, &(n % 64).to_be_bytes(), Counted::new(n, &alive), n);
+        drop(edition.publish(()));
+    };
+    (0..64).for_each(put);
+    let held = versions.current();
+    (64..64_000).for_each(put);
+    // 64 current values, 64 that the held version needs, and what a bounded step has left over.
+    assert!(alive.load(Ordering::Relaxed) <= 64 + 64 + 2);
+    drop(held);
+    drop(versions.collect());
+    assert_eq!(alive.load(Ordering::Relaxed), 64);
+}
+
+#[test]
+fn a_dropped_load_is_freed_in_steps() {
+    let alive = Arc::new(AtomicIsize::new(0));
+    let versions = Versions::new(vec![RawTree::empty::<Arc<Counted>>(0)], ());
+    let mut edition = versions.edit();
+    for n in 0..10_000u64 {
+        edition.insert(0, &n.to_be_bytes(), Counted::new(n, &alive), 1);
+    }
+    drop(edition);
+    let left = alive.load(Ordering::Relaxed);
+    assert!(
+        left > 9_000,
+        "a drop must not walk the whole load, {left} are left"
+    );
+    drop(versions.edit().publish(()));
+    assert!(alive.load(Ordering::Relaxed) < left);
+    drop(versions.collect());
+    assert_eq!(alive.load(Ordering::Relaxed), 0);
+}
