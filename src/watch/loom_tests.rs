@@ -1,0 +1,246 @@
+//! Every interleaving of two or three threads, under `--cfg loom`.
+//!
+//! `wait` has no deadline here (loom's clock stands still): a wake-up that is lost shows as a
+//! deadlock. An atomic number, written and read relaxed, stands for the published root, so that
+//! nothing but the room's own fences orders it.
+use super::*;
+use crate::sync::{AtomicU64, thread};
+use loom::sync::Notify;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Wake, Waker};
+use std::time::{Duration, Instant};
+
+struct Changed(usize, &'static [u8]);
+
+impl ChangedKeys for Changed {
+    fn for_each(&self, tree: usize, f: &mut dyn FnMut(&[u8])) {
+        if tree == self.0 {
+            f(self.1);
+        }
+    }
+
+    fn version(&self) -> u64 {
+        1
+    }
+}
+
+/// The waker of a task that is a thread.
+struct Woken(Notify);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.notify();
+    }
+}
+
+const HISTORY: HistoryId = HistoryId(1);
+
+fn at(index: u64) -> Position {
+    Position {
+        history: HISTORY,
+        index: LogIndex(index),
+    }
+}
+
+fn point(tree: usize) -> Interest {
+    let mut key = KeyBuf::new();
+    key.extend(b"k");
+    Interest {
+        tree,
+        scope: Scope::Point(key),
+    }
+}
+
+fn never() -> Instant {
+    Instant::now() + Duration::from_secs(1 << 20)
+}
+
+impl Watches {
+    /// A watch that has seen nothing yet.
+    fn register(self: &Arc<Self>, interests: Vec<Interest>) -> Watch {
+        self.register_seen(interests, 0)
+    }
+}
+
+fn assert_empty(watches: &Arc<Watches>) {
+    assert_eq!(watches.len(), 0);
+    assert!(
+        watches
+            .trees
+            .iter()
+            .all(|registry| lock(registry).is_empty())
+    );
+    assert!(lock(&watches.indexes).take_all().is_empty());
+    assert_eq!(Arc::strong_count(watches), 1);
+}
+
+/// A store as far as this room is concerned.
+fn model(trees: usize, check: impl Fn(Arc<Watches>, Arc<AtomicU64>) + Sync + Send + 'static) {
+    loom::model(move || {
+        let watches = Watches::new(trees);
+        check(Arc::clone(&watches), Arc::new(AtomicU64::new(0)));
+        assert_empty(&watches);
+    });
+}
+
+fn publish(root: &AtomicU64, watches: &Watches, changed: &Changed) {
+    root.store(1, Ordering::Relaxed);
+    watches.published(at(1), changed);
+}
+
+#[test]
+fn loom_register_vs_published() {
+    model(1, |watches, root| {
+        let writer = {
+            let (watches, root) = (Arc::clone(&watches), Arc::clone(&root));
+            thread::spawn(move || publish(&root, &watches, &Changed(0, b"k")))
+        };
+        let seen = root.load(Ordering::Relaxed);
+        let watch = watches.register_seen(vec![point(0)], seen);
+        if root.load(Ordering::Relaxed) == seen && seen == 0 {
+            assert!(watch.wait(never()));
+            assert_eq!(root.load(Ordering::Relaxed), 1);
+        } else if seen == 1 {
+            // What it has seen does not fire it.
+            assert!(!watch.has_fired());
+        }
+        drop(watch);
+        writer.join().unwrap();
+    });
+}
+
+#[test]
+fn loom_register_in_two_trees_vs_published() {
+    model(2, |watches, root| {
+        let writer = {
+            let (watches, root) = (Arc::clone(&watches), Arc::clone(&root));
+            thread::spawn(move || publish(&root, &watches, &Changed(1, b"k")))
+        };
+        let watch = watches.register(vec![point(0), point(1)]);
+        if root.load(Ordering::Relaxed) == 0 {
+            assert!(watch.wait(never()));
+        }
+        drop(watch);
+        writer.join().unwrap();
+    });
+}
+
+#[test]
+fn loom_index_waiter_vs_published() {
+    model(1, |watches, root| {
+        let writer = {
+            let (watches, root) = (Arc::clone(&watches), Arc::clone(&root));
+            thread::spawn(move || publish(&root, &watches, &Changed(0, b"k")))
+        };
+        let waiter = watches.register_index(HISTORY, LogIndex(1));
+        if root.load(Ordering::Relaxed) == 0 {
+            assert!(waiter.wait(never()));
+            assert_eq!(root.load(Ordering::Relaxed), 1);
+        }
+        drop(waiter);
+        writer.join().unwrap();
+    });
+}
+
+#[test]
+fn loom_fire_vs_drop() {
+    model(2, |watches, root| {
+        let watch = watches.register(vec![point(0), point(1)]);
+        let writer = {
+            let (watches, root) = (Arc::clone(&watches), Arc::clone(&root));
+            thread::spawn(move || publish(&root, &watches, &Changed(1, b"k")))
+        };
+        drop(watch);
+        writer.join().unwrap();
+    });
+}
+
+/// A member's number is not given to another while it is still being fired.
+#[test]
+fn loom_fire_vs_drop_and_register() {
+    model(1, |watches, root| {
+        let watch = watches.register(vec![point(0)]);
+        let writer = {
+            let (watches, root) = (Arc::clone(&watches), Arc::clone(&root));
+            thread::spawn(move || publish(&root, &watches, &Changed(0, b"k")))
+        };
+        drop(watch);
+        let next = watches.register_seen(vec![point(0)], 1);
+        writer.join().unwrap();
+        assert!(!next.has_fired());
+        assert_eq!(watches.len(), 1);
+        next.fire();
+        assert_eq!(watches.len(), 0);
+    });
+}
+
+#[test]
+fn loom_two_commits_fire_one_watch() {
+    model(1, |watches, root| {
+        let watch = watches.register(vec![point(0)]);
+        let writers: Vec<_> = (0..2)
+            .map(|_| {
+                let (watches, root) = (Arc::clone(&watches), Arc::clone(&root));
+                thread::spawn(move || publish(&root, &watches, &Changed(0, b"k")))
+            })
+            .collect();
+        assert!(watch.wait(never()));
+        drop(watch);
+        for writer in writers {
+            writer.join().unwrap();
+        }
+    });
+}
+
+#[test]
+fn loom_wait_vs_fire() {
+    model(1, |watches, _| {
+        let watch = Arc::new(watches.register(vec![point(0)]));
+        let other = {
+            let watch = Arc::clone(&watch);
+            thread::spawn(move || assert!(watch.wait(never())))
+        };
+        watch.fire();
+        assert!(watch.wait(never()));
+        other.join().unwrap();
+    });
+}
+
+#[test]
+fn loom_poll_vs_fire() {
+    model(1, |watches, root| {
+        let mut watch = watches.register(vec![point(0)]);
+        let writer = {
+            let (watches, root) = (Arc::clone(&watches), Arc::clone(&root));
+            thread::spawn(move || publish(&root, &watches, &Changed(0, b"k")))
+        };
+        let woken = Arc::new(Woken(Notify::new()));
+        let waker = Waker::from(Arc::clone(&woken));
+        while Pin::new(&mut watch)
+            .poll(&mut Context::from_waker(&waker))
+            .is_pending()
+        {
+            woken.0.wait();
+        }
+        drop(watch);
+        writer.join().unwrap();
+    });
+}
+
+#[test]
+fn loom_end_vs_register() {
+    model(1, |watches, _| {
+        let ender = {
+            let watches = Arc::clone(&watches);
+            thread::spawn(move || watches.end(Ended::Closed))
+        };
+        let watch = watches.register(vec![point(0)]);
+        assert!(watch.wait(never()));
+        assert_eq!(watches.ended(), Some(Ended::Closed));
+        let waiter = watches.register_index(HISTORY, LogIndex(1));
+        assert!(waiter.wait(never()));
+        drop((watch, waiter));
+        ender.join().unwrap();
+    });
+}

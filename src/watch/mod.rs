@@ -1,0 +1,415 @@
+//! Who waits for which key range of which tree, or for which log index; waking them.
+//!
+//! **Promises.** A [`Watch`] fires once, when a key it covers has changed after the version it was
+//! registered as having seen: whether anybody waited at that moment or not, in any interleaving of
+//! commits, registrations and drops. Nothing else fires it but a restore, the end of the store,
+//! [`Watch::fire`], and for a watch of more than 4096 regions of one tree any change of that tree.
+//! An [`IndexWaiter`] fires when its index is reached, its history is no longer the store's, or the
+//! store ends. A waiter is a few hundred bytes (a watch of one point about 300), no thread and no
+//! task. With nobody registered a commit pays a fence and a load.
+//!
+//! **May not know** records, versions, or how a commit is made: it is told what was published and
+//! which keys that changed ([`ChangedKeys`]), and for which trees that matters it asks.
+//!
+//! **The one structure.** Each tree has a [`Registry`]: points and prefixes by hash, other ranges
+//! in an interval tree, all in arenas. A changed key costs one look-up, one for each length of
+//! prefix that is in use, and one in the interval tree: independent of the number of points and
+//! prefixes watched, logarithmic in the number of distinct other ranges, and linear in what fires.
+//! Index waiters are in one ordered map. A watch knows the numbers of its members in the
+//! registries, so that it is taken out as fast as it is found.
+//!
+//! **Invariants.**
+//! - No thread holds two locks of this room at once, so there is no lock order to keep.
+//! - No foreign code runs under a lock: changed keys are gathered in a buffer before the registry
+//!   is locked; wakers are cloned, called and dropped with no lock held. A waker that runs its task
+//!   at once, which registers again, or commits, meets no lock of its own thread.
+//! - A registry's member keeps its number until it is taken out. Firing only unlinks it; whoever
+//!   gets the list of a watch's places from it (the commit that fires it, or its drop, or its
+//!   registration if it was fired half-way) takes the members out, and nobody else does.
+//! - The counts of a registry are raised before its lock is released by who adds, and lowered only
+//!   after members were taken out: they are never below the number of armed members.
+//!
+//! **Memory ordering.** What must not happen: a commit sees no watch, and the watcher does not see
+//! the commit, and sleeps. This is the store-buffering shape, publish then ask against register
+//! then look, and neither acquire and release nor the registry's lock forbid it, because who sees a
+//! count of zero takes no lock. So both sides have a sequentially consistent fence between their
+//! write and their read: [`Watches::published`] (called after the root's store) begins with one,
+//! [`Watches::register_seen`] and [`Watches::register_index`] end with one, after which the caller
+//! looks at the root once more. The two fences are ordered. If the commit's comes first, the second look
+//! reads that root or a later one, and the caller decides by what it finds. If the registration's
+//! comes first, the commit reads the raised counts, and takes the lock after the registration's
+//! critical section (it read a value that was written inside it), so that it finds the member.
+//! Between the members of one watch in several trees each is found, or not, by itself; one that is
+//! found fires the watch. Later commits order after this one, and the same holds for each of them.
+//!
+//! That a woken reader sees the change needs no fence: the root's store comes before the signal's
+//! lock is taken to set its flag, and the reader reads the flag under that lock.
+//!
+//! `end` needs no fence either: it closes each registry under its lock, and a registration that
+//! comes later to one that is closed fires at once.
+mod handle;
+mod index;
+mod interval;
+mod key_table;
+#[cfg(all(test, loom))]
+mod loom_tests;
+mod region;
+mod registry;
+mod signal;
+mod slab;
+#[cfg(all(test, not(loom)))]
+mod tests;
+
+pub(crate) use handle::IndexWaiter;
+pub use handle::Watch;
+
+use crate::key::{ByteRange, KeyBuf};
+use crate::position::{HistoryId, LogIndex, Position};
+use crate::sync::{AtomicUsize, Mutex, Ordering, fence, lock};
+use handle::{Place, Places, Shared};
+use index::{IndexRegistry, Wanted};
+use region::Region;
+use registry::Registry;
+use signal::{Signal, wake};
+use std::fmt;
+use std::sync::Arc;
+
+/// What of one tree is watched.
+#[derive(Clone, Debug)]
+pub(crate) struct Interest {
+    pub(crate) tree: usize,
+    pub(crate) scope: Scope,
+}
+
+/// A part of a tree's key space.
+#[derive(Clone, Debug)]
+pub(crate) enum Scope {
+    /// One key, present or absent.
+    Point(KeyBuf),
+    /// Keys that begin so; empty: the whole tree.
+    Prefix(KeyBuf),
+    /// Any other range.
+    Range(ByteRange),
+}
+
+impl Scope {
+    pub(crate) fn contains(&self, key: &[u8]) -> bool {
+        match self {
+            Scope::Point(point) => key == point.as_bytes(),
+            Scope::Prefix(prefix) => key.starts_with(prefix.as_bytes()),
+            Scope::Range(range) => range.contains(key),
+        }
+    }
+}
+
+/// The keys a published commit changed, tree by tree; asked only for trees that are watched.
+pub(crate) trait ChangedKeys {
+    /// Calls `f` with each key of the tree that was added, replaced or removed. Repetition does no
+    /// harm. Runs with no lock of this room held.
+    fn for_each(&self, tree: usize, f: &mut dyn FnMut(&[u8]));
+
+    /// The number of the published version, if the store numbers its versions: strictly rising,
+    /// never rewound, not by a restore either. Watches registered as having seen it, or a later
+    /// one, are passed over: what they read had these changes in it.
+    fn version(&self) -> u64 {
+        u64::MAX
+    }
+}
+
+/// Why a store answers no more waiters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    Closed,
+    Halted(Arc<str>),
+}
+
+/// Every waiter of one store.
+pub(crate) struct Watches {
+    /// Watches and index waiters that were not taken out yet: what a commit looks at first.
+    live: AtomicUsize,
+    /// How many members each tree's registry has.
+    armed: Box<[AtomicUsize]>,
+    /// One for each tree, and a last one for watches that cover no key of any.
+    trees: Box<[Mutex<Registry>]>,
+    /// How many there are in `indexes`.
+    waiting: AtomicUsize,
+    indexes: Mutex<IndexRegistry>,
+    ended: Mutex<Option<Ended>>,
+}
+
+impl Watches {
+    pub(crate) fn new(trees: usize) -> Arc<Self> {
+        Arc::new(Watches {
+            live: AtomicUsize::new(0),
+            armed: (0..=trees).map(|_| AtomicUsize::new(0)).collect(),
+            trees: (0..=trees).map(|_| Mutex::new(Registry::new())).collect(),
+            waiting: AtomicUsize::new(0),
+            indexes: Mutex::new(IndexRegistry::new()),
+            ended: Mutex::new(None),
+        })
+    }
+
+    /// To be called after the root is published, with no lock held. Fires the watches that cover a
+    /// changed key and wakes the index waiters up to `position.index` or of another history.
+    ///
+    /// Wakers run on this thread. Calls for several commits may overlap; a call that comes late,
+    /// after the publish of another history, may wake that history's index waiters early.
+    pub(crate) fn published(&self, position: Position, changes: &dyn ChangedKeys) {
+        fence(Ordering::SeqCst);
+        if self.live.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        self.wake_reached(position);
+        let version = changes.version();
+        let mut hits = Vec::new();
+        let mut keys = Keys::default();
+        let (of_trees, _idle) = self.armed.split_at(self.armed.len() - 1);
+        for (tree, armed) in of_trees.iter().enumerate() {
+            if armed.load(Ordering::Relaxed) == 0 {
+                continue;
+            }
+            changes.for_each(tree, &mut |key| {
+                keys.push(key);
+                if keys.is_full() {
+                    self.meet(tree, version, &mut keys, &mut hits);
+                }
+            });
+            self.meet(tree, version, &mut keys, &mut hits);
+        }
+        self.fire(hits);
+    }
+
+    /// To be called after a restored root is published, with no lock held: fires every watch, and
+    /// wakes index waiters as [`Watches::published`] does.
+    pub(crate) fn restored(&self, position: Position) {
+        fence(Ordering::SeqCst);
+        if self.live.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        self.wake_reached(position);
+        let mut hits = Vec::new();
+        for registry in &self.trees {
+            lock(registry).hit_all(&mut hits);
+        }
+        self.fire(hits);
+    }
+
+    /// Fires every watch and every index waiter, and from now on each at its registration. The
+    /// first reason given is the one that stays.
+    pub(crate) fn end(&self, why: Ended) {
+        lock(&self.ended).get_or_insert(why);
+        let mut hits = Vec::new();
+        for registry in &self.trees {
+            let mut registry = lock(registry);
+            registry.close();
+            registry.hit_all(&mut hits);
+        }
+        let reached = {
+            let mut indexes = lock(&self.indexes);
+            indexes.close();
+            let reached = indexes.take_all();
+            self.gone(reached.len());
+            reached
+        };
+        wake(
+            reached
+                .iter()
+                .filter_map(|signal| signal.fire())
+                .collect::<Vec<_>>(),
+        );
+        self.fire(hits);
+    }
+
+    /// Registers a watch for what a reader of version `seen` (see [`ChangedKeys::version`]) has
+    /// read. Ends with a sequentially consistent fence, after which the caller takes its second
+    /// look at the newest version, and fires the watch itself if that shows a change.
+    ///
+    /// With no interests at all it fires at a restore or at the end of the store.
+    pub(crate) fn register_seen(self: &Arc<Self>, interests: Vec<Interest>, seen: u64) -> Watch {
+        let shared = Arc::new(Shared::new());
+        let mut regions = region::regions(interests);
+        if regions.is_empty() {
+            regions.push((self.trees.len() - 1, Region::whole()));
+        }
+        self.live.fetch_add(1, Ordering::Relaxed);
+        let mut places = Places::with_capacity(regions.len());
+        let mut closed = false;
+        let mut regions = regions.into_iter().peekable();
+        while let Some(&(tree, _)) = regions.peek() {
+            let mut registry = lock(&self.trees[tree]);
+            closed |= registry.is_closed();
+            while let Some((_, region)) = regions.next_if(|region| region.0 == tree) {
+                let member = registry.insert(region, seen, &shared);
+                places.push(Place { tree, member });
+            }
+            self.armed[tree].store(registry.len(), Ordering::Relaxed);
+        }
+        if let Err(places) = shared.file(places) {
+            self.take_out(&places);
+        }
+        let watch = Watch {
+            shared,
+            watches: Arc::clone(self),
+        };
+        if closed {
+            watch.fire();
+        }
+        fence(Ordering::SeqCst);
+        watch
+    }
+
+    /// Registers a waiter for `index` of `history`. Ends with a sequentially consistent fence, after
+    /// which the caller looks at the newest position again (and may drop the waiter).
+    pub(crate) fn register_index(
+        self: &Arc<Self>,
+        history: HistoryId,
+        index: LogIndex,
+    ) -> IndexWaiter {
+        let signal = Arc::new(Signal::new());
+        let wanted = {
+            let mut indexes = lock(&self.indexes);
+            let wanted = indexes.insert(history, index, &signal);
+            if wanted.is_some() {
+                self.live.fetch_add(1, Ordering::Relaxed);
+                self.waiting.fetch_add(1, Ordering::Relaxed);
+            }
+            wanted
+        };
+        let waiter = IndexWaiter {
+            signal,
+            wanted,
+            watches: Arc::clone(self),
+        };
+        if wanted.is_none() {
+            // Nobody has polled it: there is no task to wake.
+            let _ = waiter.signal.fire();
+        }
+        fence(Ordering::SeqCst);
+        waiter
+    }
+
+    /// Why it ended, if it has.
+    pub(crate) fn ended(&self) -> Option<Ended> {
+        lock(&self.ended).clone()
+    }
+
+    /// How many watches and index waiters are armed. One that is being fired or dropped may count.
+    pub(crate) fn len(&self) -> usize {
+        self.live.load(Ordering::Relaxed)
+    }
+
+    /// Meets gathered keys of a tree with its registry. The lock is let go between batches, so that
+    /// a large commit does not keep readers from registering.
+    fn meet(&self, tree: usize, version: u64, keys: &mut Keys, hits: &mut Vec<Arc<Shared>>) {
+        if !keys.ends.is_empty() {
+            let mut registry = lock(&self.trees[tree]);
+            for key in keys.iter() {
+                registry.hit(key, version, hits);
+            }
+        }
+        keys.clear();
+    }
+
+    /// Fires watches and takes them out of the registries.
+    fn fire(&self, hits: Vec<Arc<Shared>>) {
+        wake(
+            hits.iter()
+                .filter_map(|shared| shared.signal.fire())
+                .collect::<Vec<_>>(),
+        );
+        for shared in hits {
+            self.withdraw(&shared);
+        }
+    }
+
+    fn wake_reached(&self, position: Position) {
+        if self.waiting.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        let reached = {
+            let mut indexes = lock(&self.indexes);
+            let reached = indexes.take_reached(position);
+            self.gone(reached.len());
+            reached
+        };
+        wake(
+            reached
+                .iter()
+                .filter_map(|signal| signal.fire())
+                .collect::<Vec<_>>(),
+        );
+    }
+
+    /// Takes a watch out of the registries, if nobody else does.
+    fn withdraw(&self, shared: &Arc<Shared>) {
+        if let Some(places) = shared.withdraw() {
+            self.take_out(&places);
+        }
+    }
+
+    /// Takes out the members of one watch.
+    fn take_out(&self, places: &[Place]) {
+        for of_tree in places.chunk_by(|a, b| a.tree == b.tree) {
+            let tree = of_tree[0].tree;
+            let mut registry = lock(&self.trees[tree]);
+            for place in of_tree {
+                registry.remove(place.member);
+            }
+            self.armed[tree].store(registry.len(), Ordering::Relaxed);
+        }
+        self.live.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    fn withdraw_index(&self, wanted: Wanted) {
+        let mut indexes = lock(&self.indexes);
+        if indexes.remove(wanted) {
+            self.gone(1);
+        }
+    }
+
+    /// Counts index waiters that were taken out. Called with `indexes` locked.
+    fn gone(&self, count: usize) {
+        self.live.fetch_sub(count, Ordering::Relaxed);
+        self.waiting.fetch_sub(count, Ordering::Relaxed);
+    }
+}
+
+impl fmt::Debug for Watches {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watches")
+            .field("trees", &(self.trees.len() - 1))
+            .field("live", &self.len())
+            .field("ended", &self.ended())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Changed keys, gathered before the registry is locked.
+#[derive(Default)]
+struct Keys {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl Keys {
+    fn push(&mut self, key: &[u8]) {
+        self.bytes.extend_from_slice(key);
+        self.ends.push(self.bytes.len());
+    }
+
+    fn is_full(&self) -> bool {
+        self.ends.len() >= 256
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let mut start = 0;
+        self.ends
+            .iter()
+            .map(move |&end| &self.bytes[std::mem::replace(&mut start, end)..end])
+    }
+
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.ends.clear();
+    }
+}
