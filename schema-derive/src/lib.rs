@@ -1,0 +1,156 @@
+//! The derive macros of the crate `highwater`, which re-exports them: [`Table`], [`Schema`] and
+//! [`Key`].
+//!
+//! Every macro tells all that is wrong with its input at once, each at its own place. Generated
+//! code names `::highwater`; where that crate goes by another name, say so with
+//! `#[table(crate = path)]`, `#[schema(crate = path)]`, `#[key(crate = path)]`.
+
+mod key;
+mod krate;
+mod names;
+mod options;
+mod problems;
+mod schema;
+mod table;
+#[cfg(test)]
+mod tests;
+
+use proc_macro::TokenStream;
+use syn::{DeriveInput, parse_macro_input};
+
+/// Makes a struct with named fields a record type: implements `highwater::Table` and generates the
+/// type of its look-ups.
+///
+/// On the struct:
+///
+/// | attribute | meaning |
+/// |---|---|
+/// | `#[table(name = "services")]` | the table's name in images and errors; the struct's name in snake case by default |
+/// | `#[table(crate = path)]` | where `highwater` is |
+/// | `#[index(by_name_node(name, node))]` | an index over several fields, in this order; its name is `name_node` |
+/// | `#[index(unique, by_name_node(name, node))]` | the same, with at most one record a key |
+///
+/// On its fields:
+///
+/// | attribute | meaning |
+/// |---|---|
+/// | `#[primary_key]` | the primary key; on several fields, their tuple in declared order |
+/// | `#[index]` | an index over this field, named like it |
+/// | `#[index(unique)]` | with at most one record a key |
+/// | `#[index(each)]` | the field is a collection; the record is found by each of its items |
+/// | `#[index(name = "owner")]` | another name for the index |
+///
+/// The options of `#[index]` can be combined; a field can have several, of different names.
+/// Indexes are numbered in the order in which they are declared, those on the struct first.
+///
+/// Fields go by the names that serde gives them (`rename`, `rename_all`) in `Table::FIELDS` and in
+/// images. What a record is found by cannot be a field that serde skips, and the primary key's type
+/// must be at least as visible as the struct. Generated items are as visible as the struct.
+///
+/// # Generated
+///
+/// For a struct `Service` with an index `node` over a `String`: `ServiceReader<'a>`, a `Copy` view
+/// of the table that derefs to `TableReader<'a, Service>`, with two methods an index:
+///
+/// * `by_node(key)`: the records with this key, as `Rows<'a, Service>`; for a unique index the one
+///   record, as `Option<&'a Row<Service>>`;
+/// * `node_index()`: the index itself, as `IndexReader<'a, Service, String>`, for ranges, prefixes
+///   and leading columns.
+///
+/// # Examples
+///
+/// ```
+/// use highwater::Table;
+/// use serde::{Deserialize, Serialize};
+/// use std::collections::BTreeSet;
+///
+/// #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
+/// #[table(name = "services")]
+/// #[index(by_name_node(name, node))]
+/// pub struct Service {
+///     #[primary_key]
+///     pub id: String,
+///     #[index]
+///     pub node: String,
+///     pub name: String,
+///     #[index(each)]
+///     pub tags: BTreeSet<String>,
+///     pub port: u16,
+/// }
+///
+/// assert_eq!(Service::NAME, "services");
+/// let names: Vec<_> = Service::INDEXES.iter().map(|index| index.name).collect();
+/// assert_eq!(names, ["name_node", "node", "tags"]);
+/// ```
+#[proc_macro_derive(Table, attributes(table, primary_key, index))]
+pub fn derive_table(input: TokenStream) -> TokenStream {
+    table::derive(&parse_macro_input!(input as DeriveInput)).into()
+}
+
+/// Makes a struct whose fields are tables a schema: implements `highwater::Schema` and generates
+/// the views of a store of it.
+///
+/// The struct is never built: it only says which tables there are, and what they are called in
+/// code. `#[schema(crate = path)]` says where `highwater` is.
+///
+/// # Generated
+///
+/// For a struct `Catalog` with a field `services: Service`:
+///
+/// * `CatalogView`, which snapshots and transactions deref to: `services()` reads the table,
+///   `services_mut()`, only reachable in a write transaction, writes it;
+/// * `CatalogChanges`, which events of a feed deref to: `services()` iterates over the changes of
+///   the table.
+///
+/// # Examples
+///
+/// ```
+/// use highwater::{Schema, Table};
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
+/// pub struct Node {
+///     #[primary_key]
+///     pub name: String,
+/// }
+///
+/// #[derive(Schema)]
+/// pub struct Catalog {
+///     nodes: Node,
+/// }
+///
+/// assert_eq!(Catalog::TABLES, ["node"]);
+/// ```
+#[proc_macro_derive(Schema, attributes(schema))]
+pub fn derive_schema(input: TokenStream) -> TokenStream {
+    schema::derive(&parse_macro_input!(input as DeriveInput)).into()
+}
+
+/// Makes a type usable as a key or as part of one: implements `highwater::Key`, and
+/// `highwater::AsKey` for looking it up by value.
+///
+/// A struct, with or without named fields, is encoded as its fields in declared order; a newtype so
+/// has the encoding of what it wraps. An enum is encoded as the ordinal of its variant in declared
+/// order, then the variant's fields. This is the order of the derived `Ord`; explicit
+/// discriminants are accepted where they rise.
+///
+/// `#[key(crate = path)]` says where `highwater` is.
+///
+/// # Examples
+///
+/// ```
+/// use highwater::{Key, KeyBuf};
+///
+/// #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Key)]
+/// enum Status {
+///     Passing,
+///     Critical,
+/// }
+///
+/// #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Key)]
+/// struct CheckId(String, Status);
+/// ```
+#[proc_macro_derive(Key, attributes(key))]
+pub fn derive_key(input: TokenStream) -> TokenStream {
+    key::derive(&parse_macro_input!(input as DeriveInput)).into()
+}

@@ -1,0 +1,483 @@
+//! `#[derive(Table)]`: what the attributes say, checked; `expand` makes the code of it.
+
+mod expand;
+
+use crate::krate::Krate;
+use crate::names::{SerdeField, SerdeStruct, snake_case};
+use crate::options::{
+    no_value, read_options, refuse_attributes, refuse_generics, repeated_option, text_value,
+    unknown_option,
+};
+use crate::problems::Problems;
+use proc_macro2::{Span, TokenStream};
+use std::collections::HashMap;
+use std::convert::identity;
+use syn::ext::IdentExt;
+use syn::parse::{ParseStream, Parser};
+use syn::punctuated::Punctuated;
+use syn::{Attribute, Data, DeriveInput, Fields, Ident, Token, Type, Visibility};
+
+const STRUCT_INDEX: &str = "`by_NAME(field, ..)` and, before it, `unique` if a key has at most one \
+                            record";
+const FIELD_INDEX: &str = "`unique`, `each` or `name = \"..\"`";
+
+/// A table as declared.
+pub(crate) struct TableModel<'a> {
+    krate: Krate,
+    ident: &'a Ident,
+    visibility: &'a Visibility,
+    name: String,
+    /// As serialized.
+    field_names: Vec<String>,
+    primary_key: Vec<Column<'a>>,
+    indexes: Vec<IndexModel<'a>>,
+}
+
+/// A field that a key is made of.
+#[derive(Clone)]
+struct Column<'a> {
+    ident: &'a Ident,
+    ty: &'a Type,
+    /// As serialized.
+    name: String,
+}
+
+/// A secondary index as declared.
+struct IndexModel<'a> {
+    /// Part of the names of its methods, and where it is declared.
+    name: Ident,
+    columns: Vec<Column<'a>>,
+    unique: bool,
+    each: bool,
+}
+
+/// A field with what its own attributes say.
+struct FieldModel<'a> {
+    column: Column<'a>,
+    /// Where serde is told not to write or not to read it.
+    skip: Option<Span>,
+    primary_key: bool,
+    indexes: Vec<FieldIndex>,
+}
+
+struct FieldIndex {
+    name: Ident,
+    unique: bool,
+    each: bool,
+}
+
+/// An index declared on the struct, its fields not looked up yet.
+struct StructIndex {
+    name: Ident,
+    columns: Vec<Ident>,
+    unique: bool,
+}
+
+pub(crate) fn derive(input: &DeriveInput) -> TokenStream {
+    let mut problems = Problems::default();
+    refuse_generics(input, "a table", &mut problems);
+    let fields = match &input.data {
+        Data::Struct(data) => match &data.fields {
+            Fields::Named(fields) => Some(fields),
+            Fields::Unnamed(_) | Fields::Unit => {
+                problems.at(input.ident.span(), "expected a struct with named fields");
+                None
+            }
+        },
+        Data::Enum(data) => {
+            problems.at(data.enum_token.span, "expected a struct with named fields");
+            None
+        }
+        Data::Union(data) => {
+            problems.at(data.union_token.span, "expected a struct with named fields");
+            None
+        }
+    };
+    let mut model = read_struct(input, &mut problems);
+    if let Some(fields) = fields {
+        let serde = SerdeStruct::read(&input.attrs, &mut problems);
+        let fields: Vec<_> = fields
+            .named
+            .iter()
+            .filter_map(|field| {
+                let ident = field.ident.as_ref()?;
+                Some(read_field(field, ident, &serde, &mut model, &mut problems))
+            })
+            .collect();
+        model.field_names.splice(0..0, serde.tag);
+        model.read_keys(&input.attrs, &fields, &mut problems);
+    }
+    let generic = !input.generics.params.is_empty();
+    let code = if generic {
+        TokenStream::new()
+    } else {
+        expand::expand(&model)
+    };
+    let mut out = problems.into_tokens();
+    out.extend(code);
+    out
+}
+
+/// The options of the struct itself; an index over several fields waits for the fields.
+fn read_struct<'a>(input: &'a DeriveInput, problems: &mut Problems) -> TableModel<'a> {
+    const EXPECTED: &str = "`name = \"..\"` or `crate = path`";
+    let (mut name, mut krate) = (None, Krate::default());
+    for attribute in input
+        .attrs
+        .iter()
+        .filter(|attribute| attribute.path().is_ident("table"))
+    {
+        read_options(attribute, problems, EXPECTED, |key, value| {
+            if key == "name" {
+                let text = text_value(key, value)?;
+                if text.value().is_empty() {
+                    return Err(syn::Error::new(
+                        text.span(),
+                        "a table's name cannot be empty",
+                    ));
+                }
+                if name.replace(text.value()).is_some() {
+                    return Err(repeated_option(key, "table"));
+                }
+            } else if key == "crate" {
+                if krate.read(key, value)? {
+                    return Err(repeated_option(key, "table"));
+                }
+            } else {
+                return Err(unknown_option(key, "table", EXPECTED));
+            }
+            Ok(())
+        });
+    }
+    refuse_attributes(
+        &input.attrs,
+        &["primary_key"],
+        "put it on the field, or on each field, of the primary key",
+        problems,
+    );
+    TableModel {
+        krate,
+        ident: &input.ident,
+        visibility: &input.vis,
+        name: name.unwrap_or_else(|| snake_case(&input.ident.unraw().to_string())),
+        field_names: Vec::new(),
+        primary_key: Vec::new(),
+        indexes: Vec::new(),
+    }
+}
+
+fn read_field<'a>(
+    field: &'a syn::Field,
+    ident: &'a Ident,
+    serde: &SerdeStruct,
+    model: &mut TableModel<'a>,
+    problems: &mut Problems,
+) -> FieldModel<'a> {
+    let own = SerdeField::read(&field.attrs, problems);
+    let plain = ident.unraw().to_string();
+    let name = own.rename.unwrap_or_else(|| match serde.rename_all {
+        Some(rule) => rule.apply(&plain),
+        None => plain,
+    });
+    if own.not_written.is_none() || own.not_read.is_none() {
+        model.field_names.push(name.clone());
+    }
+    refuse_attributes(&field.attrs, &["table"], "it is for the struct", problems);
+    let mut primary_key = false;
+    for attribute in field
+        .attrs
+        .iter()
+        .filter(|a| a.path().is_ident("primary_key"))
+    {
+        if let Err(problem) = attribute.meta.require_path_only() {
+            let message = "`#[primary_key]` has no options: on several fields it makes their tuple \
+                           the key, in declared order";
+            problems.at(problem.span(), message);
+        }
+        if std::mem::replace(&mut primary_key, true) {
+            problems.push(syn::Error::new_spanned(
+                attribute,
+                format!("`{ident}` is marked `#[primary_key]` twice: expected it once"),
+            ));
+        }
+    }
+    let indexes = field
+        .attrs
+        .iter()
+        .filter(|attribute| attribute.path().is_ident("index"))
+        .map(|attribute| read_field_index(attribute, ident, problems))
+        .collect();
+    FieldModel {
+        column: Column {
+            ident,
+            ty: &field.ty,
+            name,
+        },
+        skip: own.not_written.or(own.not_read),
+        primary_key,
+        indexes,
+    }
+}
+
+fn read_field_index(attribute: &Attribute, field: &Ident, problems: &mut Problems) -> FieldIndex {
+    let mut index = FieldIndex {
+        name: field.unraw(),
+        unique: false,
+        each: false,
+    };
+    if attribute.meta.require_path_only().is_ok() {
+        return index;
+    }
+    let mut named = false;
+    read_options(attribute, problems, FIELD_INDEX, |key, value| {
+        let repeated = if key == "unique" {
+            no_value(key, value)?;
+            std::mem::replace(&mut index.unique, true)
+        } else if key == "each" {
+            no_value(key, value)?;
+            std::mem::replace(&mut index.each, true)
+        } else if key == "name" {
+            let text = text_value(key, value)?;
+            index.name = index_name(&text.value(), text.span())?;
+            std::mem::replace(&mut named, true)
+        } else if value.peek(syn::token::Paren) {
+            value.parse::<proc_macro2::TokenTree>()?;
+            return Err(syn::Error::new(
+                key.span(),
+                format!(
+                    "an index over several fields is declared on the struct; expected {FIELD_INDEX}"
+                ),
+            ));
+        } else {
+            return Err(unknown_option(key, "index", FIELD_INDEX));
+        };
+        if repeated {
+            Err(repeated_option(key, "index"))
+        } else {
+            Ok(())
+        }
+    });
+    index
+}
+
+/// An index's name is part of the names of methods: `by_owner`, `owner_index`.
+fn index_name(text: &str, span: Span) -> syn::Result<Ident> {
+    // There a keyword is as good as any word.
+    match Ident::parse_any.parse_str(text) {
+        Ok(name) => Ok(Ident::new(&name.unraw().to_string(), span)),
+        Err(_) => Err(syn::Error::new(
+            span,
+            format!(
+                "`{text}` cannot be an index's name, which is part of the names of methods: \
+                 expected letters, digits and `_`, not beginning with a digit"
+            ),
+        )),
+    }
+}
+
+fn read_struct_index(attribute: &Attribute, problems: &mut Problems) -> Option<StructIndex> {
+    let mut unique = false;
+    let mut found: Option<(Ident, Vec<Ident>)> = None;
+    let mut refused = false;
+    read_options(attribute, problems, STRUCT_INDEX, |key, value| {
+        let result = (|| {
+            if key == "unique" {
+                no_value(key, value)?;
+                if std::mem::replace(&mut unique, true) {
+                    return Err(repeated_option(key, "index"));
+                }
+                return Ok(());
+            }
+            if key == "each" {
+                return Err(syn::Error::new(
+                    key.span(),
+                    "`each` is for an index over one field: put `#[index(each)]` on it",
+                ));
+            }
+            if found.is_some() {
+                return Err(syn::Error::new(
+                    key.span(),
+                    "expected one index: give each an `#[index(..)]` of its own",
+                ));
+            }
+            found = Some(composite(key, value)?);
+            Ok(())
+        })();
+        refused |= result.is_err();
+        result
+    });
+    if found.is_none()
+        && !refused
+        && matches!(&attribute.meta, syn::Meta::List(l) if !l.tokens.is_empty())
+    {
+        problems.push(syn::Error::new_spanned(
+            attribute,
+            format!("expected {STRUCT_INDEX}"),
+        ));
+    }
+    let (name, columns) = found?;
+    Some(StructIndex {
+        name,
+        columns,
+        unique,
+    })
+}
+
+/// `by_name_node(name, node)`: the index's name and fields.
+fn composite(key: &Ident, value: ParseStream<'_>) -> syn::Result<(Ident, Vec<Ident>)> {
+    let text = key.to_string();
+    let name = text.strip_prefix("by_").filter(|name| !name.is_empty());
+    let (Some(name), true) = (name, value.peek(syn::token::Paren)) else {
+        if value.peek(syn::token::Paren) {
+            value.parse::<proc_macro2::TokenTree>()?;
+        }
+        return Err(unknown_option(key, "index", STRUCT_INDEX));
+    };
+    let name = index_name(name, key.span());
+    let inner;
+    syn::parenthesized!(inner in value);
+    let columns = Punctuated::<Ident, Token![,]>::parse_terminated(&inner).map_err(|problem| {
+        // What is not taken from the parentheses would be one more error.
+        let rest = inner.parse::<TokenStream>();
+        rest.map_or_else(identity, |_| {
+            syn::Error::new(problem.span(), "expected a field's name")
+        })
+    })?;
+    if columns.len() < 2 {
+        return Err(syn::Error::new(
+            key.span(),
+            "expected two fields or more: for one, put `#[index]` on the field",
+        ));
+    }
+    Ok((name?, columns.into_iter().collect()))
+}
+
+impl<'a> TableModel<'a> {
+    /// Gathers the keys from the fields and from the struct's attributes.
+    fn read_keys(
+        &mut self,
+        attributes: &[Attribute],
+        fields: &[FieldModel<'a>],
+        problems: &mut Problems,
+    ) {
+        for field in fields {
+            if let (Some(skip), true) = (field.skip, field.primary_key || !field.indexes.is_empty())
+            {
+                let ident = field.column.ident;
+                problems.at(
+                    skip,
+                    format!("a record is found by `{ident}`: expected a field that serde writes and reads"),
+                );
+            }
+            if field.primary_key {
+                self.primary_key.push(field.column.clone());
+            }
+        }
+        if self.primary_key.is_empty() {
+            problems.at(
+                self.ident.span(),
+                "expected a primary key: put `#[primary_key]` on a field, or on several",
+            );
+        }
+        for attribute in attributes
+            .iter()
+            .filter(|attribute| attribute.path().is_ident("index"))
+        {
+            if let Some(index) = read_struct_index(attribute, problems) {
+                self.add_struct_index(index, fields, problems);
+            }
+        }
+        for field in fields {
+            for index in &field.indexes {
+                self.indexes.push(IndexModel {
+                    name: index.name.clone(),
+                    columns: vec![field.column.clone()],
+                    unique: index.unique,
+                    each: index.each,
+                });
+            }
+        }
+        self.refuse_same_names(problems);
+    }
+
+    fn add_struct_index(
+        &mut self,
+        index: StructIndex,
+        fields: &[FieldModel<'a>],
+        problems: &mut Problems,
+    ) {
+        let mut columns: Vec<Column<'a>> = Vec::new();
+        for named in &index.columns {
+            let Some(field) = fields.iter().find(|field| field.column.ident == named) else {
+                let all: Vec<_> = fields
+                    .iter()
+                    .map(|field| format!("`{}`", field.column.ident))
+                    .collect();
+                problems.at(
+                    named.span(),
+                    format!(
+                        "`{}` has no field `{named}`: expected one of {}",
+                        self.ident,
+                        all.join(", ")
+                    ),
+                );
+                continue;
+            };
+            if columns.iter().any(|column| column.ident == named) {
+                problems.at(named.span(), format!("`{named}` is in this index already"));
+            } else if field.skip.is_some() {
+                problems.at(
+                    named.span(),
+                    format!("serde skips `{named}`: expected a field that it writes and reads"),
+                );
+            } else {
+                columns.push(field.column.clone());
+            }
+        }
+        if columns.len() == index.columns.len() {
+            let StructIndex { name, unique, .. } = index;
+            self.indexes.push(IndexModel {
+                name,
+                columns,
+                unique,
+                each: false,
+            });
+        }
+    }
+
+    /// No two indexes, nor any two of their methods, can have one name.
+    fn refuse_same_names(&mut self, problems: &mut Problems) {
+        let mut methods: HashMap<String, Ident> = HashMap::new();
+        self.indexes.retain(|index| {
+            let own = [
+                format!("by_{}", index.name),
+                format!("{}_index", index.name),
+            ];
+            let clash = own
+                .iter()
+                .find_map(|method| Some((method, methods.get(method)?)));
+            match clash {
+                Some((_, other)) if *other == index.name => problems.at(
+                    index.name.span(),
+                    format!(
+                        "there is an index `{other}` already: expected another name, as in \
+                         `#[index(name = \"..\")]`"
+                    ),
+                ),
+                Some((method, other)) => problems.at(
+                    index.name.span(),
+                    format!(
+                        "the indexes `{}` and `{other}` would both have a method `{method}`: \
+                         expected another name",
+                        index.name
+                    ),
+                ),
+                None => {
+                    methods.extend(own.map(|method| (method, index.name.clone())));
+                    return true;
+                }
+            }
+            false
+        });
+    }
+}

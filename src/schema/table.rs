@@ -1,0 +1,98 @@
+//! `Table` and `Schema`: a record type, and a set of them.
+
+use crate::key::{Key, KeyBuf};
+use crate::schema::IndexDef;
+use serde::{Serialize, de::DeserializeOwned};
+
+/// A record type: an ordinary struct whose values are stored in a table under their primary key.
+///
+/// Implemented by `#[derive(Table)]`, which says what the attributes are and what it generates
+/// beside this.
+///
+/// A record is immutable once stored. It is written to images as a map of its fields, by name
+/// (through serde), and compared with `==` to tell a change from a write that changes nothing.
+/// Both must depend on its fields alone, and be equal on every replica: do not use collections
+/// without an order, such as `HashMap`, in a record.
+///
+/// # Examples
+///
+/// ```
+/// use highwater::Table;
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
+/// #[table(name = "checks")]
+/// #[serde(rename_all = "PascalCase")]
+/// pub struct Check {
+///     #[primary_key]
+///     node: String,
+///     #[primary_key]
+///     check_id: u32,
+///     #[index]
+///     status: String,
+/// }
+///
+/// assert_eq!(Check::NAME, "checks");
+/// assert_eq!(Check::FIELDS, ["Node", "CheckId", "Status"]);
+/// assert_eq!(Check::PRIMARY_KEY, ["Node", "CheckId"]);
+/// assert_eq!(Check::INDEXES[0].name, "status");
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a table",
+    label = "not a record type",
+    note = "put `#[derive(highwater::Table)]` on the struct, and `#[primary_key]` on a field of it"
+)]
+pub trait Table: PartialEq + Serialize + DeserializeOwned + Send + Sync + Sized + 'static {
+    /// The table's name, in images and errors.
+    const NAME: &'static str;
+
+    /// Names of all fields, in declared order, as serialized.
+    const FIELDS: &'static [&'static str];
+
+    /// Names of the primary key's fields, in the order of the key's columns, as serialized.
+    const PRIMARY_KEY: &'static [&'static str];
+
+    /// The secondary indexes, in declared order: those on the struct, then those on fields.
+    const INDEXES: &'static [IndexDef<Self>];
+
+    /// The primary key's type: the field's, or a tuple of the fields' types in declared order.
+    type Key: Key;
+
+    /// Appends the encoded primary key to `out`: exactly what [`Key::encode`] makes of the key.
+    fn encode_key(&self, out: &mut KeyBuf);
+}
+
+/// A set of tables: what a [`Store`](crate::Store) is a store of.
+///
+/// Implemented by `#[derive(Schema)]`, which says what it generates beside this.
+///
+/// # Examples
+///
+/// ```
+/// use highwater::{Schema, Table};
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
+/// pub struct Node {
+///     #[primary_key]
+///     name: String,
+///     #[index(unique)]
+///     address: std::net::IpAddr,
+/// }
+///
+/// #[derive(Schema)]
+/// pub struct Catalog {
+///     nodes: Node,
+/// }
+///
+/// assert_eq!(Catalog::TABLES, ["node"]);
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a schema",
+    label = "not a set of tables",
+    note = "put `#[derive(highwater::Schema)]` on a struct that has a field for each table"
+)]
+pub trait Schema: Sized + 'static {
+    /// Names of the tables, in declared order.
+    const TABLES: &'static [&'static str];
+}
