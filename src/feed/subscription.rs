@@ -1,0 +1,213 @@
+//! Following the window: one reader's place in the stream of commits.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::{RawChanges, Window};
+use crate::position::{LogIndex, Position};
+use crate::watch::{Ended, IndexWaiter, Watches};
+
+/// Where a subscription begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// With the first commit after this moment.
+    Now,
+    /// With the first commit after this position, which may also still be to come.
+    After(Position),
+}
+
+/// Why a subscription ends, or cannot begin.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum SubscribeError {
+    /// Commits after the position have left the window. Begin again from a snapshot; or, if a gap
+    /// does not matter, from `oldest`, the oldest position that can be resumed from.
+    Compacted {
+        /// The oldest position that can be resumed from.
+        oldest: Position,
+    },
+    /// The store's content was replaced by that of another history, or by an earlier one of the
+    /// same. Begin again from a snapshot.
+    HistoryChanged {
+        /// Where the store is now.
+        now: Position,
+    },
+    /// The store was closed; everything committed before has been delivered.
+    Closed,
+    /// The store was halted; everything committed before has been delivered.
+    Halted {
+        /// Why.
+        reason: String,
+    },
+}
+
+impl fmt::Display for SubscribeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SubscribeError::Compacted { oldest } => write!(
+                f,
+                "changes after the position are no longer kept; the oldest position to resume from \
+                 is {oldest}: begin again from a snapshot"
+            ),
+            SubscribeError::HistoryChanged { now } => write!(
+                f,
+                "the store's content was replaced and is now at {now}: begin again from a snapshot"
+            ),
+            SubscribeError::Closed => f.write_str("the store is closed"),
+            SubscribeError::Halted { reason } => write!(f, "the store is halted: {reason}"),
+        }
+    }
+}
+
+impl std::error::Error for SubscribeError {}
+
+impl From<Ended> for SubscribeError {
+    fn from(ended: Ended) -> Self {
+        match ended {
+            Ended::Closed => SubscribeError::Closed,
+            Ended::Halted(reason) => SubscribeError::Halted {
+                reason: reason.to_string(),
+            },
+        }
+    }
+}
+
+/// What the feed has to know of a root.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Newest<'a> {
+    pub(crate) position: Position,
+    /// Another number: another line of events, in which positions mean something else.
+    pub(crate) line: u64,
+    pub(crate) window: &'a Window,
+}
+
+/// What the feed has to know of a store.
+pub(crate) trait Source: Send + Sync + fmt::Debug {
+    /// Shows the newest root.
+    fn newest(&self, look: &mut dyn FnMut(Newest<'_>));
+    /// Who waits for an index.
+    fn watches(&self) -> &Arc<Watches>;
+}
+
+/// A place in the stream of commits. It holds no version and no change set.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    source: Arc<dyn Source>,
+    line: u64,
+    /// Everything up to here has been delivered.
+    position: Position,
+}
+
+impl Stream {
+    pub(crate) fn start(source: Arc<dyn Source>, from: Start) -> Result<Self, SubscribeError> {
+        let mut now = Position::default();
+        let mut floor = LogIndex::ZERO;
+        let mut line = 0;
+        source.newest(&mut |newest| {
+            (now, floor, line) = (newest.position, newest.window.floor(), newest.line);
+        });
+        if let Some(ended) = source.watches().ended() {
+            return Err(ended.into());
+        }
+        let position = match from {
+            Start::Now => now,
+            Start::After(position) => position,
+        };
+        if position.history != now.history {
+            return Err(SubscribeError::HistoryChanged { now });
+        }
+        if position.index < floor {
+            let oldest = Position {
+                history: now.history,
+                index: floor,
+            };
+            return Err(SubscribeError::Compacted { oldest });
+        }
+        Ok(Stream {
+            source,
+            line,
+            position,
+        })
+    }
+
+    pub(crate) fn position(&self) -> Position {
+        self.position
+    }
+
+    /// The next entry's changes, if they are there already.
+    pub(crate) fn try_next(&mut self) -> Result<Option<(Position, RawChanges)>, SubscribeError> {
+        // Asked before the look: what was published before the end is delivered before the error.
+        let ended = self.source.watches().ended();
+        let mut found = Ok(None);
+        let (position, line) = (&mut self.position, self.line);
+        self.source.newest(&mut |newest| {
+            let (now, window) = (newest.position, newest.window);
+            if newest.line != line {
+                found = Err(SubscribeError::HistoryChanged { now });
+                return;
+            }
+            let Some(mut sets) = window.after(position.index) else {
+                let oldest = Position {
+                    history: now.history,
+                    index: window.floor(),
+                };
+                found = Err(SubscribeError::Compacted { oldest });
+                return;
+            };
+            match sets.next() {
+                Some(set) => {
+                    position.index = set.index();
+                    found = Ok(Some((*position, RawChanges::new(Arc::clone(set)))));
+                }
+                // Entries without data move the position: it is where to resume.
+                None => position.index = position.index.max(now.index),
+            }
+        });
+        match (found, ended) {
+            (Ok(None), Some(ended)) => Err(ended.into()),
+            (found, _) => found,
+        }
+    }
+
+    /// Waits for the next entry with changes; nothing at the deadline.
+    pub(crate) fn next(
+        &mut self,
+        deadline: Instant,
+    ) -> Result<Option<(Position, RawChanges)>, SubscribeError> {
+        loop {
+            if let Some(event) = self.try_next()? {
+                return Ok(Some(event));
+            }
+            let waiter = self.waiter();
+            if let Some(event) = self.try_next()? {
+                return Ok(Some(event));
+            }
+            if !waiter.wait(deadline) {
+                return self.try_next();
+            }
+        }
+    }
+
+    /// Waits for the next entry with changes.
+    pub(crate) async fn next_async(&mut self) -> Result<(Position, RawChanges), SubscribeError> {
+        loop {
+            if let Some(event) = self.try_next()? {
+                return Ok(event);
+            }
+            let waiter = self.waiter();
+            if let Some(event) = self.try_next()? {
+                return Ok(event);
+            }
+            waiter.await;
+        }
+    }
+
+    /// A waiter for anything after the position. The caller looks again before it waits.
+    fn waiter(&self) -> IndexWaiter {
+        let next = LogIndex(self.position.index.0.saturating_add(1));
+        self.source
+            .watches()
+            .register_index(self.position.history, next)
+    }
+}

@@ -1,0 +1,47 @@
+//! An in-memory, transactional, typed store.
+#![cfg_attr(docsrs, feature(doc_cfg))]
+// `highwater::` paths of the derives work inside the crate's own tests too.
+extern crate self as highwater;
+
+mod driver;
+mod feed;
+pub mod fsm;
+mod image;
+mod key;
+mod position;
+mod schema;
+mod store;
+mod sync;
+#[allow(unsafe_code)]
+mod tree;
+#[allow(unsafe_code)]
+mod version;
+mod watch;
+
+#[cfg(feature = "journal")]
+pub use driver::journal;
+pub use feed_api::*;
+mod feed_api {
+    pub use crate::store::{Change, Changes, Event, Start, SubscribeError, Subscription};
+}
+#[cfg(feature = "derive")]
+pub use highwater_derive::{Key, Schema, Table};
+pub use image::{ImageError, ImagePlace, ImageSummary};
+pub use key::{
+    AsKey, AsPrefix, Columns, Each, Key, KeyBounds, KeyBuf, KeySink, Leading, MAX_KEY_LEN,
+    NewtypeKey, TextKey,
+};
+pub use position::{HistoryId, LogIndex, Position};
+pub use schema::{IndexDef, Row, Schema, Table};
+pub use store::{
+    Answer, CommitError, IndexReader, KeyText, Options, Rows, Savepoint, Snapshot, Store,
+    StoreError, TableReader, TableWriter, Turn, WaitError, WriteError, WriteTxn,
+};
+pub use watch::Watch;
+
+/// What generated code names; no part of the public interface.
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::schema::is_first;
+    pub use crate::store::{RawChanges, RawView, Readable, TableOps, View, Views, table_ops};
+}

@@ -1,0 +1,177 @@
+//! What all handles of one store share, whatever its schema.
+
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use super::erased::TableOps;
+use super::write::Scratch;
+use crate::feed::{Newest, Source, Window};
+use crate::position::{HistoryId, LogIndex, Position};
+use crate::sync::{Mutex, lock};
+use crate::version::{Version, Versions};
+use crate::watch::Watches;
+
+/// Settings of a new store.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The history that the store's log indexes belong to.
+    pub history: HistoryId,
+    /// How many recent entries are kept for subscribers to resume from, and to decide whether a
+    /// range changed between being read and being watched. At least one is kept; entries with a
+    /// great many changes count for more.
+    pub window: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            history: HistoryId::UNNAMED,
+            window: 1024,
+        }
+    }
+}
+
+/// What a published version is, beside its trees.
+#[derive(Debug)]
+pub(crate) struct Root {
+    /// How many roots were published before. It never falls, whatever the position does.
+    pub(crate) number: u64,
+    /// The number of the last root that a restore published.
+    pub(crate) restored: u64,
+    /// The number of the last root that another history, or an earlier position of the same, was
+    /// restored in. What was read under another number is of another line of events.
+    pub(crate) line: u64,
+    pub(crate) position: Position,
+    pub(crate) window: Window,
+    /// The driver's own bytes.
+    pub(crate) driver: Option<Arc<[u8]>>,
+}
+
+/// What a restore has built.
+#[derive(Debug)]
+pub(crate) struct Restored {
+    pub(crate) position: Position,
+    pub(crate) driver: Option<Arc<[u8]>>,
+}
+
+/// The tables of a schema, in declared order, and where their trees are.
+pub(crate) struct Tables {
+    ops: Box<[Box<dyn TableOps>]>,
+    /// The first tree of each table, and the number of all trees.
+    bases: Box<[usize]>,
+}
+
+impl fmt::Debug for Tables {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list()
+            .entries(self.ops.iter().map(|table| table.name()))
+            .finish()
+    }
+}
+
+impl Tables {
+    pub(crate) fn new(ops: Vec<Box<dyn TableOps>>) -> Self {
+        let mut bases = vec![0];
+        let mut next = 0;
+        for table in &ops {
+            next += table.trees();
+            bases.push(next);
+        }
+        Tables {
+            ops: ops.into(),
+            bases: bases.into(),
+        }
+    }
+
+    /// How many trees there are.
+    pub(crate) fn trees(&self) -> usize {
+        self.bases[self.ops.len()]
+    }
+
+    /// The first tree of table number `table`: the primary one. Index `i` has tree `base + 1 + i`.
+    pub(crate) fn base(&self, table: usize) -> usize {
+        self.bases[table]
+    }
+
+    /// The table that tree `tree` belongs to, and which of its trees it is.
+    pub(crate) fn of_tree(&self, tree: usize) -> (usize, usize) {
+        let table = self.bases.partition_point(|base| *base <= tree) - 1;
+        (table, tree - self.bases[table])
+    }
+}
+
+/// The tables themselves.
+impl Deref for Tables {
+    type Target = [Box<dyn TableOps>];
+
+    fn deref(&self) -> &Self::Target {
+        &self.ops
+    }
+}
+
+/// What all handles of one store share.
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) versions: Versions<Root>,
+    pub(crate) watches: Arc<Watches>,
+    pub(crate) tables: Tables,
+    /// The last transaction's buffers, for the next.
+    scratch: Mutex<Option<Box<Scratch>>>,
+}
+
+impl Core {
+    pub(crate) fn new(tables: Vec<Box<dyn TableOps>>, options: &Options) -> Self {
+        let Options { history, window } = *options;
+        let tables = Tables::new(tables);
+        let mut trees = Vec::with_capacity(tables.trees());
+        for table in tables.iter() {
+            table.empty_trees(&mut trees);
+        }
+        let root = Root {
+            number: 0,
+            restored: 0,
+            line: 0,
+            position: Position {
+                history,
+                index: LogIndex::ZERO,
+            },
+            window: Window::new(LogIndex::ZERO, window),
+            driver: None,
+        };
+        Core {
+            versions: Versions::new(trees, root),
+            watches: Watches::new(tables.trees()),
+            tables,
+            scratch: Mutex::new(None),
+        }
+    }
+
+    pub(crate) fn current(&self) -> Version<Root> {
+        self.versions.current()
+    }
+
+    pub(crate) fn take_scratch(&self) -> Box<Scratch> {
+        lock(&self.scratch).take().unwrap_or_default()
+    }
+
+    pub(crate) fn keep_scratch(&self, used: Box<Scratch>) {
+        *lock(&self.scratch) = Some(used);
+    }
+}
+
+impl Source for Core {
+    fn newest(&self, look: &mut dyn FnMut(Newest<'_>)) {
+        let version = self.current();
+        let root = version.payload();
+        look(Newest {
+            position: root.position,
+            line: root.line,
+            window: &root.window,
+        });
+    }
+
+    fn watches(&self) -> &Arc<Watches> {
+        &self.watches
+    }
+}

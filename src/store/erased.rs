@@ -1,0 +1,435 @@
+//! What the crate does with a table whose record type is not at hand: changed keys for the
+//! watches, stamps for tracked reads, and rows to and from bytes for images.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use super::core::Root;
+use crate::feed::{Replaced, TableChanges};
+use crate::key::{KeyBuf, KeySink, MAX_KEY_LEN};
+use crate::position::LogIndex;
+use crate::schema::{Row, Table};
+use crate::store::{KeyText, WriteError};
+use crate::tree::{NodeStamp, RawTree, Stamp, Tree};
+use crate::version::{Edition, Version};
+use crate::watch::Scope;
+
+/// One table of a schema, its record type erased. Made by [`table_ops`]; only this crate
+/// implements it.
+#[expect(private_bounds, reason = "what it does is this crate's own business")]
+pub trait TableOps: Erased {
+    /// The table's name.
+    fn name(&self) -> &'static str;
+}
+
+/// The operations of a table with records `T`, for `Views::tables`.
+pub fn table_ops<T: Table>() -> Box<dyn TableOps> {
+    Box::new(Typed::<T>(PhantomData))
+}
+
+/// What is declared of an index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct IndexInfo {
+    pub(crate) name: &'static str,
+    pub(crate) fields: &'static [&'static str],
+    pub(crate) unique: bool,
+    pub(crate) each: bool,
+}
+
+/// A row whose type is not at hand.
+pub(crate) trait AnyRow {
+    fn create_index(&self) -> LogIndex;
+    fn modify_index(&self) -> LogIndex;
+    /// Appends the record as a `MessagePack` map with named fields.
+    fn encode(&self, out: &mut Vec<u8>) -> Result<(), rmp_serde::encode::Error>;
+}
+
+impl<T: Table> AnyRow for Row<T> {
+    fn create_index(&self) -> LogIndex {
+        Row::create_index(self)
+    }
+
+    fn modify_index(&self) -> LogIndex {
+        Row::modify_index(self)
+    }
+
+    fn encode(&self, out: &mut Vec<u8>) -> Result<(), rmp_serde::encode::Error> {
+        let record: &T = self;
+        record.serialize(&mut rmp_serde::Serializer::new(out).with_struct_map())
+    }
+}
+
+/// Why bytes were not taken in as a record.
+#[derive(Debug)]
+pub(crate) enum LoadError {
+    /// They are not one record of this table, and nothing else.
+    Decode(String),
+    /// The primary key is not higher than that of the record before.
+    Order(KeyText),
+    /// A key is too long, or is not unique.
+    Refused(WriteError),
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LoadError::Decode(why) => f.write_str(why),
+            LoadError::Order(key) => write!(f, "key {key} is there already or out of order"),
+            LoadError::Refused(error) => error.fmt(f),
+        }
+    }
+}
+
+/// See [`TableOps`]. `base` is always the table's first tree.
+pub(crate) trait Erased: Send + Sync {
+    /// Names of all fields, as serialized.
+    fn fields(&self) -> &'static [&'static str];
+    /// Names of the primary key's fields.
+    fn primary_key(&self) -> &'static [&'static str];
+    /// How many trees it has: one by primary key and one for each index.
+    fn trees(&self) -> usize;
+    /// Index number `i`, if there is one.
+    fn index(&self, i: usize) -> Option<IndexInfo>;
+    /// Appends its trees, empty, in order.
+    fn empty_trees(&self, out: &mut Vec<RawTree>);
+
+    /// The records by primary key.
+    fn rows<'v>(
+        &self,
+        version: &'v Version<Root>,
+        base: usize,
+    ) -> Box<dyn Iterator<Item = &'v dyn AnyRow> + 'v>;
+
+    /// The index of what `scope` covers of tree `tree`.
+    fn stamp(&self, version: &Version<Root>, tree: usize, scope: &Scope) -> Stamp;
+    /// Every key of the table's tree number `which` (0: the primary one) that `changes` touched.
+    fn changed_keys(&self, changes: &dyn TableChanges, which: usize, f: &mut dyn FnMut(&[u8]));
+
+    /// Empties all its trees; their stamps begin at `stamp`.
+    fn reset(&self, edition: &mut Edition<Root>, base: usize, stamp: Stamp);
+    /// Decodes one record and adds it to all its trees with that stamp. `last` is the primary key
+    /// of the record loaded before (none for the first) and becomes that of this one.
+    /// After an error the edition is to be dropped.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "called from one place, each its own thing"
+    )]
+    fn load(
+        &self,
+        edition: &mut Edition<Root>,
+        base: usize,
+        bytes: &[u8],
+        created: LogIndex,
+        modified: LogIndex,
+        stamp: Stamp,
+        last: &mut Option<KeyBuf>,
+    ) -> Result<(), LoadError>;
+    /// Every key of a tree, in order, with its record's modify index.
+    fn entries(&self, version: &Version<Root>, tree: usize, f: &mut dyn FnMut(&[u8], Stamp));
+    /// The same of an edition.
+    fn new_entries(&self, edition: &Edition<Root>, tree: usize, f: &mut dyn FnMut(&[u8], Stamp));
+    /// The stamps of the nodes of the table's tree number `tree` of the version.
+    fn stamps(&self, version: &Version<Root>, tree: usize) -> Vec<NodeStamp>;
+    /// Gives the nodes of a tree their stamps; false if they are impossible (the edition is then
+    /// to be dropped).
+    fn set_stamps(
+        &self,
+        edition: &mut Edition<Root>,
+        tree: usize,
+        stamps: &[NodeStamp],
+        max: Stamp,
+    ) -> bool;
+
+    /// Whether every index holds exactly what the records say. For tests.
+    fn check(&self, version: &Version<Root>, base: usize) -> Result<(), String>;
+}
+
+struct Typed<T>(PhantomData<fn() -> T>);
+
+impl<T: Table> TableOps for Typed<T> {
+    fn name(&self) -> &'static str {
+        T::NAME
+    }
+}
+
+/// The keys that `row` has in index number `i`, sorted, each once.
+pub(super) fn index_keys<T: Table>(i: usize, row: &T, sink: &mut KeySink) {
+    sink.clear();
+    (T::INDEXES[i].keys)(row, sink);
+    sink.sort_dedup();
+}
+
+/// The keys of `these` that are not among `others`; both are sorted.
+pub(super) fn for_each_only_in(these: &KeySink, others: &KeySink, mut f: impl FnMut(&[u8])) {
+    let mut others = others.iter().peekable();
+    for key in these.iter() {
+        while others.next_if(|other| *other < key).is_some() {}
+        if others.peek() != Some(&key) {
+            f(key);
+        }
+    }
+}
+
+/// The key of an index's entry: that of the index, and the primary key after it unless the index
+/// is unique.
+pub(super) fn entry_key(unique: bool, key: &[u8], primary: &[u8], out: &mut KeyBuf) {
+    out.clear();
+    out.extend(key);
+    if !unique {
+        out.extend(primary);
+    }
+}
+
+/// Whether a primary key, or an entry of an index, is within the limit.
+pub(super) fn check_len(
+    table: &'static str,
+    index: Option<&'static str>,
+    len: usize,
+) -> Result<(), WriteError> {
+    if len > MAX_KEY_LEN {
+        Err(WriteError::KeyTooLong { table, index, len })
+    } else {
+        Ok(())
+    }
+}
+
+/// The index of what `scope` covers of `tree`.
+pub(super) fn scope_stamp<T: Table>(tree: Tree<'_, Row<T>>, scope: &Scope) -> Stamp {
+    match scope {
+        Scope::Point(key) => match tree.get(key.as_bytes()) {
+            Some(row) => row.modify_index().0,
+            None => tree.absent_stamp(key.as_bytes()),
+        },
+        Scope::Prefix(prefix) => tree.prefix_stamp(prefix.as_bytes()),
+        Scope::Range(range) if range.is_empty() => 0,
+        Scope::Range(range) => {
+            tree.range_stamp(range.lo.as_bytes(), range.hi.as_ref().map(KeyBuf::as_bytes))
+        }
+    }
+}
+
+/// Every key of `tree`, in order, with its record's modify index.
+fn for_each_entry<T: Table>(tree: Tree<'_, Row<T>>, f: &mut dyn FnMut(&[u8], Stamp)) {
+    let mut key = Vec::new();
+    let mut rows = tree.iter();
+    while let Some(row) = rows.next() {
+        rows.front_key(&mut key);
+        f(&key, row.modify_index().0);
+    }
+}
+
+impl<T: Table> Erased for Typed<T> {
+    fn fields(&self) -> &'static [&'static str] {
+        T::FIELDS
+    }
+
+    fn primary_key(&self) -> &'static [&'static str] {
+        T::PRIMARY_KEY
+    }
+
+    fn trees(&self) -> usize {
+        1 + T::INDEXES.len()
+    }
+
+    fn index(&self, i: usize) -> Option<IndexInfo> {
+        T::INDEXES.get(i).map(|index| IndexInfo {
+            name: index.name,
+            fields: index.fields,
+            unique: index.unique,
+            each: index.each,
+        })
+    }
+
+    fn empty_trees(&self, out: &mut Vec<RawTree>) {
+        out.extend((0..self.trees()).map(|_| RawTree::empty::<Row<T>>(0)));
+    }
+
+    fn rows<'v>(
+        &self,
+        version: &'v Version<Root>,
+        base: usize,
+    ) -> Box<dyn Iterator<Item = &'v dyn AnyRow> + 'v> {
+        Box::new(
+            version
+                .tree::<Row<T>>(base)
+                .iter()
+                .map(|row| row as &dyn AnyRow),
+        )
+    }
+
+    fn stamp(&self, version: &Version<Root>, tree: usize, scope: &Scope) -> Stamp {
+        scope_stamp(version.tree::<Row<T>>(tree), scope)
+    }
+
+    fn changed_keys(&self, changes: &dyn TableChanges, which: usize, f: &mut dyn FnMut(&[u8])) {
+        let (mut primary, mut entry) = (KeyBuf::new(), KeyBuf::new());
+        let (mut before, mut after) = (KeySink::new(), KeySink::new());
+        for Replaced {
+            before: old,
+            after: new,
+        } in changes.typed::<T>()
+        {
+            let Some(row) = new.as_ref().or(old.as_ref()) else {
+                continue;
+            };
+            primary.clear();
+            row.encode_key(&mut primary);
+            let Some(i) = which.checked_sub(1) else {
+                f(primary.as_bytes());
+                continue;
+            };
+            before.clear();
+            after.clear();
+            if let Some(old) = old {
+                index_keys::<T>(i, old, &mut before);
+            }
+            if let Some(new) = new {
+                index_keys::<T>(i, new, &mut after);
+            }
+            let unique = T::INDEXES[i].unique;
+            // Most changes keep most keys: each is named once.
+            for_each_only_in(&before, &after, |key| {
+                entry_key(unique, key, primary.as_bytes(), &mut entry);
+                f(entry.as_bytes());
+            });
+            for key in after.iter() {
+                entry_key(unique, key, primary.as_bytes(), &mut entry);
+                f(entry.as_bytes());
+            }
+        }
+    }
+
+    fn reset(&self, edition: &mut Edition<Root>, base: usize, stamp: Stamp) {
+        for tree in base..base + self.trees() {
+            edition.reset(tree, stamp);
+        }
+    }
+
+    fn load(
+        &self,
+        edition: &mut Edition<Root>,
+        base: usize,
+        bytes: &[u8],
+        created: LogIndex,
+        modified: LogIndex,
+        stamp: Stamp,
+        last: &mut Option<KeyBuf>,
+    ) -> Result<(), LoadError> {
+        let mut rest = bytes;
+        let record = T::deserialize(&mut rmp_serde::Deserializer::new(&mut rest))
+            .map_err(|error| LoadError::Decode(error.to_string()))?;
+        if !rest.is_empty() {
+            let extra = rest.len();
+            return Err(LoadError::Decode(format!(
+                "{extra} bytes follow the record"
+            )));
+        }
+        let mut primary = KeyBuf::new();
+        record.encode_key(&mut primary);
+        check_len(T::NAME, None, primary.len()).map_err(LoadError::Refused)?;
+        if last
+            .as_ref()
+            .is_some_and(|last| primary.as_bytes() <= last.as_bytes())
+        {
+            return Err(LoadError::Order(KeyText::new(primary.as_bytes())));
+        }
+        let row = Row::new(record, created, modified);
+        edition.insert(base, primary.as_bytes(), row.clone(), stamp);
+        let (mut keys, mut entry) = (KeySink::new(), KeyBuf::new());
+        for (i, index) in T::INDEXES.iter().enumerate() {
+            let tree = base + 1 + i;
+            index_keys::<T>(i, &row, &mut keys);
+            for key in keys.iter() {
+                entry_key(index.unique, key, primary.as_bytes(), &mut entry);
+                check_len(T::NAME, Some(index.name), entry.len()).map_err(LoadError::Refused)?;
+                if index.unique
+                    && let Some(holder) = edition.tree::<Row<T>>(tree).get(key)
+                {
+                    return Err(LoadError::Refused(not_unique(i, key, holder)));
+                }
+                edition.insert(tree, entry.as_bytes(), row.clone(), stamp);
+            }
+        }
+        *last = Some(primary);
+        Ok(())
+    }
+
+    fn entries(&self, version: &Version<Root>, tree: usize, f: &mut dyn FnMut(&[u8], Stamp)) {
+        for_each_entry(version.tree::<Row<T>>(tree), f);
+    }
+
+    fn new_entries(&self, edition: &Edition<Root>, tree: usize, f: &mut dyn FnMut(&[u8], Stamp)) {
+        for_each_entry(edition.tree::<Row<T>>(tree), f);
+    }
+
+    fn stamps(&self, version: &Version<Root>, tree: usize) -> Vec<NodeStamp> {
+        version.tree::<Row<T>>(tree).stamps()
+    }
+
+    fn set_stamps(
+        &self,
+        edition: &mut Edition<Root>,
+        tree: usize,
+        stamps: &[NodeStamp],
+        max: Stamp,
+    ) -> bool {
+        edition.set_stamps(tree, stamps, max)
+    }
+
+    fn check(&self, version: &Version<Root>, base: usize) -> Result<(), String> {
+        let mut entries = vec![0_u64; T::INDEXES.len()];
+        let (mut primary, mut entry) = (KeyBuf::new(), KeyBuf::new());
+        let mut keys = KeySink::new();
+        let mut rows = version.tree::<Row<T>>(base).iter();
+        let mut stored = Vec::new();
+        while let Some(row) = rows.next() {
+            primary.clear();
+            row.encode_key(&mut primary);
+            rows.front_key(&mut stored);
+            if stored != primary.as_bytes() {
+                return Err(format!(
+                    "{}: a record is stored under another's key",
+                    T::NAME
+                ));
+            }
+            for (i, index) in T::INDEXES.iter().enumerate() {
+                index_keys::<T>(i, row, &mut keys);
+                for key in keys.iter() {
+                    entry_key(index.unique, key, primary.as_bytes(), &mut entry);
+                    let found = version.tree::<Row<T>>(base + 1 + i).get(entry.as_bytes());
+                    if !found
+                        .is_some_and(|found| std::ptr::eq(&raw const **found, &raw const **row))
+                    {
+                        let key = KeyText::new(entry.as_bytes());
+                        return Err(format!("{}.{}: entry {key} is wrong", T::NAME, index.name));
+                    }
+                    entries[i] += 1;
+                }
+            }
+        }
+        for (i, index) in T::INDEXES.iter().enumerate() {
+            let len = version.tree::<Row<T>>(base + 1 + i).len();
+            if len != entries[i] {
+                let wanted = entries[i];
+                return Err(format!(
+                    "{}.{}: {len} entries, not {wanted}",
+                    T::NAME,
+                    index.name
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The error of a key of unique index number `i` that belongs to `holder`.
+pub(super) fn not_unique<T: Table>(i: usize, key: &[u8], holder: &Row<T>) -> WriteError {
+    let mut primary = KeyBuf::new();
+    holder.encode_key(&mut primary);
+    WriteError::NotUnique {
+        table: T::NAME,
+        index: T::INDEXES[i].name,
+        key: KeyText::new(key),
+        holder: KeyText::new(primary.as_bytes()),
+    }
+}

@@ -1,0 +1,307 @@
+//! Errors of operations, commits and waits, and how a key looks in one.
+
+use std::error::Error;
+use std::fmt;
+
+use crate::key::MAX_KEY_LEN;
+use crate::position::{HistoryId, LogIndex};
+use crate::watch::Ended;
+
+/// Encoded key bytes in an error: shown as text where they are text, otherwise in hexadecimal.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct KeyText(Box<[u8]>);
+
+impl KeyText {
+    pub(crate) fn new(key: &[u8]) -> Self {
+        KeyText(key.into())
+    }
+
+    /// The encoded key.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The text columns that make up the whole key, if that is what it is.
+    fn text(&self) -> Option<Vec<&str>> {
+        let mut columns = Vec::new();
+        let mut rest: &[u8] = &self.0;
+        while !rest.is_empty() {
+            let end = rest.windows(2).position(|pair| pair == [0, 0])?;
+            let column = std::str::from_utf8(&rest[..end]).ok()?;
+            if column.chars().any(char::is_control) {
+                return None;
+            }
+            columns.push(column);
+            rest = &rest[end + 2..];
+        }
+        Some(columns)
+    }
+}
+
+impl fmt::Display for KeyText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.text().as_deref() {
+            Some([column]) => write!(f, "{column:?}"),
+            Some(columns) if !columns.is_empty() => {
+                let mut tuple = f.debug_tuple("");
+                for column in columns {
+                    tuple.field(column);
+                }
+                tuple.finish()
+            }
+            _ => {
+                f.write_str("0x")?;
+                self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+            }
+        }
+    }
+}
+
+/// Why an operation on a table was refused; the transaction is as it was before it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum WriteError {
+    /// `insert` of a record whose primary key is taken.
+    AlreadyExists {
+        /// The table.
+        table: &'static str,
+        /// The primary key.
+        key: KeyText,
+    },
+    /// `update` of a record that is not there.
+    NotFound {
+        /// The table.
+        table: &'static str,
+        /// The primary key.
+        key: KeyText,
+    },
+    /// Another record has this key in a unique index.
+    NotUnique {
+        /// The table.
+        table: &'static str,
+        /// The unique index.
+        index: &'static str,
+        /// The key in that index.
+        key: KeyText,
+        /// The primary key of the record that has it.
+        holder: KeyText,
+    },
+    /// Compare-and-set: the record's modify index is not the expected one.
+    Conflict {
+        /// The table.
+        table: &'static str,
+        /// The primary key.
+        key: KeyText,
+        /// The modify index the caller expected; 0 for "absent".
+        expected: LogIndex,
+        /// The record's modify index; 0 if it is absent.
+        found: LogIndex,
+    },
+    /// An encoded key is longer than [`MAX_KEY_LEN`]. An entry of an index that is not unique is
+    /// the index's key and the primary key together.
+    KeyTooLong {
+        /// The table.
+        table: &'static str,
+        /// The index; none for the primary key.
+        index: Option<&'static str>,
+        /// The encoded key's length in bytes.
+        len: usize,
+    },
+}
+
+impl fmt::Display for WriteError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            WriteError::AlreadyExists { table, key } => {
+                write!(f, "table {table} already has a record with key {key}")
+            }
+            WriteError::NotFound { table, key } => {
+                write!(f, "table {table} has no record with key {key}")
+            }
+            WriteError::NotUnique {
+                table,
+                index,
+                key,
+                holder,
+            } => write!(
+                f,
+                "table {table}, unique index {index}: key {key} belongs to record {holder}"
+            ),
+            WriteError::Conflict {
+                table,
+                key,
+                expected,
+                found,
+            } => write!(
+                f,
+                "table {table}, record {key}: modify index {expected} was expected, {found} found \
+                 (0: absent); read it again"
+            ),
+            WriteError::KeyTooLong { table, index, len } => {
+                let index = index.unwrap_or("primary");
+                write!(
+                    f,
+                    "table {table}, {index} key: {len} bytes encoded, at most {MAX_KEY_LEN} are \
+                     possible"
+                )
+            }
+        }
+    }
+}
+
+impl Error for WriteError {}
+
+fn halted(f: &mut fmt::Formatter<'_>, reason: &str) -> fmt::Result {
+    write!(f, "the store is halted: {reason}")
+}
+
+const CLOSED: &str = "the store is closed";
+
+/// Why a store takes no writes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// It was closed, or its last handle was dropped.
+    Closed,
+    /// It was halted.
+    Halted {
+        /// Why.
+        reason: String,
+    },
+    /// The highest possible log index is applied.
+    IndexesExhausted,
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StoreError::Closed => f.write_str(CLOSED),
+            StoreError::Halted { reason } => halted(f, reason),
+            StoreError::IndexesExhausted => {
+                f.write_str("the highest possible log index is applied")
+            }
+        }
+    }
+}
+
+impl Error for StoreError {}
+
+impl From<Ended> for StoreError {
+    fn from(ended: Ended) -> Self {
+        match ended {
+            Ended::Closed => StoreError::Closed,
+            Ended::Halted(reason) => StoreError::Halted {
+                reason: reason.to_string(),
+            },
+        }
+    }
+}
+
+/// Why a commit, or the next entry of one, was refused. After a refused commit the transaction is
+/// gone and the store unchanged.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum CommitError {
+    /// The store was closed, or its last handle was dropped.
+    Closed,
+    /// The store was halted.
+    Halted {
+        /// Why.
+        reason: String,
+    },
+    /// An entry's index must be higher than the one before.
+    IndexNotHigher {
+        /// The index given.
+        given: LogIndex,
+        /// The index it had to be higher than.
+        last: LogIndex,
+    },
+}
+
+impl fmt::Display for CommitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CommitError::Closed => f.write_str(CLOSED),
+            CommitError::Halted { reason } => halted(f, reason),
+            CommitError::IndexNotHigher { given, last } => {
+                write!(
+                    f,
+                    "log index {given} is not higher than {last}, the one before"
+                )
+            }
+        }
+    }
+}
+
+impl Error for CommitError {}
+
+impl From<Ended> for CommitError {
+    fn from(ended: Ended) -> Self {
+        match ended {
+            Ended::Closed => CommitError::Closed,
+            Ended::Halted(reason) => CommitError::Halted {
+                reason: reason.to_string(),
+            },
+        }
+    }
+}
+
+/// Why a wait ended without what was waited for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum WaitError {
+    /// The deadline passed first.
+    Lagging {
+        /// The log index that was waited for.
+        wanted: LogIndex,
+        /// The log index that is applied.
+        applied: LogIndex,
+    },
+    /// The store was closed, or its last handle was dropped.
+    Closed,
+    /// The store was halted: the index will not be reached.
+    Halted {
+        /// Why.
+        reason: String,
+    },
+    /// The store's content was replaced by that of another history, in which the index that was
+    /// waited for means something else.
+    HistoryChanged {
+        /// The history in which the wait began.
+        began: HistoryId,
+        /// The history of the store now.
+        now: HistoryId,
+    },
+}
+
+impl fmt::Display for WaitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            WaitError::Lagging { wanted, applied } => write!(
+                f,
+                "log index {wanted} is not applied yet, only {applied}: try again, or elsewhere"
+            ),
+            WaitError::Closed => f.write_str(CLOSED),
+            WaitError::Halted { reason } => halted(f, reason),
+            WaitError::HistoryChanged { began, now } => {
+                write!(
+                    f,
+                    "waited in history {began}, but the store now holds history {now}"
+                )
+            }
+        }
+    }
+}
+
+impl Error for WaitError {}
+
+impl From<Ended> for WaitError {
+    fn from(ended: Ended) -> Self {
+        match ended {
+            Ended::Closed => WaitError::Closed,
+            Ended::Halted(reason) => WaitError::Halted {
+                reason: reason.to_string(),
+            },
+        }
+    }
+}

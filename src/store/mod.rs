@@ -1,0 +1,56 @@
+//! `Store`, `Snapshot`, `WriteTxn`, queries, constraints, commit, tracked reads and blocking
+//! queries.
+//!
+//! Promises: atomic commits over all tables and lock-free snapshots; operations that change all or
+//! nothing; unique keys; create and modify indexes; a log index for every query; no lost wake-up.
+//! It may not know the log's format: entries, commands and images are the rooms' after it.
+//!
+//! The data structure to understand first is the [`Root`], the payload of a published version:
+//! the position, the window of recent change sets, the driver's bytes. With the version's trees
+//! (for each table one by primary key, then one for each index, all holding the same [`Row`]s) it
+//! is everything there is at one position. The types that a schema's derives generate are thin:
+//! all views are newtypes around one [`RawView`], which reads a snapshot, a tracked snapshot or a
+//! write transaction's working state.
+//!
+//! Invariants:
+//!
+//! * each index tree holds exactly the keys that its table's rows have, each with the row itself;
+//! * positions rise within a history; stamps and modify indexes are those of the entry that wrote;
+//! * user code (encoding, key extraction, `PartialEq`) runs before the first tree of an operation
+//!   is touched, and user destructors run after the writer's slot is free.
+//!
+//! Memory ordering: all sharing goes through the published version (`version/`) and the registries
+//! of waiters (`watch/`). The order of steps is the argument: a commit publishes, then asks for
+//! waiters; a waiter registers, then looks at the newest version. Each puts a sequentially
+//! consistent fence between its two steps, so at least one of them sees the other.
+//!
+//! [`Row`]: crate::Row
+
+mod core;
+mod erased;
+mod error;
+mod follow;
+mod query;
+mod reader;
+mod snapshot;
+#[expect(clippy::module_inception, reason = "the file of the type `Store`")]
+mod store;
+mod track;
+mod txn;
+mod view;
+mod write;
+
+pub use self::core::Options;
+pub(crate) use self::core::{Restored, Root, Tables};
+pub(crate) use self::erased::LoadError;
+pub use self::erased::{TableOps, table_ops};
+pub use self::error::{CommitError, KeyText, StoreError, WaitError, WriteError};
+pub use self::follow::{Event, Subscription};
+pub use self::query::Answer;
+pub use self::reader::{IndexReader, Rows, TableReader};
+pub use self::snapshot::Snapshot;
+pub use self::store::Store;
+pub use self::txn::{Savepoint, Turn, WriteTxn};
+pub use self::view::{RawView, Readable, View, Views};
+pub use self::write::TableWriter;
+pub use crate::feed::{Change, Changes, RawChanges, Start, SubscribeError};

@@ -1,0 +1,210 @@
+//! The store's handle: taking snapshots, beginning transactions, ending it.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use super::core::{Core, Options, Restored, Root, Tables};
+use super::error::StoreError;
+use super::snapshot::Snapshot;
+use super::txn::{Turn, Txn, WriteTxn};
+use super::view::Views;
+use crate::position::{LogIndex, Position};
+use crate::version::Edition;
+use crate::watch::Ended;
+
+/// A handle of a store; cheap to clone. When the last one is dropped, waiters are told that the
+/// store is closed; snapshots live on.
+pub struct Store<S: Views> {
+    handle: Arc<Handle>,
+    schema: PhantomData<fn() -> S>,
+}
+
+/// What the `Store` handles share, and nothing else does: its end is the store's.
+struct Handle(Arc<Core>);
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.0.watches.end(Ended::Closed);
+    }
+}
+
+impl<S: Views> Clone for Store<S> {
+    fn clone(&self) -> Self {
+        Store {
+            handle: Arc::clone(&self.handle),
+            schema: PhantomData,
+        }
+    }
+}
+
+impl<S: Views> Default for Store<S> {
+    fn default() -> Self {
+        Store::new()
+    }
+}
+
+impl<S: Views> fmt::Debug for Store<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store")
+            .field("tables", &self.core().tables)
+            .field("position", &self.position())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<S: Views> Store<S> {
+    /// An empty store at log index 0 of the unnamed history.
+    pub fn new() -> Self {
+        Store::with_options(Options::default())
+    }
+
+    /// An empty store at log index 0.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "settings are made for one store"
+    )]
+    pub fn with_options(options: Options) -> Self {
+        let core = Arc::new(Core::new(S::tables(), &options));
+        Store {
+            handle: Arc::new(Handle(core)),
+            schema: PhantomData,
+        }
+    }
+
+    pub(super) fn core(&self) -> &Arc<Core> {
+        &self.handle.0
+    }
+
+    /// The newest snapshot. O(1), lock-free; on a closed or halted store, too.
+    pub fn snapshot(&self) -> Snapshot<S> {
+        Snapshot::new(self.core().current())
+    }
+
+    /// The position of the newest snapshot.
+    pub fn position(&self) -> Position {
+        self.core().current().payload().position
+    }
+
+    /// Waits for the writer's slot; the commit gets the next index.
+    ///
+    /// A thread that has a transaction already waits for itself, for ever.
+    pub fn write(&self) -> Result<WriteTxn<S>, StoreError> {
+        self.open()?;
+        self.count(self.core().versions.edit())
+    }
+
+    /// The same without waiting: nothing if there is a transaction.
+    pub fn try_write(&self) -> Result<Option<WriteTxn<S>>, StoreError> {
+        self.open()?;
+        self.core()
+            .versions
+            .try_edit()
+            .map(|edition| self.count(edition))
+            .transpose()
+    }
+
+    fn count(&self, edition: Edition<Root>) -> Result<WriteTxn<S>, StoreError> {
+        self.open()?;
+        let applied = edition.base().payload().position.index;
+        let next = applied
+            .0
+            .checked_add(1)
+            .ok_or(StoreError::IndexesExhausted)?;
+        Ok(WriteTxn::new(Txn::begin(
+            self.core(),
+            edition,
+            LogIndex(next),
+            true,
+        )))
+    }
+
+    /// For a driver: waits for the writer's slot; the commit gets `index`, which may leave a gap.
+    /// An index that is applied already is not to be applied again, and says so.
+    pub fn write_at(&self, index: LogIndex) -> Result<Turn<S>, StoreError> {
+        self.open()?;
+        let edition = self.core().versions.edit();
+        self.open()?;
+        let applied = edition.base().payload().position.index;
+        if index <= applied {
+            return Ok(Turn::AlreadyApplied { applied });
+        }
+        Ok(Turn::Apply(WriteTxn::new(Txn::begin(
+            self.core(),
+            edition,
+            index,
+            false,
+        ))))
+    }
+
+    /// Entries up to `index` carried no data (or were rejected): raises the applied index and
+    /// wakes who waits for it. Nothing happens if it is applied already.
+    pub fn advance_to(&self, index: LogIndex) -> Result<(), StoreError> {
+        match self.write_at(index)? {
+            // The store may have been closed or halted since: as in `write_at`.
+            Turn::Apply(txn) => match txn.commit() {
+                Ok(_) => Ok(()),
+                Err(_) => self.open(),
+            },
+            Turn::AlreadyApplied { .. } => Ok(()),
+        }
+    }
+
+    /// No more writes or waits: waiters get `Closed`. Reads go on.
+    pub fn close(&self) {
+        self.core().watches.end(Ended::Closed);
+    }
+
+    /// The same with a reason, for a driver that met something it must not apply: `Halted`.
+    pub fn halt(&self, reason: &str) {
+        self.core().watches.end(Ended::Halted(reason.into()));
+    }
+
+    /// Frees what no snapshot needs any more, for an idle store. Every commit frees more than it
+    /// adds, so that a store that is written to never needs it. Waits for the writer's slot.
+    pub fn collect(&self) {
+        // Destructors of rows run here, with the slot free again.
+        drop(self.core().versions.collect());
+    }
+
+    /// Replaces the content by what `build` makes of an edition of the newest version: it empties
+    /// and fills all trees and says where that is. Readers go on; then all watches fire. On an
+    /// error the store is unchanged. Holds the writer's slot meanwhile.
+    pub(crate) fn restore_with<E: From<StoreError>>(
+        &self,
+        build: impl FnOnce(&mut Edition<Root>, &Tables) -> Result<Restored, E>,
+    ) -> Result<(), E> {
+        self.open()?;
+        let core = self.core();
+        let mut edition = core.versions.edit();
+        self.open()?;
+        let Restored { position, driver } = build(&mut edition, &core.tables)?;
+        let base = edition.base().payload();
+        let number = base.number + 1;
+        let back = position.index < base.position.index;
+        let line = if back || position.history != base.position.history {
+            number
+        } else {
+            base.line
+        };
+        let window = base.window.restarted(position.index);
+        let trash = edition.publish(Root {
+            number,
+            restored: number,
+            line,
+            position,
+            window,
+            driver,
+        });
+        core.watches.restored(position);
+        drop(trash);
+        Ok(())
+    }
+
+    fn open(&self) -> Result<(), StoreError> {
+        self.core()
+            .watches
+            .ended()
+            .map_or(Ok(()), |ended| Err(ended.into()))
+    }
+}

@@ -1,0 +1,404 @@
+//! The write transaction: entries, savepoints, commit.
+
+use std::any::Any;
+use std::cell::Cell;
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use smallvec::SmallVec;
+
+use super::core::{Core, Root, Tables};
+use super::error::CommitError;
+use super::view::{RawView, View, Views};
+use super::write::Scratch;
+use crate::feed::{ChangeLog, ChangeSet, Mark};
+use crate::position::{LogIndex, Position};
+use crate::version::Edition;
+use crate::watch::ChangedKeys;
+
+/// What `write_at` says.
+pub enum Turn<S: Views> {
+    /// The entry is to be applied, in this transaction.
+    Apply(WriteTxn<S>),
+    /// The entry has been applied before; it is not to be executed again.
+    AlreadyApplied {
+        /// The log index that is applied.
+        applied: LogIndex,
+    },
+}
+
+impl<S: Views> fmt::Debug for Turn<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Turn::Apply(txn) => f.debug_tuple("Apply").field(txn).finish(),
+            Turn::AlreadyApplied { applied } => f
+                .debug_struct("AlreadyApplied")
+                .field("applied", applied)
+                .finish(),
+        }
+    }
+}
+
+/// A point of a transaction to come back to. It belongs to the entry in which it was made.
+///
+/// One that is dropped without being used changes nothing.
+#[derive(Debug)]
+pub struct Savepoint(u64);
+
+/// Savepoints are told apart over all transactions, so that one is never taken for another's.
+static SAVEPOINTS: AtomicU64 = AtomicU64::new(0);
+
+/// A savepoint's state.
+#[derive(Debug)]
+struct Point {
+    id: u64,
+    mark: Mark,
+    driver: Option<Arc<[u8]>>,
+}
+
+/// All there is of a write transaction. The order of the fields is that in which they are dropped:
+/// rows after the writer's slot is free.
+pub(crate) struct Txn {
+    pub(super) edition: Edition<Root>,
+    core: Arc<Core>,
+    /// The index of the entry that is being written.
+    pub(super) index: LogIndex,
+    /// Begun by `write()`: the index is used only if something changed.
+    counted: bool,
+    pub(super) log: ChangeLog,
+    /// The change sets of the entries ended.
+    sets: SmallVec<[Arc<ChangeSet>; 1]>,
+    savepoints: Vec<Point>,
+    /// The driver's bytes, if they were set.
+    driver: Option<Arc<[u8]>>,
+    /// Operations undone; their rows are dropped at the end.
+    undone: Vec<Box<dyn Any + Send + Sync>>,
+    pub(super) scratch: Box<Scratch>,
+}
+
+impl fmt::Debug for Txn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Txn")
+            .field("index", &self.index)
+            .field("savepoints", &self.savepoints.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Txn {
+    pub(super) fn begin(
+        core: &Arc<Core>,
+        edition: Edition<Root>,
+        index: LogIndex,
+        counted: bool,
+    ) -> Box<Self> {
+        Box::new(Txn {
+            edition,
+            core: Arc::clone(core),
+            index,
+            counted,
+            log: ChangeLog::default(),
+            sets: SmallVec::new(),
+            savepoints: Vec::new(),
+            driver: None,
+            undone: Vec::new(),
+            scratch: core.take_scratch(),
+        })
+    }
+
+    fn next_entry(&mut self, index: LogIndex) -> Result<(), CommitError> {
+        if let Some(ended) = self.core.watches.ended() {
+            return Err(ended.into());
+        }
+        let last = self.index;
+        if index <= last {
+            return Err(CommitError::IndexNotHigher { given: index, last });
+        }
+        self.release_to(0);
+        self.end_entry();
+        self.index = index;
+        self.counted = false;
+        Ok(())
+    }
+
+    fn end_entry(&mut self) {
+        self.sets.extend(self.log.finish(self.index));
+    }
+
+    fn savepoint(&mut self) -> Savepoint {
+        self.edition.savepoint();
+        let id = SAVEPOINTS.fetch_add(1, Ordering::Relaxed);
+        self.savepoints.push(Point {
+            id,
+            mark: self.log.mark(),
+            driver: self.driver.clone(),
+        });
+        Savepoint(id)
+    }
+
+    /// How many savepoints are older than this one.
+    fn depth(&self, id: u64) -> Option<usize> {
+        self.savepoints.iter().rposition(|point| point.id == id)
+    }
+
+    fn roll_back_to(&mut self, depth: usize) {
+        while self.savepoints.len() > depth {
+            let Some(point) = self.savepoints.pop() else {
+                return;
+            };
+            self.edition.rollback();
+            self.undone.extend(self.log.back_to(&point.mark));
+            self.driver = point.driver;
+        }
+    }
+
+    fn release_to(&mut self, depth: usize) {
+        while self.savepoints.len() > depth {
+            self.savepoints.pop();
+            self.edition.release();
+        }
+    }
+
+    fn commit(mut self: Box<Self>) -> Result<LogIndex, CommitError> {
+        if let Some(ended) = self.core.watches.ended() {
+            return Err(ended.into());
+        }
+        // The last user code: if it panics, the transaction is dropped as it is.
+        self.end_entry();
+        let base = self.edition.base().payload();
+        let unchanged = self.sets.is_empty() && self.driver.is_none();
+        if self.counted && unchanged {
+            return Ok(base.position.index);
+        }
+        let index = self.index;
+        let position = Position {
+            history: base.position.history,
+            index,
+        };
+        let number = base.number + 1;
+        let (restored, line) = (base.restored, base.line);
+        let mut window = base.window.clone();
+        for set in &self.sets {
+            window = window.append(Arc::clone(set));
+        }
+        let driver = self.driver.take().or_else(|| base.driver.clone());
+        let Txn {
+            edition,
+            core,
+            sets,
+            log,
+            undone,
+            scratch,
+            ..
+        } = *self;
+        let trash = edition.publish(Root {
+            number,
+            restored,
+            line,
+            position,
+            window,
+            driver,
+        });
+        announce(&core, number, position, &sets);
+        core.keep_scratch(scratch);
+        // From here on destructors of rows run; the store is in order and no lock is held.
+        drop((trash, sets, log, undone));
+        Ok(index)
+    }
+}
+
+/// Tells the waiters what a commit changed. After publishing, outside every lock.
+fn announce(core: &Core, number: u64, position: Position, sets: &[Arc<ChangeSet>]) {
+    let changed = Published {
+        number,
+        tables: &core.tables,
+        sets,
+        failed: Cell::new(false),
+    };
+    core.watches.published(position, &changed);
+    if changed.failed.get() {
+        // What a table's key functions would not say again may be anything.
+        core.watches.restored(position);
+    }
+}
+
+/// The changed keys of a commit.
+struct Published<'a> {
+    number: u64,
+    tables: &'a Tables,
+    sets: &'a [Arc<ChangeSet>],
+    /// A key function panicked.
+    failed: Cell<bool>,
+}
+
+impl ChangedKeys for Published<'_> {
+    fn version(&self) -> u64 {
+        self.number
+    }
+
+    fn for_each(&self, tree: usize, f: &mut dyn FnMut(&[u8])) {
+        let (table, which) = self.tables.of_tree(tree);
+        for set in self.sets {
+            let Some(changes) = set.table(table) else {
+                continue;
+            };
+            let keys = || self.tables[table].changed_keys(changes, which, f);
+            if catch_unwind(AssertUnwindSafe(keys)).is_err() {
+                self.failed.set(true);
+            }
+        }
+    }
+}
+
+/// The one write transaction. Derefs to the generated view; reads see its own writes.
+///
+/// It is `Send`. Dropped without [`commit`](Self::commit), or unwound by a panic, it leaves
+/// nothing behind. While there is one, other writers wait.
+#[must_use = "a transaction that is not committed leaves nothing behind"]
+pub struct WriteTxn<S: Views> {
+    view: S::View,
+}
+
+impl<S: Views> Deref for WriteTxn<S> {
+    type Target = S::View;
+
+    fn deref(&self) -> &S::View {
+        &self.view
+    }
+}
+
+impl<S: Views> DerefMut for WriteTxn<S> {
+    fn deref_mut(&mut self) -> &mut S::View {
+        &mut self.view
+    }
+}
+
+impl<S: Views> fmt::Debug for WriteTxn<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WriteTxn")
+            .field("index", &self.index())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<S: Views> WriteTxn<S> {
+    pub(super) fn new(txn: Box<Txn>) -> Self {
+        WriteTxn {
+            view: S::View::from_raw(RawView::writing(txn)),
+        }
+    }
+
+    fn txn(&self) -> &Txn {
+        self.view.raw().txn()
+    }
+
+    fn txn_mut(&mut self) -> &mut Txn {
+        self.view.raw_mut().txn_mut()
+    }
+
+    /// The index of the entry it writes now: what records get as their modify index.
+    pub fn index(&self) -> LogIndex {
+        self.txn().index
+    }
+
+    /// The driver's own bytes as this transaction has them.
+    pub fn driver_state(&self) -> Option<&[u8]> {
+        let txn = self.txn();
+        txn.driver
+            .as_deref()
+            .or(txn.edition.base().payload().driver.as_deref())
+    }
+
+    /// Ends the current entry and begins the next, to be published with the same commit (a batch).
+    /// Savepoints made so far are released: an entry that has ended is not undone. On an error the
+    /// current entry goes on.
+    pub fn next_entry(&mut self, index: LogIndex) -> Result<(), CommitError> {
+        self.txn_mut().next_entry(index)
+    }
+
+    /// Sets the driver's own bytes (a term, a membership), published with the commit.
+    pub fn set_driver_state(&mut self, bytes: Vec<u8>) {
+        self.txn_mut().driver = Some(bytes.into());
+    }
+
+    /// Makes a point to come back to. They nest. Cost: O(number of tables touched), and what is
+    /// edited after it is copied once more.
+    pub fn savepoint(&mut self) -> Savepoint {
+        self.txn_mut().savepoint()
+    }
+
+    /// Undoes everything since the savepoint, newer savepoints included.
+    ///
+    /// # Panics
+    ///
+    /// If the savepoint is not of this transaction, or is gone: an older one was rolled back to or
+    /// released, or its entry has ended.
+    #[expect(clippy::needless_pass_by_value, reason = "a savepoint is used once")]
+    pub fn rollback_to(&mut self, savepoint: Savepoint) {
+        let txn = self.txn_mut();
+        let depth = txn
+            .depth(savepoint.0)
+            .expect("a savepoint of this transaction's current entry");
+        txn.roll_back_to(depth);
+    }
+
+    /// Gives the savepoint and newer ones up; what was done since stays.
+    ///
+    /// # Panics
+    ///
+    /// As [`rollback_to`](Self::rollback_to).
+    #[expect(clippy::needless_pass_by_value, reason = "a savepoint is used once")]
+    pub fn release(&mut self, savepoint: Savepoint) {
+        let txn = self.txn_mut();
+        let depth = txn
+            .depth(savepoint.0)
+            .expect("a savepoint of this transaction's current entry");
+        txn.release_to(depth);
+    }
+
+    /// Runs `f`; what it did is undone if it returns an error, or panics.
+    pub fn attempt<R, E>(&mut self, f: impl FnOnce(&mut Self) -> Result<R, E>) -> Result<R, E> {
+        let savepoint = self.savepoint();
+        let mut attempt = Attempt {
+            txn: self,
+            savepoint,
+            keep: false,
+        };
+        let result = f(attempt.txn);
+        attempt.keep = result.is_ok();
+        result
+    }
+
+    /// Publishes all entries at once and returns the index of the last.
+    ///
+    /// A transaction of `write()` that changed nothing publishes nothing and uses no index; it
+    /// returns the index that is applied. On an error the transaction is gone and the store is
+    /// unchanged.
+    pub fn commit(self) -> Result<LogIndex, CommitError> {
+        self.view.into_raw().into_txn().commit()
+    }
+}
+
+/// Ends an attempt, also when it is unwound.
+struct Attempt<'a, S: Views> {
+    txn: &'a mut WriteTxn<S>,
+    savepoint: Savepoint,
+    keep: bool,
+}
+
+impl<S: Views> Drop for Attempt<'_, S> {
+    fn drop(&mut self) {
+        let txn = self.txn.txn_mut();
+        // Gone if the closure ended the entry; nothing is left to undo or to keep then.
+        if let Some(depth) = txn.depth(self.savepoint.0) {
+            if self.keep {
+                txn.release_to(depth);
+            } else {
+                txn.roll_back_to(depth);
+            }
+        }
+    }
+}

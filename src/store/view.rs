@@ -1,0 +1,189 @@
+//! What the derives implement and name: the generated views, and the one raw view beneath them.
+
+use std::fmt;
+
+use super::core::Root;
+use super::erased::{TableOps, table_ops};
+use super::reader::TableReader;
+use super::track::Tracker;
+use super::txn::Txn;
+use super::write::TableWriter;
+use crate::feed::{Changes, RawChanges};
+use crate::schema::{Schema, Table};
+use crate::tree::{Tree, Value};
+use crate::version::Version;
+
+/// Ties a table to the type its look-ups are methods of. Implemented by `#[derive(Table)]`.
+///
+/// All that generated code needs of a table it asks of this trait, so that where it is missing there
+/// is one error.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a table",
+    label = "not a record type",
+    note = "put `#[derive(highwater::Table)]` on the struct, and `#[primary_key]` on a field of it"
+)]
+pub trait Readable: Table {
+    /// `ServiceReader<'a>`: one method an index.
+    type Reader<'a>: From<TableReader<'a, Self>>;
+
+    /// The table's name.
+    const TABLE: &'static str = Self::NAME;
+
+    /// How many trees the table has: that of the primary key, and one an index.
+    const TREES: usize = 1 + Self::INDEXES.len();
+
+    /// [`RawView::table`].
+    fn read(view: &RawView, table: usize, base: usize) -> Self::Reader<'_> {
+        view.table::<Self>(table, base)
+    }
+
+    /// [`RawView::table_mut`].
+    fn write(view: &mut RawView, table: usize, base: usize) -> TableWriter<'_, Self> {
+        view.table_mut(table, base)
+    }
+
+    /// [`RawChanges::table`].
+    fn changes(changes: &RawChanges, table: usize) -> Changes<'_, Self> {
+        changes.table(table)
+    }
+
+    /// [`table_ops`].
+    fn ops() -> Box<dyn TableOps> {
+        table_ops::<Self>()
+    }
+}
+
+/// Ties a schema to its generated views. Implemented by `#[derive(Schema)]`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a schema",
+    label = "not a set of tables",
+    note = "put `#[derive(highwater::Schema)]` on a struct that has a field for each table"
+)]
+pub trait Views: Schema {
+    /// `CatalogView`: one method a table (`services()`, and `services_mut()` taking `&mut self`).
+    type View: View;
+    /// `CatalogChanges`: one method a table, an iterator of `Change<'_, Service>`.
+    type Changes: From<RawChanges> + fmt::Debug + Send + Sync + Clone;
+    /// One for each table, in declared order.
+    fn tables() -> Vec<Box<dyn TableOps>>;
+}
+
+/// The generated view: a newtype around [`RawView`].
+pub trait View: Sized + 'static + Send + Sync + fmt::Debug {
+    /// Wraps.
+    fn from_raw(raw: RawView) -> Self;
+    /// What is wrapped.
+    fn raw(&self) -> &RawView;
+    /// What is wrapped, for writing.
+    fn raw_mut(&mut self) -> &mut RawView;
+    /// Unwraps.
+    fn into_raw(self) -> RawView;
+}
+
+/// What a view reads: a snapshot, a tracked snapshot, or a write transaction's working state.
+///
+/// A transaction's view owns all there is of the transaction, so that exchanging two views
+/// exchanges two transactions and nothing else.
+pub struct RawView(Source);
+
+enum Source {
+    Snapshot(Version<Root>),
+    Tracked(Version<Root>, Tracker),
+    Txn(Box<Txn>),
+}
+
+impl fmt::Debug for RawView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Source::Snapshot(version) => f
+                .debug_tuple("Snapshot")
+                .field(&version.payload().position)
+                .finish(),
+            Source::Tracked(version, _) => f
+                .debug_tuple("Tracked")
+                .field(&version.payload().position)
+                .finish(),
+            Source::Txn(txn) => txn.fmt(f),
+        }
+    }
+}
+
+impl RawView {
+    pub(super) fn snapshot(version: Version<Root>) -> Self {
+        RawView(Source::Snapshot(version))
+    }
+
+    pub(super) fn tracked(version: Version<Root>) -> Self {
+        RawView(Source::Tracked(version, Tracker::default()))
+    }
+
+    pub(super) fn writing(txn: Box<Txn>) -> Self {
+        RawView(Source::Txn(txn))
+    }
+
+    /// For generated code: reads of a table. `table` is its ordinal in the schema, `base` the
+    /// number of trees of the tables before it (a table has `1 + INDEXES.len()` trees).
+    pub fn table<T: Readable>(&self, table: usize, base: usize) -> T::Reader<'_> {
+        TableReader::new(self, table, base).into()
+    }
+
+    /// For generated code: writes of a table.
+    pub fn table_mut<T: Readable>(&mut self, table: usize, base: usize) -> TableWriter<'_, T> {
+        TableWriter::new(self, table, base)
+    }
+
+    /// Tree number `id` as it is here.
+    pub(super) fn tree<V: Value>(&self, id: usize) -> Tree<'_, V> {
+        match &self.0 {
+            Source::Snapshot(version) | Source::Tracked(version, _) => version.tree(id),
+            Source::Txn(txn) => txn.edition.tree(id),
+        }
+    }
+
+    /// Where reads are to be recorded, if they are.
+    pub(super) fn tracker(&self) -> Option<&Tracker> {
+        match &self.0 {
+            Source::Tracked(_, tracker) => Some(tracker),
+            Source::Snapshot(_) | Source::Txn(_) => None,
+        }
+    }
+
+    /// The version of a snapshot.
+    pub(super) fn version(&self) -> &Version<Root> {
+        match &self.0 {
+            Source::Snapshot(version) | Source::Tracked(version, _) => version,
+            Source::Txn(txn) => txn.edition.base(),
+        }
+    }
+
+    /// The version and the reads of a tracked snapshot.
+    pub(super) fn into_tracked(self) -> (Version<Root>, Tracker) {
+        match self.0 {
+            Source::Tracked(version, tracker) => (version, tracker),
+            Source::Snapshot(_) | Source::Txn(_) => unreachable!("a view that was not tracked"),
+        }
+    }
+
+    /// The transaction behind a `WriteTxn`'s view: nothing else has one, and a view of another
+    /// kind cannot get there, because views are only ever lent.
+    pub(super) fn txn(&self) -> &Txn {
+        match &self.0 {
+            Source::Txn(txn) => txn,
+            Source::Snapshot(_) | Source::Tracked(..) => unreachable!("not a write transaction"),
+        }
+    }
+
+    pub(super) fn txn_mut(&mut self) -> &mut Txn {
+        match &mut self.0 {
+            Source::Txn(txn) => txn,
+            Source::Snapshot(_) | Source::Tracked(..) => unreachable!("not a write transaction"),
+        }
+    }
+
+    pub(super) fn into_txn(self) -> Box<Txn> {
+        match self.0 {
+            Source::Txn(txn) => txn,
+            Source::Snapshot(_) | Source::Tracked(..) => unreachable!("not a write transaction"),
+        }
+    }
+}
