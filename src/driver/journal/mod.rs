@@ -1,0 +1,376 @@
+//! A single process with a durable log: the driver for a program that has no consensus yet.
+//!
+//! **Promises.** A proposal that was answered is in the log, on the disk, and will be in the store
+//! again after the process or the machine has died. The store publishes an entry only when it is
+//! on the disk, so no reader has ever seen what a crash can take away. Concurrent proposals share
+//! one fsync. The disk holds at most two images and the log since the older of them.
+//!
+//! An error of the disk is final: the store halts, proposers are told, nothing is retried (after a
+//! failed fsync nobody knows what is on the disk; opening the journal again finds out).
+//!
+//! **May not know.** The other drivers, and what the commands mean.
+//!
+//! **The one data structure** is the directory:
+//!
+//! | file | holds |
+//! |---|---|
+//! | `journal.redb` | the log: entries by index, the history's id, each with a checksum |
+//! | `image-` + index | the newest two images of the store |
+//! | `acknowledged` | how far the log had come, to tell a torn batch from a damaged one |
+//! | `lock` | nothing; it is locked while the journal is open |
+//!
+//! **A batch** goes this way, on one thread: taken whole from a bounded queue; noted in
+//! `acknowledged`; appended in one transaction of the log, with one fsync; noted again; applied to
+//! the store and published, each entry with its own index; answered. **An image** is written by
+//! another thread from a snapshot, to a name that is not an image's, synced, renamed, and the
+//! directory synced. Then the log is cut up to the image before it, a piece with every batch.
+//!
+//! **Invariants.** Stopped at any point, what is on the disk is one of these, and each opens:
+//!
+//! | stopped | found |
+//! |---|---|
+//! | before the append is synced | the log before the batch, or with it; it was never answered |
+//! | after that, before it is applied | the batch is replayed |
+//! | in the middle of an image | an unfinished file, which is removed |
+//! | with the image renamed, the log not cut | entries that the image has, which are skipped |
+//! | in the middle of a cut | a log that begins later, at or before what the older image lacks |
+//!
+//! Images are intact at or after the index through which the log is cut; entries are contiguous
+//! from there to the log's end; the end is not before what was acknowledged. Whatever else is
+//! found is damage: it is refused, with the file, the index where there is one, and nothing lost
+//! silently. Only a damaged *image* is passed over while an older one and the log have it all.
+//!
+//! **Memory ordering.** Proposers and the log thread meet in the queue's mutex; answers go through
+//! a mutex each. There are no atomics.
+
+mod acknowledged;
+mod answer;
+mod error;
+mod images;
+mod log;
+mod queue;
+mod recovery;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+pub use error::{JournalError, ProposeError};
+pub use recovery::{DamagedImage, Recovery, Torn};
+
+use crate::fsm::{Command, Proposal};
+use crate::position::LogIndex;
+use crate::store::{self, Store, Views};
+use answer::answer;
+use queue::{Limits, Queue, Shut};
+use recovery::Recovered;
+use std::collections::hash_map::RandomState;
+use std::fmt;
+use std::future::Future;
+use std::hash::{BuildHasher, Hasher};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::SystemTime;
+use writer::{Control, Pending, Shared, Writer};
+
+/// Settings of a journal.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// An image is begun when so many entries were appended since the last. 100,000 by default.
+    pub image_every_entries: u64,
+    /// Or when the commands appended since have so many bytes. 64 MiB by default.
+    pub image_every_bytes: u64,
+    /// A command whose encoding has more bytes is refused. 1 MiB by default.
+    pub max_entry_bytes: usize,
+    /// Proposals that may wait for the log; more block their proposers. 4096 by default.
+    pub queue_entries: usize,
+    /// Bytes that may wait for the log. 64 MiB by default.
+    pub queue_bytes: usize,
+    /// Most entries that share an fsync and a publish. 1024 by default.
+    pub batch_entries: usize,
+    /// Most bytes that share an fsync. 8 MiB by default.
+    pub batch_bytes: usize,
+    /// Settings of the store; its history is the journal's, whatever is given here.
+    pub store: store::Options,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            image_every_entries: 100_000,
+            image_every_bytes: 64 << 20,
+            max_entry_bytes: 1 << 20,
+            queue_entries: 4096,
+            queue_bytes: 64 << 20,
+            batch_entries: 1024,
+            batch_bytes: 8 << 20,
+            store: store::Options::default(),
+        }
+    }
+}
+
+/// A proposal's answer: it is in the log for good, and applied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Committed<R, E> {
+    /// The index it has; any snapshot taken from now on is at or past it.
+    pub index: LogIndex,
+    /// What the command answered, or why it was rejected.
+    pub result: Result<R, E>,
+}
+
+/// A store whose commands are logged on this machine's disk.
+///
+/// Read from [`store`](Self::store); write by [`propose`](Self::propose), from any number of
+/// threads or tasks: put the journal into an `Arc`. Whoever writes the store without the journal
+/// halts it.
+///
+/// Dropped, it closes, as by [`close`](Self::close).
+///
+/// ```
+/// use highwater::fsm::{Command, Entry};
+/// use highwater::journal::{Journal, Options};
+/// use highwater::{Schema, Table, WriteError, WriteTxn};
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
+/// #[table(name = "notes")]
+/// pub struct Note {
+///     #[primary_key]
+///     pub title: String,
+///     pub text: String,
+/// }
+///
+/// #[derive(Debug, Schema)]
+/// pub struct Notes {
+///     notes: Note,
+/// }
+///
+/// #[derive(Serialize, Deserialize)]
+/// enum Request {
+///     Write(Note),
+/// }
+///
+/// impl Command<Notes> for Request {
+///     type Reply = ();
+///     type Error = WriteError;
+///
+///     fn apply(self, _: &Entry, txn: &mut WriteTxn<Notes>) -> Result<(), WriteError> {
+///         let Request::Write(note) = self;
+///         txn.notes_mut().insert(note)
+///     }
+/// }
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let dir = tempfile::tempdir()?;
+/// # let dir = dir.path();
+/// let (journal, _) = Journal::<Notes, Request>::open(dir, Options::default())?;
+/// let note = Note { title: "tea".into(), text: "green".into() };
+/// let written = journal.propose(Request::Write(note.clone()))?;
+/// assert_eq!(written.index.0, 1);
+/// assert!(written.result.is_ok());
+/// assert!(journal.propose(Request::Write(note))?.result.is_err(), "there is one already");
+/// journal.close()?;
+///
+/// let (journal, recovery) = Journal::<Notes, Request>::open(dir, Options::default())?;
+/// assert_eq!(recovery.replayed, 2);
+/// assert_eq!(journal.store().snapshot().notes().get("tea").unwrap().text, "green");
+/// # Ok(())
+/// # }
+/// ```
+pub struct Journal<S: Views, C: Command<S>> {
+    store: Store<S>,
+    shared: Arc<Shared<S, C>>,
+    thread: Option<JoinHandle<Result<(), JournalError>>>,
+    max_entry_bytes: usize,
+}
+
+impl<S: Views, C: Command<S>> Journal<S, C> {
+    /// Opens the journal in a directory, which is made if it is not there: restores the newest
+    /// image, applies the entries of the log after it, and says what it met.
+    ///
+    /// Only one journal can have a directory open. Cost: reading the image and the log; both are
+    /// bounded by the settings, not by the journal's age.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "settings are made for one journal"
+    )]
+    pub fn open(dir: impl AsRef<Path>, options: Options) -> Result<(Self, Recovery), JournalError> {
+        let dir = dir.as_ref();
+        let recovered = recovery::recover::<S, C>(dir, &options.store)?;
+        let report = recovered.report.clone();
+        Ok((Self::start(dir, &options, recovered)?, report))
+    }
+
+    fn start(dir: &Path, options: &Options, recovered: Recovered<S>) -> Result<Self, JournalError> {
+        let store = recovered.store.clone();
+        let shared = Arc::new(Shared {
+            queue: Arc::new(Queue::new(Limits {
+                queue_items: options.queue_entries.max(1),
+                queue_bytes: options.queue_bytes,
+                batch_items: options.batch_entries.max(1),
+                batch_bytes: options.batch_bytes,
+            })),
+            image_error: Mutex::new(None),
+        });
+        let writer = Writer::new(Arc::clone(&shared), dir.to_owned(), options, recovered);
+        let thread = thread::Builder::new()
+            .name("highwater-log".to_owned())
+            .spawn(move || writer.run())
+            .map_err(|e| error::io_error(dir, "start a thread for", e))?;
+        Ok(Journal {
+            store,
+            shared,
+            thread: Some(thread),
+            max_entry_bytes: options.max_entry_bytes,
+        })
+    }
+
+    /// The store, to read, wait and subscribe. It may be cloned and outlive the journal.
+    pub fn store(&self) -> &Store<S> {
+        &self.store
+    }
+
+    /// Logs a command, applies it, and blocks until both are done. Waits for room if the queue is
+    /// full.
+    ///
+    /// A command that is rejected by its own `apply` is an answer, in [`Committed::result`].
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "given away: what is applied is what its bytes decode to"
+    )]
+    pub fn propose(&self, command: C) -> Result<Committed<C::Reply, C::Error>, ProposeError> {
+        let (pending, asked) = self.pending(&command)?;
+        self.shared
+            .queue
+            .push(pending.proposal.bytes().len(), pending)?;
+        asked
+            .wait()
+            .unwrap_or_else(|| Err(stopped(&self.shared).into()))
+    }
+
+    /// [`propose`](Self::propose) for any async executor. The command is encoded at once, and
+    /// queued when the future is first polled. Dropped after that, the command takes its course
+    /// all the same.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "given away: what is applied is what its bytes decode to"
+    )]
+    pub fn propose_async(
+        &self,
+        command: C,
+    ) -> impl Future<Output = Result<Committed<C::Reply, C::Error>, ProposeError>> + Send + use<S, C>
+    {
+        let pending = self.pending(&command);
+        let shared = Arc::clone(&self.shared);
+        async move {
+            let (pending, asked) = pending?;
+            let size = pending.proposal.bytes().len();
+            Arc::clone(&shared.queue).push_async(size, pending).await?;
+            asked.await.unwrap_or_else(|| Err(stopped(&shared).into()))
+        }
+    }
+
+    /// Writes an image now and blocks until it is on the disk; returns its index. If the newest
+    /// image has everything, it is that one.
+    ///
+    /// Commits go on meanwhile. The log keeps what the image before it lacks, and is cut up to
+    /// there soon after.
+    pub fn checkpoint(&self) -> Result<LogIndex, JournalError> {
+        let (giver, asked) = answer();
+        if let Err((shut, _)) = self.shared.queue.control(Control::Checkpoint(giver)) {
+            return Err(shut.into());
+        }
+        asked
+            .wait()
+            .unwrap_or_else(|| Err(stopped(&self.shared).into()))
+    }
+
+    /// Why the last image could not be written, if it could not. The log has everything until one
+    /// can; it grows meanwhile.
+    pub fn image_error(&self) -> Option<String> {
+        self.shared
+            .image_error
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Finishes what is proposed, closes the files in order, and closes the store: its readers go
+    /// on, its waiters are told.
+    ///
+    /// If the journal had stopped before, this says why.
+    pub fn close(mut self) -> Result<(), JournalError> {
+        self.shut_down()
+    }
+
+    fn shut_down(&mut self) -> Result<(), JournalError> {
+        let Some(thread) = self.thread.take() else {
+            return Ok(());
+        };
+        self.shared.queue.shut(Shut::Closed);
+        let closed = thread.join().unwrap_or(Err(JournalError::Closed));
+        self.store.close();
+        closed
+    }
+
+    #[expect(clippy::type_complexity, reason = "one use; the names would say less")]
+    fn pending(
+        &self,
+        command: &C,
+    ) -> Result<
+        (
+            Pending<C, C::Reply, C::Error>,
+            answer::Answer<Result<Committed<C::Reply, C::Error>, ProposeError>>,
+        ),
+        ProposeError,
+    > {
+        let proposal =
+            Proposal::new(command, now_ms(), random_seed()).map_err(ProposeError::Command)?;
+        let len = proposal.bytes().len();
+        if len > self.max_entry_bytes {
+            return Err(ProposeError::TooLarge {
+                len,
+                limit: self.max_entry_bytes,
+            });
+        }
+        let (giver, asked) = answer();
+        Ok((Pending { proposal, giver }, asked))
+    }
+}
+
+/// Why a giver has gone without giving: not for an orderly end, which answers all that is queued.
+fn stopped<S: Views, C: Command<S>>(shared: &Shared<S, C>) -> Shut {
+    match shared.queue.shut_reason() {
+        Some(halted @ Shut::Halted(_)) => halted,
+        _ => Shut::Halted("its thread ended".to_owned()),
+    }
+}
+
+impl<S: Views, C: Command<S>> Drop for Journal<S, C> {
+    fn drop(&mut self) {
+        // Whoever wants to know calls `close`.
+        let _ = self.shut_down();
+    }
+}
+
+impl<S: Views, C: Command<S>> fmt::Debug for Journal<S, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Journal")
+            .field("position", &self.store.position())
+            .field("shut", &self.shared.queue.shut_reason())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Milliseconds since the Unix epoch; 0 for a clock that is set before it.
+fn now_ms() -> u64 {
+    SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| {
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    })
+}
+
+/// A random number: the hash of nothing under a key that the standard library draws from the
+/// operating system's randomness.
+fn random_seed() -> u64 {
+    RandomState::new().build_hasher().finish()
+}

@@ -1,0 +1,113 @@
+//! Commands, entries and their application: what any driver of a store needs.
+//!
+//! **Promises.** The state after an entry is a function of the state before it and of the entry
+//! alone: the same log gives the same store, and so the same image, however its entries were
+//! batched and wherever it was restarted from an image. Time and randomness come from the entry.
+//! A command that returns an error has changed nothing, and has used its index all the same. An
+//! entry that cannot be applied (bytes that are no command of this program, a panic) halts the
+//! store: the entries before it are published, reads go on, the mark stays.
+//!
+//! **May not know.** Any particular driver: where entries come from, when they are durable, who
+//! waits for their replies. It opens no file and starts no thread.
+//!
+//! **The one data structure** is [`LogEntry`]: an index, and what is in the log there. Its bytes:
+//!
+//! ```text
+//! | format: u8 = 1 | time: u64 | seed: u64 | command: MessagePack, named fields |
+//! ```
+//!
+//! with integers big-endian. An *empty* entry (a leader's no-op, a change of membership) has no
+//! bytes that matter here and only raises the mark.
+//!
+//! The state a driver needs back after a restart travels with the data, in the store's driver
+//! state, written by every commit of [`Batch::apply`]:
+//!
+//! ```text
+//! | format: u8 = 1 | clock: u64, big-endian | the driver's own bytes |
+//! ```
+//!
+//! *clock* is the running maximum of the entries' times, in milliseconds since the Unix epoch. The
+//! driver's own bytes are what it last gave to [`Batch::driver_state`].
+//!
+//! **Invariants.** An entry's time is never before that of the entry ahead of it. Only commands
+//! that survive being encoded and decoded become a [`Proposal`], so what is applied at once and
+//! what is applied after a restart are the same value.
+//!
+//! **Memory ordering.** Nothing here is shared between threads: a batch is applied by the thread
+//! that holds the store's one write transaction.
+
+mod apply;
+mod codec;
+mod entry;
+mod state;
+
+#[cfg(feature = "journal")]
+pub(crate) use apply::message as panic_message;
+pub use apply::{Applied, Batch, Halt, HaltKind, Outcome};
+pub use codec::{Proposal, ProposalError};
+pub use entry::{Entry, LogEntry};
+pub use state::driver_bytes;
+
+use crate::store::{Views, WriteTxn};
+use serde::{Serialize, de::DeserializeOwned};
+
+/// One request of an application, as it is put into the log and applied to the store.
+///
+/// Usually an enum with a variant for each kind of request. It must encode with serde so that it
+/// decodes to the same value again; [`Proposal::new`] refuses what does not.
+///
+/// [`apply`](Self::apply) must be deterministic: read the transaction, the command and the
+/// [`Entry`], and nothing else. No clock but [`Entry::time`], no random numbers but
+/// [`Entry::random`], no iteration over a `HashMap`, no pointers compared, no files, no network.
+/// Otherwise replicas, and one program before and after a restart, would come to differ.
+///
+/// ```no_run
+/// use highwater::{Schema, Table, WriteTxn};
+/// use highwater::fsm::{Command, Entry};
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
+/// #[table(name = "counters")]
+/// pub struct Counter {
+///     #[primary_key]
+///     pub name: String,
+///     pub value: u64,
+/// }
+///
+/// #[derive(Debug, Schema)]
+/// pub struct Counters {
+///     pub counters: Counter,
+/// }
+///
+/// #[derive(Serialize, Deserialize)]
+/// pub enum Request {
+///     Add { name: String, amount: u64 },
+/// }
+///
+/// #[derive(Debug)]
+/// pub struct Overflow;
+///
+/// impl Command<Counters> for Request {
+///     type Reply = u64;
+///     type Error = Overflow;
+///
+///     fn apply(self, _: &Entry, txn: &mut WriteTxn<Counters>) -> Result<u64, Overflow> {
+///         let Request::Add { name, amount } = self;
+///         let old = txn.counters().get(&name).map_or(0, |counter| counter.value);
+///         let value = old.checked_add(amount).ok_or(Overflow)?;
+///         txn.counters_mut().upsert(Counter { name, value }).map_err(|_| Overflow)?;
+///         Ok(value)
+///     }
+/// }
+/// ```
+pub trait Command<S: Views>: Serialize + DeserializeOwned + Send + 'static {
+    /// What a command that was applied answers.
+    type Reply: Send + 'static;
+    /// Why a command was rejected. It is a result like any other, the same on every replica; not
+    /// a failure of the machine it was applied on.
+    type Error: Send + 'static;
+
+    /// Applies the command. If it returns an error, what it changed is rolled back, and its index
+    /// is used all the same. If it panics, the store halts.
+    fn apply(self, entry: &Entry, txn: &mut WriteTxn<S>) -> Result<Self::Reply, Self::Error>;
+}

@@ -1,0 +1,147 @@
+//! A small bank: the commands that the tests of the fsm and of the journal share.
+#![allow(dead_code, reason = "each test uses a part of it")]
+#![allow(missing_docs, unreachable_pub, reason = "no interface of anybody")]
+
+use highwater::fsm::{Command, Entry};
+use highwater::{Schema, Store, Table, WriteTxn};
+use proptest::prelude::*;
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
+#[table(name = "accounts")]
+pub struct Account {
+    #[primary_key]
+    pub id: String,
+    #[index]
+    pub amount: i64,
+}
+
+#[derive(Debug, Schema)]
+pub struct Bank {
+    accounts: Account,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Request {
+    /// A new account.
+    Open {
+        id: String,
+        amount: i64,
+    },
+    /// From one to the other. Takes before it looks whether there is somebody to give to.
+    Pay {
+        from: String,
+        to: String,
+        amount: i64,
+    },
+    Close {
+        id: String,
+    },
+    /// Sets the amount to the log's time.
+    Note {
+        id: String,
+    },
+    /// Sets the amount at random.
+    Draw {
+        id: String,
+    },
+    /// Changes something, then panics.
+    Panic,
+    /// Adds one to an account that may be new.
+    Count {
+        id: String,
+    },
+    /// Only takes space in the log.
+    Fill {
+        bytes: String,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Failure {
+    NoAccount(String),
+    NotEnough(i64),
+    Exists(String),
+}
+
+pub fn account(id: &str, amount: i64) -> Account {
+    Account {
+        id: id.into(),
+        amount,
+    }
+}
+
+pub fn balance(store: &Store<Bank>, id: &str) -> Option<i64> {
+    store
+        .snapshot()
+        .accounts()
+        .get(id)
+        .map(|account| account.amount)
+}
+
+impl Command<Bank> for Request {
+    type Reply = i64;
+    type Error = Failure;
+
+    fn apply(self, entry: &Entry, txn: &mut WriteTxn<Bank>) -> Result<i64, Failure> {
+        let amount = |txn: &WriteTxn<Bank>, id: &str| match txn.accounts().get(id) {
+            Some(account) => Ok(account.amount),
+            None => Err(Failure::NoAccount(id.into())),
+        };
+        let set = |txn: &mut WriteTxn<Bank>, id: &str, amount: i64| {
+            txn.accounts_mut().upsert(account(id, amount)).unwrap();
+            amount
+        };
+        match self {
+            Request::Open { id, amount } => {
+                let opened = txn.accounts_mut().insert(account(&id, amount));
+                opened.map_err(|_| Failure::Exists(id))?;
+                Ok(amount)
+            }
+            Request::Pay {
+                from,
+                to,
+                amount: paid,
+            } => {
+                let had = amount(txn, &from)?;
+                if had < paid {
+                    return Err(Failure::NotEnough(had));
+                }
+                set(txn, &from, had - paid);
+                let has = amount(txn, &to)?;
+                Ok(set(txn, &to, has + paid))
+            }
+            Request::Close { id } => {
+                let had = amount(txn, &id)?;
+                txn.accounts_mut().delete(id.as_str()).unwrap();
+                Ok(had)
+            }
+            Request::Note { id } => Ok(set(txn, &id, i64::try_from(entry.time_ms()).unwrap())),
+            Request::Draw { id } => Ok(set(txn, &id, (entry.random(0) >> 2).cast_signed())),
+            Request::Panic => {
+                set(txn, "changed", 1);
+                panic!("as it was told");
+            }
+            Request::Count { id } => {
+                let had = amount(txn, &id).unwrap_or(0);
+                Ok(set(txn, &id, had + 1))
+            }
+            Request::Fill { bytes } => Ok(i64::try_from(bytes.len()).unwrap()),
+        }
+    }
+}
+
+/// Any request that does not panic, over few accounts.
+pub fn request() -> impl Strategy<Value = Request> {
+    let id = || "[a-e]";
+    prop_oneof![
+        (id(), 0_i64..100).prop_map(|(id, amount)| Request::Open { id, amount }),
+        (id(), id(), 0_i64..60).prop_map(|(from, to, amount)| Request::Pay { from, to, amount }),
+        id().prop_map(|id| Request::Close { id }),
+        id().prop_map(|id| Request::Note { id }),
+        id().prop_map(|id| Request::Count { id }),
+        (0_usize..100).prop_map(|n| Request::Fill {
+            bytes: "x".repeat(n)
+        }),
+    ]
+}
