@@ -1,0 +1,81 @@
+//! The routes of Consul's HTTP interface.
+
+mod agent;
+mod blocking;
+mod catalog;
+mod error;
+mod health;
+mod kv;
+mod request;
+mod shapes;
+mod status;
+mod txn;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::{Method, StatusCode, Uri};
+use axum::routing::{get, put};
+
+use crate::app::App;
+pub use error::HttpError;
+
+/// The largest body, and so the largest value, in bytes.
+const MAX_BODY: usize = 512 * 1024;
+
+pub fn router(app: App) -> Router {
+    let kv = get(kv::get).put(kv::put).delete(kv::delete);
+    Router::new()
+        .route("/v1/kv/", kv.clone())
+        .route("/v1/kv/{*key}", kv)
+        .route("/v1/txn", put(txn::put))
+        .route("/v1/agent/self", get(agent::self_))
+        .route("/v1/agent/members", get(agent::members))
+        .route("/v1/agent/services", get(agent::services))
+        .route("/v1/agent/checks", get(agent::checks))
+        .route("/v1/agent/service/register", put(agent::register_service))
+        .route(
+            "/v1/agent/service/deregister/{*id}",
+            put(agent::deregister_service),
+        )
+        .route("/v1/agent/check/register", put(agent::register_check))
+        .route(
+            "/v1/agent/check/deregister/{*id}",
+            put(agent::deregister_check),
+        )
+        .route("/v1/agent/check/pass/{*id}", put(agent::pass))
+        .route("/v1/agent/check/warn/{*id}", put(agent::warn))
+        .route("/v1/agent/check/fail/{*id}", put(agent::fail))
+        .route("/v1/agent/check/update/{*id}", put(agent::update))
+        .route("/v1/catalog/register", put(catalog::register))
+        .route("/v1/catalog/deregister", put(catalog::deregister))
+        .route("/v1/catalog/datacenters", get(catalog::datacenters))
+        .route("/v1/catalog/nodes", get(catalog::nodes))
+        .route("/v1/catalog/node/{*name}", get(catalog::node))
+        .route("/v1/catalog/services", get(catalog::services))
+        .route("/v1/catalog/service/{*name}", get(catalog::service))
+        .route("/v1/health/node/{*name}", get(health::node))
+        .route("/v1/health/checks/{*name}", get(health::checks))
+        .route("/v1/health/state/{*state}", get(health::state))
+        .route("/v1/health/service/{*name}", get(health::service))
+        .route("/v1/status/leader", get(status::leader))
+        .route("/v1/status/peers", get(status::peers))
+        .fallback(unknown)
+        .method_not_allowed_fallback(not_allowed)
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .with_state(app)
+}
+
+async fn unknown(uri: Uri) -> HttpError {
+    let path = uri.path();
+    HttpError::new(
+        StatusCode::NOT_FOUND,
+        format!("Invalid URL path: {path} is no endpoint here"),
+    )
+}
+
+async fn not_allowed(method: Method) -> HttpError {
+    HttpError::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        format!("method {method} not allowed"),
+    )
+}

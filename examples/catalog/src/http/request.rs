@@ -1,0 +1,250 @@
+//! What a request brings: its query string and its body, read as Consul's clients write them.
+
+use std::collections::BTreeMap;
+
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::error::HttpError;
+use crate::app::DATACENTER;
+
+/// The parameters of a query string: bare (`?recurse`), with values, or repeated.
+#[derive(Debug, Default)]
+pub struct Params(Vec<(String, String)>);
+
+impl Params {
+    pub fn parse(query: &str) -> Self {
+        Params(
+            form_urlencoded::parse(query.as_bytes())
+                .into_owned()
+                .collect(),
+        )
+    }
+
+    pub fn has(&self, name: &str) -> bool {
+        self.all(name).next().is_some()
+    }
+
+    /// The first value of a parameter; a bare one has an empty value.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.all(name).next()
+    }
+
+    pub fn all<'a, 'n>(&'a self, name: &'n str) -> impl Iterator<Item = &'a str> + use<'a, 'n> {
+        self.0
+            .iter()
+            .filter(move |(key, _)| key == name)
+            .map(|(_, value)| value.as_str())
+    }
+
+    pub fn number(&self, name: &str) -> Result<Option<u64>, HttpError> {
+        match self.get(name).map(str::parse) {
+            None => Ok(None),
+            Some(Ok(number)) => Ok(Some(number)),
+            Some(Err(_)) => Err(HttpError::bad_request(format!("Invalid value for ?{name}"))),
+        }
+    }
+
+    /// A bare parameter is true.
+    pub fn flag(&self, name: &str) -> Result<bool, HttpError> {
+        match self.get(name) {
+            None | Some("0" | "f" | "F" | "false" | "False" | "FALSE") => Ok(false),
+            Some("" | "1" | "t" | "T" | "true" | "True" | "TRUE") => Ok(true),
+            Some(_) => Err(HttpError::bad_request(format!("Invalid value for ?{name}"))),
+        }
+    }
+
+    /// At most one of these may be there.
+    pub fn exclusive(&self, names: &[&str]) -> Result<(), HttpError> {
+        if names.iter().filter(|name| self.has(name)).count() > 1 {
+            return Err(HttpError::bad_request(format!(
+                "Conflicting flags: {}",
+                names.join(", ")
+            )));
+        }
+        Ok(())
+    }
+
+    /// Whether a service with these tags has every `?tag` asked for.
+    pub fn wants_tags(&self, tags: &[String]) -> bool {
+        self.all("tag")
+            .all(|wanted| tags.iter().any(|tag| tag.eq_ignore_ascii_case(wanted)))
+    }
+
+    /// Whether a node with this `meta` has every pair that `?node-meta=key:value` asks for.
+    pub fn wants_node(&self, meta: &BTreeMap<String, String>) -> bool {
+        self.all("node-meta").all(|pair| {
+            let (key, value) = pair.split_once(':').unwrap_or((pair, ""));
+            meta.get(key).is_some_and(|found| found == value)
+        })
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Params {
+    type Rejection = HttpError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, HttpError> {
+        let params = Params::parse(parts.uri.query().unwrap_or_default());
+        if let Some(other) = params.get("dc").filter(|dc| !dc.is_empty()) {
+            own_datacenter(other)?;
+        }
+        if params.has("stale") && params.has("consistent") {
+            return Err(HttpError::bad_request(
+                "Cannot specify ?stale with ?consistent, conflicting semantics.",
+            ));
+        }
+        if params
+            .get("filter")
+            .is_some_and(|expression| !expression.is_empty())
+        {
+            return Err(HttpError::bad_request(
+                "?filter is not supported by this catalog",
+            ));
+        }
+        Ok(params)
+    }
+}
+
+/// There is only one datacenter.
+pub fn own_datacenter(name: &str) -> Result<(), HttpError> {
+    if name.is_empty() || name == DATACENTER {
+        return Ok(());
+    }
+    Err(HttpError::new(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "No path to datacenter",
+    ))
+}
+
+/// The bytes of a body, refused with 413 beyond the limit.
+#[derive(Debug)]
+pub struct RawBody(pub Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for RawBody {
+    type Rejection = HttpError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, HttpError> {
+        Bytes::from_request(request, state)
+            .await
+            .map(RawBody)
+            .map_err(|rejection| {
+                let status = rejection.status();
+                if status == StatusCode::PAYLOAD_TOO_LARGE {
+                    let most = super::MAX_BODY;
+                    HttpError::new(
+                        status,
+                        format!("Request body too large, max size: {most} bytes"),
+                    )
+                } else {
+                    HttpError::new(status, rejection.body_text())
+                }
+            })
+    }
+}
+
+/// A body of JSON, whatever its content type says. Names are read without regard to case or
+/// underscores (`ServiceID`, `service_id`), and what is `null` or an empty string is read as absent:
+/// clients write all of this.
+#[derive(Debug)]
+pub struct JsonBody<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
+    type Rejection = HttpError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, HttpError> {
+        let RawBody(bytes) = RawBody::from_request(request, state).await?;
+        decode(&bytes).map(JsonBody)
+    }
+}
+
+fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, HttpError> {
+    serde_json::from_slice(bytes)
+        .map(canonical)
+        .and_then(serde_json::from_value)
+        .map_err(|error| HttpError::bad_request(format!("Request decode failed: {error}")))
+}
+
+/// Members whose own members are named by the user.
+const NAMED_BY_USER: [&str; 4] = ["meta", "nodemeta", "taggedaddresses", "header"];
+
+fn canonical(value: Value) -> Value {
+    match value {
+        Value::Object(members) => members
+            .into_iter()
+            .filter(|(_, member)| !member.is_null() && member != "")
+            .map(|(name, member)| {
+                let name: String = name
+                    .chars()
+                    .filter(|c| *c != '_')
+                    .map(|c| c.to_ascii_lowercase())
+                    .collect();
+                let member = match member {
+                    Value::Object(named) if NAMED_BY_USER.contains(&name.as_str()) => named
+                        .into_iter()
+                        .map(|(key, value)| (key, canonical(value)))
+                        .collect(),
+                    other => canonical(other),
+                };
+                (name, member)
+            })
+            .collect(),
+        Value::Array(items) => items
+            .into_iter()
+            .filter(|item| !item.is_null())
+            .map(canonical)
+            .collect(),
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn query_strings() {
+        let params = Params::parse("recurse&tag=a%20b&tag=c&cas=07&passing=maybe&keys=");
+        assert!(params.has("recurse") && params.has("keys") && !params.has("raw"));
+        assert_eq!(params.all("tag").collect::<Vec<_>>(), ["a b", "c"]);
+        assert_eq!(params.number("cas").unwrap(), Some(7));
+        assert_eq!(params.number("flags").unwrap(), None);
+        assert!(params.number("tag").is_err());
+        assert!(params.flag("recurse").unwrap());
+        assert!(!params.flag("stale").unwrap());
+        assert!(params.flag("passing").is_err());
+        assert!(params.exclusive(&["recurse", "raw"]).is_ok());
+        assert!(params.exclusive(&["recurse", "cas"]).is_err());
+    }
+
+    #[test]
+    fn node_meta() {
+        let meta = BTreeMap::from([("rack".to_owned(), "7:b".to_owned())]);
+        assert!(Params::parse("node-meta=rack:7:b").wants_node(&meta));
+        assert!(!Params::parse("node-meta=rack:7").wants_node(&meta));
+        assert!(!Params::parse("node-meta=rack:7:b&node-meta=os:x").wants_node(&meta));
+        assert!(Params::parse("").wants_node(&meta));
+    }
+
+    #[test]
+    fn names_in_any_spelling() {
+        let body = json!({
+            "ServiceID": "a", "enable_tag_override": true, "Tags": null, "Status": "", "checks": [null, {"TTL": "1s"}],
+            "Meta": {"Some_Key": "Kept", "Empty": ""},
+            "TaggedAddresses": {"WAN_v4": {"Address": "x"}},
+        });
+        assert_eq!(
+            canonical(body),
+            json!({
+                "serviceid": "a", "enabletagoverride": true, "checks": [{"ttl": "1s"}],
+                "meta": {"Some_Key": "Kept", "Empty": ""},
+                "taggedaddresses": {"WAN_v4": {"address": "x"}},
+            })
+        );
+    }
+}

@@ -1,0 +1,259 @@
+//! The key/value store: operations, alone or in a transaction, and what they return.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use highwater::{LogIndex, Row, WriteTxn};
+use serde::{Deserialize, Serialize};
+
+use crate::command::Rejected;
+use crate::schema::{Catalog, CatalogView, KvEntry};
+
+/// One operation, named as `/v1/txn` names it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum KvOp {
+    Set {
+        key: String,
+        value: Bytes,
+        flags: u64,
+    },
+    /// Only if the key has this modify index; 0: only if it is absent.
+    Cas {
+        key: String,
+        value: Bytes,
+        flags: u64,
+        index: LogIndex,
+    },
+    Delete {
+        key: String,
+    },
+    DeleteCas {
+        key: String,
+        index: LogIndex,
+    },
+    DeleteTree {
+        prefix: String,
+    },
+    Read(KvRead),
+}
+
+/// An operation that changes nothing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum KvRead {
+    Get { key: String },
+    GetOrEmpty { key: String },
+    GetTree { prefix: String },
+    CheckIndex { key: String, index: LogIndex },
+    CheckNotExists { key: String },
+}
+
+/// A key with its value, as clients see it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct KvPair {
+    /// How often a session has locked the key: there are no sessions here.
+    lock_index: u64,
+    key: String,
+    flags: u64,
+    #[serde(serialize_with = "base64_or_null")]
+    pub value: Bytes,
+    create_index: LogIndex,
+    modify_index: LogIndex,
+}
+
+/// Why an operation of a transaction was refused.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct TxnError {
+    pub op_index: usize,
+    pub what: String,
+}
+
+impl From<&Row<KvEntry>> for KvPair {
+    fn from(row: &Row<KvEntry>) -> Self {
+        KvPair {
+            lock_index: 0,
+            key: row.key.clone(),
+            flags: row.flags,
+            value: row.value.clone(),
+            create_index: row.create_index(),
+            modify_index: row.modify_index(),
+        }
+    }
+}
+
+impl KvPair {
+    /// The answer to anything but a read leaves the value out.
+    fn without_value(row: &Row<KvEntry>) -> Self {
+        KvPair {
+            value: Bytes::new(),
+            ..KvPair::from(row)
+        }
+    }
+
+    fn absent(key: String) -> Self {
+        let zero = LogIndex::ZERO;
+        KvPair {
+            lock_index: 0,
+            key,
+            flags: 0,
+            value: Bytes::new(),
+            create_index: zero,
+            modify_index: zero,
+        }
+    }
+}
+
+fn base64_or_null<S: serde::Serializer>(value: &Bytes, serializer: S) -> Result<S::Ok, S::Error> {
+    if value.is_empty() {
+        serializer.serialize_none()
+    } else {
+        serializer.serialize_str(&STANDARD.encode(value))
+    }
+}
+
+/// Applies one operation.
+pub fn apply(op: KvOp, txn: &mut WriteTxn<Catalog>) -> Result<Vec<KvPair>, Rejected> {
+    match op {
+        KvOp::Set { key, value, flags } => {
+            txn.kv_mut().upsert(KvEntry {
+                key: key.clone(),
+                value,
+                flags,
+            })?;
+            Ok(written(txn, &key))
+        }
+        KvOp::Cas {
+            key,
+            value,
+            flags,
+            index,
+        } => {
+            txn.kv_mut().upsert_if(
+                KvEntry {
+                    key: key.clone(),
+                    value,
+                    flags,
+                },
+                index,
+            )?;
+            Ok(written(txn, &key))
+        }
+        KvOp::Delete { key } => {
+            txn.kv_mut().delete(&key)?;
+            Ok(Vec::new())
+        }
+        KvOp::DeleteCas { key, index } => {
+            // A key that is gone already is what was asked for.
+            if txn.kv().contains(&key) {
+                txn.kv_mut().delete_if(&key, index)?;
+            }
+            Ok(Vec::new())
+        }
+        KvOp::DeleteTree { prefix } => {
+            let entries: Vec<_> = txn.kv().prefix(&prefix).cloned().collect();
+            for entry in entries {
+                txn.kv_mut().delete(&entry.key)?;
+            }
+            Ok(Vec::new())
+        }
+        KvOp::Read(read) => read.run(txn),
+    }
+}
+
+fn written(txn: &WriteTxn<Catalog>, key: &String) -> Vec<KvPair> {
+    txn.kv()
+        .get(key)
+        .map(KvPair::without_value)
+        .into_iter()
+        .collect()
+}
+
+/// Applies all operations, or, if one of them is refused, says of every one that is, why.
+pub fn apply_all(ops: Vec<KvOp>, txn: &mut WriteTxn<Catalog>) -> Result<Vec<KvPair>, Rejected> {
+    collect(ops.into_iter().map(|op| {
+        let name = op.describe();
+        apply(op, txn).map_err(|error| format!("failed to {name}: {error}"))
+    }))
+}
+
+/// The same for operations that only read.
+pub fn read_all(reads: Vec<KvRead>, db: &CatalogView) -> Result<Vec<KvPair>, Rejected> {
+    collect(reads.into_iter().map(|read| {
+        let name = read.describe();
+        read.run(db)
+            .map_err(|error| format!("failed to {name}: {error}"))
+    }))
+}
+
+fn collect(
+    outcomes: impl Iterator<Item = Result<Vec<KvPair>, String>>,
+) -> Result<Vec<KvPair>, Rejected> {
+    let (mut results, mut errors) = (Vec::new(), Vec::new());
+    for (op_index, outcome) in outcomes.enumerate() {
+        match outcome {
+            Ok(pairs) => results.extend(pairs),
+            Err(what) => errors.push(TxnError { op_index, what }),
+        }
+    }
+    if errors.is_empty() {
+        Ok(results)
+    } else {
+        Err(Rejected::Txn(errors))
+    }
+}
+
+impl KvRead {
+    fn run(self, db: &CatalogView) -> Result<Vec<KvPair>, Rejected> {
+        match self {
+            KvRead::Get { key } => match db.kv().get(&key) {
+                Some(row) => Ok(vec![row.into()]),
+                None => Err(Rejected::Absent),
+            },
+            KvRead::GetOrEmpty { key } => {
+                let pair = db.kv().get(&key).map(KvPair::from);
+                Ok(vec![pair.unwrap_or_else(|| KvPair::absent(key))])
+            }
+            KvRead::GetTree { prefix } => Ok(db.kv().prefix(&prefix).map(KvPair::from).collect()),
+            KvRead::CheckIndex { key, index } => match db.kv().get(&key) {
+                Some(row) if row.modify_index() == index => Ok(vec![KvPair::without_value(row)]),
+                Some(_) => Err(Rejected::Stale),
+                None => Err(Rejected::Absent),
+            },
+            KvRead::CheckNotExists { key } => {
+                if db.kv().contains(&key) {
+                    Err(Rejected::Exists)
+                } else {
+                    Ok(Vec::new())
+                }
+            }
+        }
+    }
+
+    fn describe(&self) -> String {
+        match self {
+            KvRead::Get { key } | KvRead::GetOrEmpty { key } => format!("get key {key:?}"),
+            KvRead::GetTree { prefix } => format!("get tree {prefix:?}"),
+            KvRead::CheckIndex { key, .. } => format!("check index of key {key:?}"),
+            KvRead::CheckNotExists { key } => format!("check that key {key:?} is absent"),
+        }
+    }
+}
+
+impl KvOp {
+    pub fn as_read(&self) -> Option<KvRead> {
+        match self {
+            KvOp::Read(read) => Some(read.clone()),
+            _ => None,
+        }
+    }
+
+    fn describe(&self) -> String {
+        match self {
+            KvOp::Set { key, .. } | KvOp::Cas { key, .. } => format!("set key {key:?}"),
+            KvOp::Delete { key } | KvOp::DeleteCas { key, .. } => format!("delete key {key:?}"),
+            KvOp::DeleteTree { prefix } => format!("delete tree {prefix:?}"),
+            KvOp::Read(read) => read.describe(),
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! Starts the real program and talks HTTP to it.
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+
+/// A running catalog; killed when dropped.
+pub struct Catalog {
+    child: Child,
+    /// `127.0.0.1:PORT`.
+    pub address: String,
+    agent: ureq::Agent,
+}
+
+/// An answer with its status, whatever that is.
+#[derive(Debug)]
+pub struct Reply {
+    pub status: u16,
+    pub text: String,
+    headers: Vec<(String, String)>,
+}
+
+impl Reply {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let found = self
+            .headers
+            .iter()
+            .find(|(header, _)| header.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| value.as_str())
+    }
+
+    /// `X-Consul-Index`.
+    pub fn index(&self) -> u64 {
+        let text = self.header("x-consul-index");
+        text.unwrap_or_else(|| panic!("no index in {self:?}"))
+            .parse()
+            .unwrap()
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error} in {self:?}"))
+    }
+
+    #[track_caller]
+    pub fn ok(self) -> Self {
+        assert_eq!(self.status, 200, "{self:?}");
+        self
+    }
+
+    #[track_caller]
+    pub fn refused(&self, status: u16, text: &str) {
+        assert_eq!(self.status, status, "{self:?}");
+        assert!(self.text.contains(text), "{self:?}");
+    }
+}
+
+impl Catalog {
+    pub fn in_memory() -> Self {
+        Self::start(&["--memory"])
+    }
+
+    pub fn in_folder(folder: &Path) -> Self {
+        Self::start(&["--data", folder.to_str().unwrap()])
+    }
+
+    fn start(args: &[&str]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_catalog"))
+            .args(["--listen", "127.0.0.1:0"])
+            .args(args)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let address = lines
+            .find_map(|line| {
+                line.unwrap()
+                    .split_once("http://")
+                    .map(|(_, at)| at.to_owned())
+            })
+            .expect("the program says where it listens");
+        let config = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_global(Some(Duration::from_mins(1)))
+            .build();
+        Catalog {
+            child,
+            address,
+            agent: config.into(),
+        }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// `kill -9`, as if the power had gone.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Asks it to end, and waits until it has.
+    pub fn terminate(&mut self) -> ExitStatus {
+        let pid = self.pid().to_string();
+        assert!(Command::new("kill").arg(pid).status().unwrap().success());
+        self.child.wait().unwrap()
+    }
+
+    /// A second handle on the same server, for another thread.
+    pub fn client(&self) -> Client {
+        Client {
+            agent: self.agent.clone(),
+            address: self.address.clone(),
+        }
+    }
+
+    pub fn get(&self, path: &str) -> Reply {
+        self.client().get(path)
+    }
+
+    pub fn put(&self, path: &str, body: impl AsRef<[u8]>) -> Reply {
+        self.client().put(path, body)
+    }
+
+    pub fn put_json(&self, path: &str, body: &Value) -> Reply {
+        self.put(path, body.to_string())
+    }
+
+    pub fn delete(&self, path: &str) -> Reply {
+        self.client().request("DELETE", path, &[]).unwrap()
+    }
+}
+
+impl Drop for Catalog {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[derive(Clone)]
+pub struct Client {
+    agent: ureq::Agent,
+    address: String,
+}
+
+impl Client {
+    pub fn get(&self, path: &str) -> Reply {
+        self.request("GET", path, &[]).unwrap()
+    }
+
+    pub fn put(&self, path: &str, body: impl AsRef<[u8]>) -> Reply {
+        self.request("PUT", path, body.as_ref()).unwrap()
+    }
+
+    pub fn request(&self, method: &str, path: &str, body: &[u8]) -> Result<Reply, ureq::Error> {
+        let request = ureq::http::Request::builder()
+            .method(method)
+            .uri(format!("http://{}{path}", self.address))
+            .body(body)?;
+        let mut response = self.agent.run(request)?;
+        let headers = response.headers().iter().map(|(name, value)| {
+            (
+                name.to_string(),
+                String::from_utf8_lossy(value.as_bytes()).into_owned(),
+            )
+        });
+        Ok(Reply {
+            status: response.status().as_u16(),
+            headers: headers.collect(),
+            text: response.body_mut().read_to_string()?,
+        })
+    }
+}
