@@ -1,0 +1,14 @@
+//! The same work for highwater and for its peers: one record type, one trait of operations, and one
+//! file for each system under `systems/`.
+//!
+//! * `cargo bench -p highwater-benches --bench side_by_side -- --quick` measures and prints a table.
+//! * `src/bin/bytes.rs` counts the bytes a system keeps; the table's memory rows come from it.
+
+#![expect(
+    clippy::missing_panics_doc,
+    reason = "a system that cannot do the work ends the measurement: every call may panic"
+)]
+
+pub mod check;
+pub mod data;
+pub mod systems;

@@ -1,0 +1,10 @@
+//! `im::OrdMap` behind `arc-swap`.
+
+super::hand_kept::maps!(::im::OrdMap, Arc<Service>);
+super::hand_kept::published!(
+    Im,
+    "im",
+    "`im`",
+    "im::OrdMap",
+    "every index leads straight to the record"
+);
