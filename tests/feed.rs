@@ -350,7 +350,7 @@ fn a_restore_ends_what_it_cannot_continue() {
             ..Options::default()
         });
         commit_at(&other, index, |txn| {
-            txn.nodes_mut().insert(node("r", 1)).unwrap()
+            txn.nodes_mut().insert(node("r", 1)).unwrap();
         });
         let mut image = Vec::new();
         other.snapshot().write_image(&mut image).unwrap();
@@ -358,7 +358,7 @@ fn a_restore_ends_what_it_cannot_continue() {
     };
     let store = Store::<Catalog>::new();
     commit_at(&store, 5, |txn| {
-        txn.nodes_mut().insert(node("a", 1)).unwrap()
+        txn.nodes_mut().insert(node("a", 1)).unwrap();
     });
     let mut feed = store.subscribe(Start::Now).unwrap();
     let mut ahead = store.subscribe(Start::After(position(9))).unwrap();
@@ -371,7 +371,7 @@ fn a_restore_ends_what_it_cannot_continue() {
         }
     );
     commit_at(&store, 10, |txn| {
-        txn.nodes_mut().insert(node("b", 1)).unwrap()
+        txn.nodes_mut().insert(node("b", 1)).unwrap();
     });
     assert_eq!(drain(&mut ahead), events(&[(10, ">b1")]));
     // Back in the same history: later indexes are other commits, also once they are reached.
@@ -379,7 +379,7 @@ fn a_restore_ends_what_it_cannot_continue() {
     for index in 4..20 {
         let address = u32::try_from(index).unwrap();
         commit_at(&store, index, |txn| {
-            drop(txn.nodes_mut().upsert(node("c", address)).unwrap())
+            drop(txn.nodes_mut().upsert(node("c", address)).unwrap());
         });
     }
     assert_eq!(

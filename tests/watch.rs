@@ -476,7 +476,7 @@ fn image(history: u128, index: u64) -> Vec<u8> {
         ..Options::default()
     });
     commit_at(&other, index, |txn| {
-        txn.nodes_mut().insert(node("restored", 1)).unwrap()
+        txn.nodes_mut().insert(node("restored", 1)).unwrap();
     });
     let mut image = Vec::new();
     other.snapshot().write_image(&mut image).unwrap();
@@ -523,11 +523,11 @@ fn a_restore_fires_every_watch_and_answers_every_query() {
         // Watches registered after it fire for changes only.
         let (_, watch) = store.watch(|db| db.nodes().contains("later"));
         commit_at(&store, index + 1, |txn| {
-            txn.nodes_mut().insert(node("x", 1)).unwrap()
+            txn.nodes_mut().insert(node("x", 1)).unwrap();
         });
         assert!(!watch.has_fired());
         commit_at(&store, index + 2, |txn| {
-            txn.nodes_mut().insert(node("later", 1)).unwrap()
+            txn.nodes_mut().insert(node("later", 1)).unwrap();
         });
         assert!(watch.has_fired());
     }

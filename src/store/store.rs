@@ -15,6 +15,44 @@ use crate::watch::Ended;
 
 /// A handle of a store; cheap to clone. When the last one is dropped, waiters are told that the
 /// store is closed; snapshots live on.
+///
+/// # Examples
+///
+/// ```
+/// use highwater::{LogIndex, Schema, Store, Table};
+/// use serde::{Deserialize, Serialize};
+/// use std::time::Instant;
+///
+/// #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
+/// pub struct Service {
+///     #[primary_key]
+///     pub id: String,
+///     #[index]
+///     pub node: String,
+/// }
+///
+/// #[derive(Schema)]
+/// pub struct Catalog {
+///     services: Service,
+/// }
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let store = Store::<Catalog>::new();
+/// let mut txn = store.write()?;
+/// txn.services_mut().insert(Service { id: "web-1".into(), node: "n1".into() })?;
+/// assert_eq!(txn.commit()?, LogIndex(1));
+///
+/// let snap = store.snapshot();
+/// assert_eq!(snap.services().by_node("n1").count(), 1);
+///
+/// // Answered at once, because it was changed after index 0.
+/// let answer = store.blocking_query(LogIndex(0), Instant::now(), |db| {
+///     db.services().by_node("n1").cloned().collect::<Vec<_>>()
+/// })?;
+/// assert_eq!((answer.value.len(), answer.index), (1, LogIndex(1)));
+/// # Ok(())
+/// # }
+/// ```
 pub struct Store<S: Views> {
     handle: Arc<Handle>,
     schema: PhantomData<fn() -> S>,

@@ -24,8 +24,10 @@ pub(crate) fn measure(options: &Options) -> Result<Vec<Memory>, String> {
             .iter()
             .map(|system| start(system, options.records))
             .collect::<Result<_, _>>()?;
-        for child in started {
-            all.push(finish(child)?);
+        for (system, child) in systems.iter().zip(started) {
+            let memory =
+                finish(child).map_err(|error| format!("counting the bytes of {system}: {error}"));
+            all.push(memory?);
         }
     }
     Ok(all)
@@ -44,15 +46,11 @@ fn finish(child: Child) -> Result<Memory, String> {
         .wait_with_output()
         .map_err(|error| error.to_string())?;
     if !output.status.success() {
-        return Err(format!("counting bytes ended with {}", output.status));
+        return Err(format!("ended with {}", output.status));
     }
     let said: serde_json::Value =
         serde_json::from_slice(&output.stdout).map_err(|error| error.to_string())?;
-    let number = |key: &str| {
-        said[key]
-            .as_f64()
-            .ok_or_else(|| format!("counting bytes told no {key}"))
-    };
+    let number = |key: &str| said[key].as_f64().ok_or_else(|| format!("told no {key}"));
     Ok(Memory {
         kept: number("kept")?,
         records: number("records")?,
