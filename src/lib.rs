@@ -1,5 +1,8 @@
-//! An in-memory, transactional, typed store.
-#![cfg_attr(docsrs, feature(doc_cfg))]
+//! An in-memory, transactional, typed store for programs whose truth arrives as an ordered log.
+//!
+//! Begin with [`Table`] and [`Schema`], then [`Store`].
+//!
+#![cfg_attr(feature = "derive", doc = include_str!("../README.md"))]
 // `highwater::` paths of the derives work inside the crate's own tests too.
 extern crate self as highwater;
 
@@ -20,10 +23,6 @@ mod watch;
 
 #[cfg(feature = "journal")]
 pub use driver::journal;
-pub use feed_api::*;
-mod feed_api {
-    pub use crate::store::{Change, Changes, Event, Start, SubscribeError, Subscription};
-}
 #[cfg(feature = "derive")]
 pub use highwater_derive::{Key, Schema, Table};
 pub use image::{ImageError, ImagePlace, ImageSummary};
@@ -34,8 +33,9 @@ pub use key::{
 pub use position::{HistoryId, LogIndex, Position};
 pub use schema::{IndexDef, Row, Schema, Table};
 pub use store::{
-    Answer, CommitError, IndexReader, KeyText, Options, Rows, Savepoint, Snapshot, Store,
-    StoreError, TableReader, TableWriter, Turn, WaitError, WriteError, WriteTxn,
+    Answer, Change, Changes, CommitError, Event, IndexReader, KeyText, Options, Rows, Savepoint,
+    Snapshot, Start, Store, StoreError, SubscribeError, Subscription, TableReader, TableWriter,
+    Turn, Views, WaitError, WriteError, WriteTxn,
 };
 pub use watch::Watch;
 

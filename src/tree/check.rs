@@ -25,10 +25,7 @@ impl RawTree {
                 assert!(birth(node) <= born, "a node is older than its child");
                 assert!((*node).below <= below, "a child changed after its parent");
                 let depth = depth + key_bytes(node).len();
-                assert!(
-                    depth <= usize::from(u16::MAX),
-                    "a path is longer than a key"
-                );
+                assert!(u16::try_from(depth).is_ok(), "a path is longer than a key");
                 if is_leaf(node) {
                     assert_eq!(tree_of(node), self.id, "a leaf of another tree");
                     keys += 1;

@@ -41,7 +41,6 @@ enum Meets {
 fn meet(prefix: &[u8], rest: &[u8]) -> Meets {
     let shared = prefix.iter().zip(rest).take_while(|(a, b)| a == b).count();
     match (prefix.get(shared), rest.get(shared)) {
-        (_, None) => Meets::AtLeast,
         (None, Some(_)) => Meets::Inside(shared),
         (Some(a), Some(b)) if a < b => Meets::Below,
         _ => Meets::AtLeast,

@@ -16,7 +16,8 @@
 //! **The one structure** is the node (`node.rs`). [`RawTree`], the header, is the root's parent:
 //! it carries stamps of its own and outlives the last key.
 //!
-//! **Invariants**, which `check.rs` tests after every step of the debug-build tests: an inner node
+//! **Invariants**, which `check.rs` tests after every step of the tests of `version/`, and at every
+//! publish of a build with debug assertions (of small trees): an inner node
 //! has two children, or one and an own leaf; the key bytes on every path add up to the key; a
 //! node's birth is at least its children's; `structure <= below`, and no child's `below` is
 //! larger than its parent's.
@@ -25,6 +26,7 @@
 //! as it and all references it gives out live; a version's nodes are not written and not freed
 //! while it is held. That is the fact behind the `unsafe` blocks of the readers.
 
+#[cfg(any(test, debug_assertions))]
 mod check;
 mod cursor;
 mod edit;
@@ -32,8 +34,6 @@ mod node;
 mod pool;
 mod read;
 mod stamp;
-#[cfg(all(test, not(loom)))]
-mod tests;
 
 pub(crate) use cursor::Range;
 pub(crate) use edit::Edits;
@@ -151,6 +151,12 @@ impl RawTree {
 
     pub(crate) fn kind(&self) -> &'static ValueKind {
         self.kind
+    }
+
+    /// How many keys it holds.
+    #[cfg(any(test, debug_assertions))]
+    pub(crate) fn len(&self) -> u64 {
+        self.len
     }
 
     pub(crate) fn root(&self) -> Link {

@@ -40,6 +40,9 @@ pub(crate) struct Head {
 /// A pointer to a node; null where there is none.
 pub(crate) type Link = *mut Head;
 
+/// The bits of a tag that are the kind.
+const KIND: u64 = 0xff;
+
 /// How a node is laid out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -109,7 +112,7 @@ pub(super) const OWN: Place = 0;
 
 impl Kind {
     fn of(tag: u64) -> Kind {
-        match tag as u8 {
+        match tag & KIND {
             0 => Kind::Leaf,
             1 => Kind::Node4,
             2 => Kind::Node16,
@@ -195,12 +198,12 @@ pub(crate) unsafe fn birth(node: Link) -> u64 {
 
 pub(super) unsafe fn set_birth(node: Link, birth: u64) {
     // SAFETY: the caller's: `node` is live and seen by nobody else.
-    unsafe { (*node).tag = birth << 8 | (*node).tag & 0xff }
+    unsafe { (*node).tag = birth << 8 | (*node).tag & KIND }
 }
 
 pub(super) unsafe fn is_leaf(node: Link) -> bool {
     // SAFETY: the caller's: `node` is live.
-    unsafe { (*node).tag as u8 == Kind::Leaf as u8 }
+    unsafe { (*node).tag & KIND == Kind::Leaf as u64 }
 }
 
 /// A leaf's remainder or an inner node's prefix.
@@ -219,6 +222,7 @@ pub(super) unsafe fn key_bytes<'a>(node: Link) -> &'a [u8] {
 }
 
 /// The key bytes of a new node, in up to three pieces: (before, edge byte, after).
+#[derive(Clone, Copy)]
 pub(super) struct Pieces<'a>(
     pub(super) &'a [u8],
     pub(super) Option<u8>,
@@ -360,24 +364,20 @@ unsafe fn sorted<'a>(node: Link, kind: Kind) -> (&'a [u8], *mut Link) {
     // SAFETY: the caller's: `node` is a live `Node4` or `Node16`; `count` is at most its room.
     unsafe {
         let count = usize::from((*node.cast::<Inner>()).count);
-        match kind {
-            Kind::Node4 => {
-                let n = node.cast::<Node4>();
-                let keys = ptr::addr_of!((*n).keys).cast::<u8>();
-                (
-                    std::slice::from_raw_parts(keys, count),
-                    ptr::addr_of_mut!((*n).children).cast(),
-                )
-            }
-            _ => {
-                let n = node.cast::<Node16>();
-                let keys = ptr::addr_of!((*n).keys).cast::<u8>();
-                (
-                    std::slice::from_raw_parts(keys, count),
-                    ptr::addr_of_mut!((*n).children).cast(),
-                )
-            }
-        }
+        let (keys, children) = if kind == Kind::Node4 {
+            let n = node.cast::<Node4>();
+            (
+                ptr::addr_of!((*n).keys).cast::<u8>(),
+                ptr::addr_of_mut!((*n).children).cast(),
+            )
+        } else {
+            let n = node.cast::<Node16>();
+            (
+                ptr::addr_of!((*n).keys).cast(),
+                ptr::addr_of_mut!((*n).children).cast(),
+            )
+        };
+        (std::slice::from_raw_parts(keys, count), children)
     }
 }
 
@@ -458,7 +458,8 @@ pub(super) unsafe fn add_child(node: Link, byte: u8, child: Link) {
             Kind::Node48 => {
                 let n = node.cast::<Node48>();
                 // Places are kept without holes, so the next free one is `count`.
-                (*n).places[usize::from(byte)] = count as u8 + 1;
+                let place = u8::try_from(count + 1).expect("a node of 48 is full at 48");
+                (*n).places[usize::from(byte)] = place;
                 ptr::addr_of_mut!((*n).children)
                     .cast::<Link>()
                     .add(count)
@@ -588,8 +589,9 @@ pub(super) unsafe fn place_from(node: Link, byte: u8) -> Option<(Place, bool)> {
         match kind {
             Kind::Node4 | Kind::Node16 => {
                 let (keys, _) = sorted(node, kind);
-                let at = keys.iter().take_while(|&&key| key < byte).count();
-                (at < keys.len()).then(|| (at as Place + 1, keys[at] == byte))
+                let places = (1..).zip(keys);
+                let mut from = places.filter(|&(_, &key)| key >= byte);
+                from.next().map(|(place, &key)| (place, key == byte))
             }
             _ => next_place(node, Place::from(byte)).map(|p| (p, p == Place::from(byte) + 1)),
         }
@@ -603,7 +605,7 @@ pub(super) unsafe fn byte_at(node: Link, place: Place) -> u8 {
         let kind = kind(node);
         match kind {
             Kind::Node4 | Kind::Node16 => sorted(node, kind).0[usize::from(place) - 1],
-            _ => (place - 1) as u8,
+            _ => u8::try_from(place - 1).expect("a place of a byte"),
         }
     }
 }

@@ -14,7 +14,7 @@
 //! its `below` serves, which is never smaller.
 
 use super::node::{
-    Inner, Leaf, Link, OWN, byte_at, child_at, child_link, first_place, is_leaf, key_bytes,
+    Inner, Link, OWN, birth, byte_at, child_at, child_link, first_place, is_leaf, key_bytes,
     next_place,
 };
 use super::{RawTree, Stamp, Tree, Value};
@@ -40,7 +40,7 @@ enum Stand<'b> {
 
 /// Follows one byte along a bound. `Ok(None)`: the path has left it upwards or downwards as it
 /// must to be inside; `Err`: the path is outside.
-fn follow<'b>(ahead: Ahead<'b>, byte: u8, inside: std::cmp::Ordering) -> Result<Ahead<'b>, ()> {
+fn follow(ahead: Ahead<'_>, byte: u8, inside: std::cmp::Ordering) -> Result<Ahead<'_>, ()> {
     let Some(bound) = ahead else { return Ok(None) };
     // A path that goes on where the bound ends is greater than it.
     let order = bound
@@ -77,11 +77,6 @@ fn stand<'b>(bytes: &[u8], mut lo: Ahead<'b>, mut hi: Ahead<'b>) -> Stand<'b> {
 }
 
 impl<V: Value> Tree<'_, V> {
-    /// The index of the whole tree.
-    pub(crate) fn stamp(self) -> Stamp {
-        self.raw.below
-    }
-
     /// The index of the absence of `key`.
     pub(crate) fn absent_stamp(self, key: &[u8]) -> Stamp {
         self.path_stamp(key, false)
@@ -220,12 +215,17 @@ unsafe fn push_children(node: Link, open: &mut Vec<Link>) {
 impl RawTree {
     /// Gives the nodes these stamps, in the order of [`Tree::stamps`]. False if they are not as
     /// many, not of the right sort, or not possible: `structure` and the children's `below` must
-    /// not be later than `below`, and nothing later than `max`. The stamps are then a mix of old
-    /// and new.
+    /// not be later than `below`, and nothing later than `max`. False also if a node is not younger
+    /// than the floor. The stamps are then a mix of old and new.
     ///
     /// # Safety
-    /// Nobody else can see any node of this tree.
-    pub(crate) unsafe fn set_stamps(&mut self, stamps: &[NodeStamp], max: Stamp) -> bool {
+    /// Every node of this tree is live; those younger than `floor` are seen by nobody else.
+    pub(crate) unsafe fn set_stamps(
+        &mut self,
+        stamps: &[NodeStamp],
+        max: Stamp,
+        floor: u64,
+    ) -> bool {
         let mut stamps = stamps.iter().copied();
         let Some(NodeStamp {
             below,
@@ -251,8 +251,12 @@ impl RawTree {
             if stamp.below > above || stamp.structure.is_some_and(|s| s > stamp.below) {
                 return false;
             }
-            // SAFETY: the caller's: the nodes are live and seen by nobody else.
+            // SAFETY: the caller's: the node is live, and if it is younger than the floor, seen by
+            // nobody else. What is below a node is no younger, so each is asked.
             unsafe {
+                if birth(node) <= floor {
+                    return false;
+                }
                 match (is_leaf(node), stamp.structure) {
                     (true, None) => {}
                     (false, Some(structure)) => (*node.cast::<Inner>()).structure = structure,
@@ -268,7 +272,8 @@ impl RawTree {
 }
 
 /// The tree a leaf says it belongs to, for the checker.
+#[cfg(any(test, debug_assertions))]
 pub(super) unsafe fn tree_of(leaf: Link) -> u16 {
     // SAFETY: the caller's: `leaf` is a live leaf.
-    unsafe { (*leaf.cast::<Leaf>()).tree }
+    unsafe { (*leaf.cast::<super::node::Leaf>()).tree }
 }

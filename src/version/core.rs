@@ -85,13 +85,13 @@ impl<P: Send + Sync + 'static> Core<P> {
         {
             fence(Ordering::Acquire);
             // SAFETY: nobody else holds it: it came from a `Box` in `Versions::new`.
-            let core = unsafe { Box::from_raw(core.as_ptr()) };
+            let core = *unsafe { Box::from_raw(core.as_ptr()) };
             drop(core.tear_down());
         }
     }
 
     /// Frees every version and node. What is returned holds their values.
-    fn tear_down(self: Box<Self>) -> Trash<P> {
+    fn tear_down(self) -> Trash<P> {
         let mut writer = self
             .lock()
             .take()

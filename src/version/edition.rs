@@ -9,6 +9,11 @@ use std::fmt;
 /// Nodes that a publish frees in any case, besides twice what it retires.
 const STEP: usize = 128;
 
+/// In builds with debug assertions each publish checks trees of up to this many keys: enough for
+/// every shape of node, without making a large store slow.
+#[cfg(debug_assertions)]
+const CHECKED: u64 = 300;
+
 /// A point to come back to: the trees as they were, and what had been retired until then.
 struct Savepoint {
     trees: Box<[RawTree]>,
@@ -121,19 +126,13 @@ impl<P: Send + Sync + 'static> Edition<P> {
     }
 
     /// Gives the nodes of a tree these stamps, in the order of [`Tree::stamps`]; see
-    /// [`RawTree::set_stamps`]. The tree must have been [`reset`](Self::reset) in this edition,
-    /// without a savepoint since.
+    /// [`RawTree::set_stamps`]. False also unless the tree was [`reset`](Self::reset) in this
+    /// edition, without a savepoint since: other nodes are not only ours.
     pub(crate) fn set_stamps(&mut self, id: usize, stamps: &[NodeStamp], max: Stamp) -> bool {
-        let root = self.trees[id].root();
         let floor = self.writer().edits.floor;
-        // SAFETY: the root is live. If it is younger than the floor, so is what is below it only
-        // if all of it was made by this edition: that is so after a `reset`.
-        unsafe {
-            if !root.is_null() && birth(root) <= floor {
-                return false;
-            }
-            self.trees[id].set_stamps(stamps, max)
-        }
+        // SAFETY: working nodes are live, and those younger than the floor were made by this
+        // edition and are seen by nobody else.
+        unsafe { self.trees[id].set_stamps(stamps, max, floor) }
     }
 
     /// Begins a new generation; what was made until now is seen by the newest savepoint.
@@ -236,6 +235,8 @@ impl<P: Send + Sync + 'static> Edition<P> {
         while !self.savepoints.is_empty() {
             self.release();
         }
+        #[cfg(debug_assertions)]
+        self.check(CHECKED);
         let mut writer = self.writer.take().expect("held until the edition ends");
         let base = self.base.take().expect("held until the edition ends");
         let trees = std::mem::take(&mut self.trees);
@@ -257,15 +258,15 @@ impl<P: Send + Sync + 'static> Edition<P> {
         trash
     }
 
-    /// Tests every invariant of every working tree.
+    /// Tests every invariant of every working tree of up to `largest` keys.
     #[cfg(any(test, debug_assertions))]
-    pub(crate) fn check(&self) {
+    pub(super) fn check(&self, largest: u64) {
         let generation = self
             .writer
             .as_ref()
             .expect("held until the edition ends")
             .generation;
-        for tree in &self.trees {
+        for tree in self.trees.iter().filter(|tree| tree.len() <= largest) {
             // SAFETY: the working nodes are live.
             unsafe { tree.check(generation) };
         }

@@ -37,8 +37,9 @@ mod reclaim;
 mod record;
 #[cfg(all(test, not(loom)))]
 mod tests;
+#[cfg(all(test, not(loom)))]
+mod tree_tests;
 
 pub(crate) use core::Versions;
 pub(crate) use edition::Edition;
-pub(crate) use reclaim::Trash;
 pub(crate) use record::Version;

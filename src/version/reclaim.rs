@@ -12,7 +12,7 @@
 //! work goes before any other, and nothing else is freed until it is done.
 
 use super::record::{Record, Version};
-use crate::tree::{Edits, Garbage, Link, ValueKind, birth, for_each_below};
+use crate::tree::{Edits, Garbage, Link, RawTree, ValueKind, birth, for_each_below};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ptr::NonNull;
@@ -124,7 +124,7 @@ impl<P: Send + Sync + 'static> Reclaimer<P> {
             record
                 .trees
                 .iter()
-                .map(|t| t.root())
+                .map(RawTree::root)
                 .filter(|root| !root.is_null()),
         );
     }

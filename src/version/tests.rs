@@ -152,9 +152,9 @@ fn compare(tree: crate::tree::Tree<'_, Arc<Counted>>, model: &Model, probes: &[V
                     break;
                 }
                 if seen % 2 == 0 {
-                    from += 1
+                    from += 1;
                 } else {
-                    to -= 1
+                    to -= 1;
                 }
                 seen += 1;
             }
@@ -162,11 +162,14 @@ fn compare(tree: crate::tree::Tree<'_, Arc<Counted>>, model: &Model, probes: &[V
     }
 }
 
+/// An edition, what its trees should hold, and what they held at its savepoints.
+type Working = (Edition<Arc<Counted>>, [Model; TREES], Vec<[Model; TREES]>);
+
 struct World {
     versions: Versions<Arc<Counted>>,
     alive: Arc<AtomicIsize>,
     published: [Model; TREES],
-    working: Option<(Edition<Arc<Counted>>, [Model; TREES], Vec<[Model; TREES]>)>,
+    working: Option<Working>,
     held: Vec<(Version<Arc<Counted>>, [Model; TREES])>,
     number: u64,
 }
@@ -187,7 +190,7 @@ impl World {
         }
     }
 
-    fn working(&mut self) -> &mut (Edition<Arc<Counted>>, [Model; TREES], Vec<[Model; TREES]>) {
+    fn working(&mut self) -> &mut Working {
         let (versions, published) = (&self.versions, &self.published);
         self.working
             .get_or_insert_with(|| (versions.edit(), published.clone(), Vec::new()))
@@ -269,18 +272,18 @@ impl World {
 
     fn compare(&mut self, probes: &[Vec<u8>]) {
         if let Some((edition, model, _)) = &self.working {
-            edition.check();
-            for tree in 0..TREES {
-                compare(edition.tree(tree), &model[tree], probes);
+            edition.check(u64::MAX);
+            for (tree, model) in model.iter().enumerate() {
+                compare(edition.tree(tree), model, probes);
             }
         }
         let current = self.versions.current();
-        for tree in 0..TREES {
-            compare(current.tree(tree), &self.published[tree], probes);
+        for (tree, model) in self.published.iter().enumerate() {
+            compare(current.tree(tree), model, probes);
         }
         for (version, model) in &self.held {
-            for tree in 0..TREES {
-                let expected: Vec<_> = model[tree].values().copied().collect();
+            for (tree, model) in model.iter().enumerate() {
+                let expected: Vec<_> = model.values().copied().collect();
                 assert_eq!(content(version.tree(tree)), expected);
             }
         }

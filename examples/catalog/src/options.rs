@@ -135,10 +135,10 @@ mod tests {
 
     #[test]
     fn folders() {
-        let home = |name: &str| (name == "HOME").then(|| "/home/u".to_owned());
+        let home = |name: &str| (name == "HOME").then(|| "/h/u".to_owned());
         assert_eq!(
             own_folder(home),
-            PathBuf::from("/home/u/.local/share/highwater-catalog")
+            PathBuf::from("/h/u/.local/share/highwater-catalog")
         );
         let xdg = |name: &str| Some(if name == "HOME" { "/h" } else { "/x" }.to_owned());
         assert_eq!(own_folder(xdg), PathBuf::from("/x/highwater-catalog"));

@@ -1,7 +1,7 @@
-//! Query stamps against the truth, and the shapes of nodes.
+//! Query stamps against the truth, and the shapes of nodes: the tree, edited as `version/` does.
 
-use super::{RawTree, Value};
-use crate::version::Versions;
+use super::Versions;
+use crate::tree::{RawTree, Value};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -77,7 +77,7 @@ proptest! {
                     changed.insert(key.clone(), stamp);
                 }
             }
-            single.check();
+            single.check(u64::MAX);
             drop(single.publish(()));
             if i % batch == 0 {
                 drop(edition.publish(()));
@@ -127,7 +127,7 @@ proptest! {
         }
         prop_assert!(edition.set_stamps(0, &stamps, last));
         prop_assert_eq!(edition.tree::<Arc<u64>>(0).stamps(), stamps.clone());
-        edition.check();
+        edition.check(u64::MAX);
         let mut forged = stamps.clone();
         forged[0].below = last + 1;
         prop_assert!(!edition.set_stamps(0, &forged, last));
@@ -144,12 +144,12 @@ fn nodes_grow_and_shrink() {
         for byte in 0..=255u8 {
             stamp += 1;
             edition.insert(0, &[b'k', byte, round], Arc::new(stamp), stamp);
-            edition.check();
+            edition.check(u64::MAX);
         }
         for byte in (0..=255u8).rev().step_by(2).chain((0..=255).step_by(2)) {
             stamp += 1;
             assert!(edition.remove(0, &[b'k', byte, round], stamp));
-            edition.check();
+            edition.check(u64::MAX);
         }
         assert_eq!(edition.tree::<Arc<u64>>(0).len(), 0);
     }
@@ -170,7 +170,7 @@ fn long_chains_of_prefixes_neither_recurse_nor_leak() {
         Some(19_999)
     );
     assert_eq!(tree.range_stamp(&long[..10_000], Some(&long)), 1);
-    edition.check();
+    edition.check(u64::MAX);
     drop(edition.publish(()));
     drop(versions);
 }
@@ -209,4 +209,25 @@ fn longest_prefix_of_terminated_text() {
     assert_eq!(find(b"/abcd"), Some(4));
     assert_eq!(find(b"/"), Some(0));
     assert_eq!(find(b"x"), Some(0));
+}
+
+#[test]
+fn stamps_of_nodes_that_a_version_sees_are_not_touched() {
+    let versions = Versions::new(vec![RawTree::empty::<Arc<u64>>(0)], ());
+    let mut edition = versions.edit();
+    for key in [b"a", b"b", b"c"] {
+        edition.insert(0, key, Arc::new(1), 1);
+    }
+    drop(edition.publish(()));
+    let held = versions.current();
+    let before = held.tree::<Arc<u64>>(0).stamps();
+    // The root is made anew, its other leaves are shared.
+    let mut edition = versions.edit();
+    edition.insert(0, b"a", Arc::new(2), 2);
+    let mut stamps = edition.tree::<Arc<u64>>(0).stamps();
+    for stamp in &mut stamps {
+        stamp.below = 9;
+    }
+    assert!(!edition.set_stamps(0, &stamps, 9));
+    assert_eq!(held.tree::<Arc<u64>>(0).stamps(), before);
 }
