@@ -671,6 +671,7 @@ fn destructors_run_when_the_store_is_free() {
         ..Options::default()
     });
     let cell = STORE.get_or_init(|| Mutex::new(Some(store.clone())));
+    let mut kept = Vec::new();
     for round in 0..40_u8 {
         let mut txn = store.write().unwrap();
         for id in 0..5 {
@@ -681,7 +682,7 @@ fn destructors_run_when_the_store_is_free() {
             row.loud.0 += 1;
             let previous = txn.noises_mut().upsert(row).unwrap();
             // Kept over the end of the transaction: its count is not the last here.
-            std::mem::forget(previous);
+            kept.push(previous);
         }
         let savepoint = txn.savepoint();
         let extra = Noisy {
