@@ -31,8 +31,8 @@ mod check;
 mod cursor;
 mod edit;
 mod node;
-mod pool;
 mod read;
+mod slab;
 mod stamp;
 
 pub(crate) use cursor::Range;
