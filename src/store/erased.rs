@@ -174,6 +174,11 @@ pub(super) fn for_each_only_in(these: &KeySink, others: &KeySink, mut f: impl Fn
 /// is unique.
 pub(super) fn entry_key(unique: bool, key: &[u8], primary: &[u8], out: &mut KeyBuf) {
     out.clear();
+    append_entry_key(unique, key, primary, out);
+}
+
+/// The same behind what is in `out`.
+pub(super) fn append_entry_key(unique: bool, key: &[u8], primary: &[u8], out: &mut KeyBuf) {
     out.extend(key);
     if !unique {
         out.extend(primary);

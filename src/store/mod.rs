@@ -30,6 +30,7 @@ mod core;
 mod erased;
 mod error;
 mod follow;
+mod plan;
 mod query;
 mod reader;
 mod snapshot;

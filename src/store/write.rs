@@ -11,8 +11,9 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use super::erased::{check_len, entry_key, for_each_only_in, index_keys, not_unique};
+use super::erased::{append_entry_key, check_len, for_each_only_in, index_keys, not_unique};
 use super::error::{KeyText, WriteError};
+use super::plan::Plan;
 use super::reader::TableReader;
 use super::txn::Txn;
 use super::view::{RawView, Readable};
@@ -25,7 +26,9 @@ use crate::schema::{Row, Table};
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
     primary: KeyBuf,
-    entry: KeyBuf,
+    /// The entries of the table and its indexes that are put in, and those that are taken out.
+    puts: Plan,
+    takes: Plan,
     /// The keys of the new and of the old record, index by index.
     new: Vec<KeySink>,
     old: Vec<KeySink>,
@@ -140,7 +143,8 @@ impl<'a, T: Readable> TableWriter<'a, T> {
         } = self.view.txn_mut();
         let Scratch {
             primary,
-            entry,
+            puts,
+            takes,
             new,
             old,
         } = &mut **scratch;
@@ -148,6 +152,19 @@ impl<'a, T: Readable> TableWriter<'a, T> {
         primary.clear();
         record.encode_key(primary);
         check_len(T::NAME, None, primary.len())?;
+        grow(new, T::INDEXES.len());
+        grow(old, T::INDEXES.len());
+        puts.clear();
+        puts.push(base, |buf| buf.extend(primary.as_bytes()));
+        for (i, def) in T::INDEXES.iter().enumerate() {
+            index_keys(i, &record, &mut new[i]);
+            for key in new[i].iter() {
+                puts.push(base + 1 + i, |buf| {
+                    append_entry_key(def.unique, key, primary.as_bytes(), buf);
+                });
+            }
+        }
+        edition.prefetch(puts.iter());
         let previous = edition
             .tree::<Row<T>>(base)
             .get(primary.as_bytes())
@@ -167,10 +184,8 @@ impl<'a, T: Readable> TableWriter<'a, T> {
         if previous.as_ref().is_some_and(|row| **row == record) {
             return Ok(previous);
         }
-        grow(new, T::INDEXES.len());
-        grow(old, T::INDEXES.len());
+        takes.clear();
         for (i, def) in T::INDEXES.iter().enumerate() {
-            index_keys(i, &record, &mut new[i]);
             match &previous {
                 Some(row) => index_keys::<T>(i, row, &mut old[i]),
                 None => old[i].clear(),
@@ -186,21 +201,21 @@ impl<'a, T: Readable> TableWriter<'a, T> {
                     return Err(not_unique(i, key, holder));
                 }
             }
+            for_each_only_in(&old[i], &new[i], |key| {
+                takes.push(base + 1 + i, |buf| {
+                    append_entry_key(def.unique, key, primary.as_bytes(), buf);
+                });
+            });
         }
+        edition.prefetch(takes.iter());
 
         let created = previous.as_ref().map_or(*index, Row::create_index);
         let row = Row::new(record, created, *index);
-        edition.insert(base, primary.as_bytes(), row.clone(), index.0);
-        for (i, def) in T::INDEXES.iter().enumerate() {
-            let tree = base + 1 + i;
-            for_each_only_in(&old[i], &new[i], |key| {
-                entry_key(def.unique, key, primary.as_bytes(), entry);
-                edition.remove(tree, entry.as_bytes(), index.0);
-            });
-            for key in new[i].iter() {
-                entry_key(def.unique, key, primary.as_bytes(), entry);
-                edition.insert(tree, entry.as_bytes(), row.clone(), index.0);
-            }
+        for (tree, key) in takes.iter() {
+            edition.remove(tree, key, index.0);
+        }
+        for (tree, key) in puts.iter() {
+            edition.insert(tree, key, row.clone(), index.0);
         }
         log.push(
             self.table,
@@ -228,7 +243,7 @@ impl<'a, T: Readable> TableWriter<'a, T> {
         } = self.view.txn_mut();
         let Scratch {
             primary,
-            entry,
+            takes,
             old,
             ..
         } = &mut **scratch;
@@ -242,16 +257,20 @@ impl<'a, T: Readable> TableWriter<'a, T> {
         check_expected(expected, previous.as_ref(), primary)?;
         let Some(row) = previous else { return Ok(None) };
         grow(old, T::INDEXES.len());
-        for (i, keys) in old.iter_mut().enumerate().take(T::INDEXES.len()) {
-            index_keys::<T>(i, &row, keys);
-        }
-
-        edition.remove(base, primary.as_bytes(), index.0);
+        takes.clear();
+        takes.push(base, |buf| buf.extend(primary.as_bytes()));
         for (i, def) in T::INDEXES.iter().enumerate() {
+            index_keys::<T>(i, &row, &mut old[i]);
             for key in old[i].iter() {
-                entry_key(def.unique, key, primary.as_bytes(), entry);
-                edition.remove(base + 1 + i, entry.as_bytes(), index.0);
+                takes.push(base + 1 + i, |buf| {
+                    append_entry_key(def.unique, key, primary.as_bytes(), buf);
+                });
             }
+        }
+        edition.prefetch(takes.iter());
+
+        for (tree, key) in takes.iter() {
+            edition.remove(tree, key, index.0);
         }
         log.push(
             self.table,

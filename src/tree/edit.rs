@@ -14,7 +14,7 @@ use super::node::{
     copy_inner, first_place, free, is_leaf, key_bytes, kind, new_inner, new_leaf, remove_child,
     set_birth, size, worth_shrinking,
 };
-use super::slab::Slab;
+use super::pool::Pool;
 use super::{Garbage, RawTree, Stamp, ValueKind};
 use std::ptr;
 
@@ -32,7 +32,7 @@ pub(crate) struct Edits {
     /// Nodes made less nodes freed, and their bytes.
     pub(crate) nodes: isize,
     pub(crate) bytes: isize,
-    slab: Slab,
+    pool: Pool,
 }
 
 /// Length of the common beginning.
@@ -57,7 +57,7 @@ impl Edits {
     unsafe fn leaf(&mut self, tree: u16, below: Stamp, bytes: Pieces<'_>, value: Slot) -> Link {
         // SAFETY: a new leaf is live.
         unsafe {
-            let node = new_leaf(&mut self.slab, self.generation, below, tree, bytes, value);
+            let node = new_leaf(&mut self.pool, self.generation, below, tree, bytes, value);
             self.count_new(node)
         }
     }
@@ -68,7 +68,7 @@ impl Edits {
         unsafe {
             self.nodes -= 1;
             self.bytes -= size(node).cast_signed();
-            free(&mut self.slab, node);
+            free(&mut self.pool, node);
         }
     }
 
@@ -159,7 +159,7 @@ impl Edits {
         // the old node is given up.
         unsafe {
             let node = *link;
-            let copy = copy_inner(&mut self.slab, node, self.generation, prefix, layout);
+            let copy = copy_inner(&mut self.pool, node, self.generation, prefix, layout);
             self.count_new(copy);
             *link = copy;
             self.retire_inner(node);
@@ -255,7 +255,7 @@ impl Edits {
                         return;
                     }
                     // The edge is split (unless the new key only goes on where the old one ends).
-                    let mid = new_inner(&mut self.slab, self.generation, stamp, &rest[..k]);
+                    let mid = new_inner(&mut self.pool, self.generation, stamp, &rest[..k]);
                     self.count_new(mid);
                     if k < bytes.len() {
                         *structure = stamp;
@@ -273,7 +273,7 @@ impl Edits {
                     return;
                 }
                 if k < bytes.len() {
-                    let mid = new_inner(&mut self.slab, self.generation, stamp, &bytes[..k]);
+                    let mid = new_inner(&mut self.pool, self.generation, stamp, &bytes[..k]);
                     self.count_new(mid);
                     let edge = bytes[k];
                     let old = self.replace_inner(link, &Pieces::from(&bytes[k + 1..]), kind(node));

@@ -31,6 +31,8 @@ mod check;
 mod cursor;
 mod edit;
 mod node;
+mod pool;
+mod prefetch;
 mod read;
 mod slab;
 mod stamp;
@@ -38,6 +40,7 @@ mod stamp;
 pub(crate) use cursor::Range;
 pub(crate) use edit::Edits;
 pub(crate) use node::{Link, birth, for_each_below};
+pub(crate) use prefetch::prefetch;
 pub(crate) use stamp::NodeStamp;
 
 use node::Slot;

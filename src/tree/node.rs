@@ -18,7 +18,8 @@
 //! those that write, no one else may see the node. `edit.rs` and `version/` keep that.
 
 use super::Stamp;
-use super::slab::{Slab, rounded};
+use super::pool::Pool;
+use super::slab::rounded;
 use std::mem::{offset_of, size_of};
 use std::ptr::{self, NonNull};
 
@@ -155,13 +156,13 @@ impl Kind {
 
 /// Allocates a node and sets its head. The rest is uninitialized.
 unsafe fn allocate(
-    slab: &mut Slab,
+    pool: &mut Pool,
     kind: Kind,
     key_bytes: usize,
     birth: u64,
     below: Stamp,
 ) -> Link {
-    let node = slab.take(kind.fixed() + key_bytes).cast::<Head>();
+    let node = pool.take(kind.fixed() + key_bytes).cast::<Head>();
     // SAFETY: freshly allocated, large and aligned enough for a head.
     unsafe {
         node.write(Head {
@@ -179,11 +180,11 @@ pub(super) unsafe fn size(node: Link) -> usize {
 }
 
 /// Gives the node's memory back. Its value, if it is a leaf, is not dropped.
-pub(super) unsafe fn free(slab: &mut Slab, node: Link) {
+pub(super) unsafe fn free(pool: &mut Pool, node: Link) {
     // SAFETY: the caller's: `node` is live, so not null, and nobody else refers to it. The size is
     // the one it was allocated with, since neither its kind nor the length of its key bytes ever
     // changes.
-    unsafe { slab.give(NonNull::new_unchecked(node.cast()), size(node)) }
+    unsafe { pool.give(NonNull::new_unchecked(node.cast()), size(node)) }
 }
 
 pub(crate) unsafe fn kind(node: Link) -> Kind {
@@ -261,7 +262,7 @@ fn as_len(len: usize) -> u16 {
 
 /// A new leaf.
 pub(super) unsafe fn new_leaf(
-    slab: &mut Slab,
+    pool: &mut Pool,
     birth: u64,
     below: Stamp,
     tree: u16,
@@ -272,7 +273,7 @@ pub(super) unsafe fn new_leaf(
     // SAFETY: every field but the head, which `allocate` wrote, is written here; the key bytes
     // have `len` bytes of room behind the fixed part.
     unsafe {
-        let node = allocate(slab, Kind::Leaf, len, birth, below);
+        let node = allocate(pool, Kind::Leaf, len, birth, below);
         let leaf = node.cast::<Leaf>();
         ptr::addr_of_mut!((*leaf).value).write(value);
         ptr::addr_of_mut!((*leaf).tree).write(tree);
@@ -283,11 +284,11 @@ pub(super) unsafe fn new_leaf(
 }
 
 /// A new inner node without children.
-pub(super) unsafe fn new_inner(slab: &mut Slab, birth: u64, stamp: Stamp, prefix: &[u8]) -> Link {
+pub(super) unsafe fn new_inner(pool: &mut Pool, birth: u64, stamp: Stamp, prefix: &[u8]) -> Link {
     // SAFETY: `allocate` wrote the head and `init_inner` writes all the rest that a node without
     // children has.
     unsafe {
-        let node = allocate(slab, Kind::Node4, prefix.len(), birth, stamp);
+        let node = allocate(pool, Kind::Node4, prefix.len(), birth, stamp);
         init_inner(
             node,
             Kind::Node4,
@@ -326,7 +327,7 @@ unsafe fn init_inner(node: Link, kind: Kind, structure: Stamp, own: Link, prefix
 /// A copy of an inner node, children and stamps the same, with another birth, prefix and layout,
 /// which must have room for the children.
 pub(super) unsafe fn copy_inner(
-    slab: &mut Slab,
+    pool: &mut Pool,
     node: Link,
     birth: u64,
     prefix: &Pieces<'_>,
@@ -337,7 +338,7 @@ pub(super) unsafe fn copy_inner(
     unsafe {
         let from = node.cast::<Inner>();
         let old = kind(node);
-        let copy = allocate(slab, new, prefix.len(), birth, (*node).below);
+        let copy = allocate(pool, new, prefix.len(), birth, (*node).below);
         if new == old {
             ptr::copy_nonoverlapping(
                 node.cast::<u8>().add(size_of::<Head>()),

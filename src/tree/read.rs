@@ -1,7 +1,7 @@
 //! Looking keys up: exactly, and by longest prefix.
 
 use super::node::{Inner, Leaf, Link, child_link, is_leaf, key_bytes};
-use super::{Tree, Value};
+use super::{Tree, Value, prefetch};
 
 /// The leaf of `key` below `node`.
 ///
@@ -17,7 +17,7 @@ pub(super) unsafe fn find(mut node: Link, key: &[u8]) -> Option<Link> {
         }
         loop {
             // Which of its lines will be read is only known when the first is here: ask for all.
-            prefetch(node);
+            prefetch::rest_of(node);
             let bytes = key_bytes(node);
             if is_leaf(node) {
                 return (bytes == rest).then_some(node);
@@ -35,20 +35,6 @@ pub(super) unsafe fn find(mut node: Link, key: &[u8]) -> Option<Link> {
             rest = after;
         }
     }
-}
-
-/// Asks for the lines of a node behind its first, all at once.
-#[inline]
-pub(super) fn prefetch(node: Link) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: a prefetch reads nothing and cannot fault, whatever the address.
-    unsafe {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        _mm_prefetch::<_MM_HINT_T0>(node.cast::<i8>().wrapping_add(64));
-        _mm_prefetch::<_MM_HINT_T0>(node.cast::<i8>().wrapping_add(128));
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = node;
 }
 
 /// The value in a leaf.

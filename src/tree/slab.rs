@@ -29,7 +29,8 @@ const SMALL: usize = 1024;
 const COARSE: usize = 128;
 /// The largest size that comes from a chunk.
 const LARGEST: usize = 4096;
-const CLASSES: usize = SMALL / GRAIN + (LARGEST - SMALL) / COARSE;
+/// How many sizes come from chunks.
+pub(super) const CLASSES: usize = SMALL / GRAIN + (LARGEST - SMALL) / COARSE;
 
 const CHUNK: usize = 2 << 20;
 const PAGE: usize = 16 << 10;
@@ -40,21 +41,28 @@ const SMALL_STORE: usize = 4;
 
 /// What a node of `size` bytes takes.
 pub(super) const fn rounded(size: usize) -> usize {
-    if size <= SMALL {
+    if size <= SMALL || size > LARGEST {
         size.next_multiple_of(GRAIN)
-    } else if size <= LARGEST {
-        size.next_multiple_of(COARSE)
     } else {
-        size.next_multiple_of(GRAIN)
+        size.next_multiple_of(COARSE)
     }
 }
 
-/// Which list a rounded size has.
-const fn class(rounded: usize) -> usize {
+/// The number of a rounded size; [`CLASSES`] or more if it does not come from a chunk.
+pub(super) const fn class(rounded: usize) -> usize {
     if rounded <= SMALL {
         rounded / GRAIN - 1
     } else {
         SMALL / GRAIN + (rounded - SMALL) / COARSE - 1
+    }
+}
+
+/// The size that has this number.
+pub(super) const fn size_of_class(class: usize) -> usize {
+    if class < SMALL / GRAIN {
+        (class + 1) * GRAIN
+    } else {
+        SMALL + (class + 1 - SMALL / GRAIN) * COARSE
     }
 }
 

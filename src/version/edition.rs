@@ -3,7 +3,7 @@
 use super::core::{Versions, Writer};
 use super::reclaim::{Block, Trash, free_unborn};
 use super::record::Version;
-use crate::tree::{Link, NodeStamp, RawTree, Stamp, Tree, Value, birth, for_each_below};
+use crate::tree::{Link, NodeStamp, RawTree, Stamp, Tree, Value, birth, for_each_below, prefetch};
 use std::fmt;
 
 /// Nodes that a publish frees in any case, besides twice what it retires.
@@ -75,6 +75,12 @@ impl<P: Send + Sync + 'static> Edition<P> {
     pub(crate) fn tree<V: Value>(&self, id: usize) -> Tree<'_, V> {
         // SAFETY: working nodes are only written or freed through `&mut self`.
         unsafe { self.trees[id].view() }
+    }
+
+    /// Asks for all that changing these entries will read: trees and keys.
+    pub(crate) fn prefetch<'k>(&self, entries: impl Iterator<Item = (usize, &'k [u8])>) {
+        // SAFETY: working nodes are only written or freed through `&mut self`.
+        unsafe { prefetch(entries.map(|(id, key)| (&self.trees[id], key))) }
     }
 
     /// Adds or replaces. Stamps never fall from call to call.

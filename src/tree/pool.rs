@@ -1,0 +1,96 @@
+//! Memory for nodes: chunks, behind a small stock of what was just freed.
+//!
+//! A commit frees about as many nodes, of the same sizes, as it makes. They are kept in lists by
+//! size, the last freed first, so the next commit gets memory that is still in the cache. The
+//! stock is bounded; what is beyond goes back to the chunks.
+//!
+//! With `--cfg unpooled` there is no stock, so that a sanitizer sees every use after free.
+
+use super::slab::{CLASSES, Slab, class, rounded, size_of_class};
+use std::ptr::{self, NonNull};
+
+/// The most bytes that are kept.
+const BOUND: usize = 256 << 10;
+
+/// A free block; the next of its size.
+struct Free {
+    next: *mut Free,
+}
+
+/// A bounded stock of freed memory. One writer at a time has it.
+#[derive(Debug)]
+pub(super) struct Pool {
+    /// By class; blocks without one are not kept.
+    lists: [*mut Free; CLASSES],
+    held: usize,
+    slab: Slab,
+}
+
+impl Default for Pool {
+    fn default() -> Self {
+        Pool {
+            lists: [ptr::null_mut(); CLASSES],
+            held: 0,
+            slab: Slab::default(),
+        }
+    }
+}
+
+impl Pool {
+    /// Uninitialized memory for `size` bytes, not zero.
+    #[inline]
+    pub(super) fn take(&mut self, size: usize) -> NonNull<u8> {
+        let size = rounded(size);
+        if let Some(list) = self.lists.get_mut(class(size))
+            && let Some(free) = NonNull::new(*list)
+        {
+            // SAFETY: what is on a list is a free block of that size, put there by `give`.
+            *list = unsafe { free.as_ref().next };
+            self.held -= size;
+            return free.cast();
+        }
+        self.slab.take(size)
+    }
+
+    /// Takes memory back.
+    ///
+    /// # Safety
+    /// It came from a `take` of the same size, and is not used any more.
+    #[inline]
+    pub(super) unsafe fn give(&mut self, block: NonNull<u8>, size: usize) {
+        let size = rounded(size);
+        if let Some(list) = self.lists.get_mut(class(size))
+            && self.held + size <= BOUND
+            && !cfg!(unpooled)
+        {
+            let free = block.cast::<Free>();
+            // SAFETY: the block is ours, and large and aligned enough for a pointer.
+            unsafe { free.write(Free { next: *list }) };
+            *list = free.as_ptr();
+            self.held += size;
+            return;
+        }
+        // SAFETY: the caller's.
+        unsafe { self.slab.give(block, size) }
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        for (class, list) in self.lists.iter().enumerate() {
+            let mut block = *list;
+            while let Some(free) = NonNull::new(block) {
+                // SAFETY: what is on a list is a free block of that class.
+                unsafe {
+                    block = free.as_ref().next;
+                    self.slab.give(free.cast(), size_of_class(class));
+                }
+            }
+        }
+    }
+}
+
+// SAFETY: the blocks are nobody else's.
+unsafe impl Send for Pool {}
+// SAFETY: a shared pool can do nothing.
+unsafe impl Sync for Pool {}

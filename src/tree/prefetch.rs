@@ -1,0 +1,96 @@
+//! Asking for memory before it is needed.
+//!
+//! A look-up in a large tree waits for one cache miss a level, each of which depends on the one
+//! before. Those of several look-ups do not depend on one another: [`prefetch`] walks them
+//! together, a level of all at a time, so that their misses overlap. It changes nothing but the time that
+//! what follows takes.
+
+use super::RawTree;
+use super::node::{Leaf, Link, child_link, is_leaf, key_bytes};
+use smallvec::SmallVec;
+
+/// Bytes of a cache line.
+const LINE: usize = 64;
+
+/// Asks for one line.
+#[inline]
+fn line<T>(address: *const T, offset: usize) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch reads nothing and cannot fault, whatever the address.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>(address.cast::<i8>().wrapping_add(offset));
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (address, offset);
+}
+
+/// Asks for the lines of a node behind its first, which the caller is about to read.
+#[inline]
+pub(super) fn rest_of(node: Link) {
+    line(node, LINE);
+    line(node, 2 * LINE);
+}
+
+/// Asks for what one look at a node, or at a value, reads: mostly all of it.
+#[inline]
+pub(super) fn whole<T>(address: *const T) {
+    line(address, 0);
+    line(address, LINE);
+    line(address, 2 * LINE);
+}
+
+/// How many paths are walked together: more would push one another out of the cache.
+const TOGETHER: usize = 16;
+
+/// Walks to these keys, [`TOGETHER`] at a time, and asks for the values that are found.
+///
+/// # Safety
+/// The nodes of the trees live, and are not written meanwhile.
+pub(crate) unsafe fn prefetch<'a>(entries: impl Iterator<Item = (&'a RawTree, &'a [u8])>) {
+    let mut entries = entries.filter(|(tree, _)| !tree.root().is_null());
+    loop {
+        // Where each walk stands, and what is left of its key.
+        let mut paths: SmallVec<[(Link, &[u8]); TOGETHER]> = entries
+            .by_ref()
+            .take(TOGETHER)
+            .map(|(tree, key)| (tree.root(), key))
+            .collect();
+        if paths.is_empty() {
+            return;
+        }
+        for (root, _) in &paths {
+            whole(*root);
+        }
+        while !paths.is_empty() {
+            // SAFETY: the caller's: all that is reached from a root is live.
+            paths.retain(|(node, rest)| unsafe { step(node, rest) });
+        }
+    }
+}
+
+/// One level down; false at the end.
+///
+/// # Safety
+/// `node` and all below it are live.
+#[inline]
+unsafe fn step(node: &mut Link, rest: &mut &[u8]) -> bool {
+    // SAFETY: the caller's.
+    unsafe {
+        if is_leaf(*node) {
+            whole((*node.cast::<Leaf>()).value.0);
+            return false;
+        }
+        let Some([byte, after @ ..]) = rest.strip_prefix(key_bytes(*node)) else {
+            return false;
+        };
+        let link = child_link(*node, *byte);
+        if link.is_null() {
+            return false;
+        }
+        *node = *link;
+        *rest = after;
+        whole(*node);
+        true
+    }
+}
