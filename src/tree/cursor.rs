@@ -9,15 +9,53 @@ use super::node::{
     place_from, prev_place,
 };
 use super::read::value;
-use super::{Tree, Value};
+use super::{Tree, Value, prefetch};
 use smallvec::SmallVec;
 use std::cmp::Ordering;
 use std::marker::PhantomData;
+
+/// How many children a walk asks for at once: the misses of one do not wait for another's.
+const AHEAD: u8 = 16;
 
 #[derive(Clone, Copy, Debug)]
 struct Frame {
     node: Link,
     place: Place,
+    /// How many more steps have what they lead to asked for.
+    ahead: u8,
+}
+
+impl Frame {
+    fn new(node: Link, place: Place) -> Self {
+        Frame {
+            node,
+            place,
+            ahead: 0,
+        }
+    }
+
+    /// Moves to the next place in the walk's direction; false if there is none.
+    #[inline]
+    fn step(&mut self, next: unsafe fn(Link, Place) -> Option<Place>) -> bool {
+        // SAFETY: a frame is on the path of a cursor, and all below it is live (see `Cursor`).
+        unsafe {
+            let Some(place) = next(self.node, self.place) else {
+                return false;
+            };
+            self.place = place;
+            if self.ahead == 0 {
+                self.ahead = AHEAD;
+                let mut at = Some(place);
+                for _ in 0..AHEAD {
+                    let Some(place) = at else { break };
+                    prefetch::look(child_at(self.node, place));
+                    at = next(self.node, place);
+                }
+            }
+            self.ahead -= 1;
+            true
+        }
+    }
 }
 
 /// The path to a leaf.
@@ -63,7 +101,7 @@ impl Cursor {
         unsafe {
             while !is_leaf(node) {
                 let place = first_place(node);
-                self.path.push(Frame { node, place });
+                self.path.push(Frame::new(node, place));
                 node = child_at(node, place);
             }
         }
@@ -75,7 +113,7 @@ impl Cursor {
         unsafe {
             while !is_leaf(node) {
                 let place = prev_place(node, END).expect("an inner node is never empty");
-                self.path.push(Frame { node, place });
+                self.path.push(Frame::new(node, place));
                 node = child_at(node, place);
             }
         }
@@ -86,12 +124,9 @@ impl Cursor {
     #[inline]
     fn advance(&mut self) -> bool {
         while let Some(frame) = self.path.last_mut() {
-            // SAFETY: see above.
-            let next = unsafe { next_place(frame.node, frame.place) };
-            if let Some(place) = next {
-                frame.place = place;
+            if frame.step(next_place) {
                 // SAFETY: see above.
-                let child = unsafe { child_at(frame.node, place) };
+                let child = unsafe { child_at(frame.node, frame.place) };
                 self.down_first(child);
                 return true;
             }
@@ -103,12 +138,9 @@ impl Cursor {
     /// To the leaf before; false at the beginning.
     fn retreat(&mut self) -> bool {
         while let Some(frame) = self.path.last_mut() {
-            // SAFETY: see above.
-            let before = unsafe { prev_place(frame.node, frame.place) };
-            if let Some(place) = before {
-                frame.place = place;
+            if frame.step(prev_place) {
                 // SAFETY: see above.
-                let child = unsafe { child_at(frame.node, place) };
+                let child = unsafe { child_at(frame.node, frame.place) };
                 self.down_last(child);
                 return true;
             }
@@ -140,7 +172,7 @@ impl Cursor {
                         match place_from(node, byte) {
                             None => return cursor.advance().then_some(cursor),
                             Some((place, exact)) => {
-                                cursor.path.push(Frame { node, place });
+                                cursor.path.push(Frame::new(node, place));
                                 let child = child_at(node, place);
                                 if !exact {
                                     cursor.down_first(child);
@@ -177,7 +209,7 @@ impl Cursor {
                     Meets::Inside(used) => {
                         let byte = rest[used];
                         let (place, exact) = place_from(node, byte).unwrap_or((END, false));
-                        cursor.path.push(Frame { node, place });
+                        cursor.path.push(Frame::new(node, place));
                         if !exact {
                             return cursor.retreat().then_some(cursor);
                         }

@@ -40,6 +40,23 @@ pub(super) fn whole<T>(address: *const T) {
     line(address, 2 * LINE);
 }
 
+/// Looks at a node that a walk will come to, and asks for what it reads next: of a leaf its value,
+/// of an inner node the rest.
+///
+/// # Safety
+/// `node` is live.
+#[inline]
+pub(super) unsafe fn look(node: Link) {
+    // SAFETY: the caller's.
+    unsafe {
+        if is_leaf(node) {
+            whole((*node.cast::<Leaf>()).value.0);
+        } else {
+            rest_of(node);
+        }
+    }
+}
+
 /// How many paths are walked together: more would push one another out of the cache.
 const TOGETHER: usize = 16;
 
