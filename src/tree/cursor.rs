@@ -63,6 +63,8 @@ impl Frame {
 struct Cursor {
     path: SmallVec<[Frame; 10]>,
     leaf: Link,
+    /// At the end of a subtree all of which is to be walked, and not moved yet.
+    fresh: bool,
 }
 
 /// How the keys of a node compare with the rest of a bound.
@@ -93,6 +95,19 @@ impl Cursor {
         Cursor {
             path: SmallVec::new(),
             leaf: std::ptr::null_mut(),
+            fresh: false,
+        }
+    }
+
+    /// Before a move: if it is the first, asks for what is nearest to the subtree's root. Not
+    /// earlier, since many walks end at the first leaf.
+    #[inline]
+    fn look_around(&mut self) {
+        if std::mem::take(&mut self.fresh)
+            && let Some(root) = self.path.first()
+        {
+            // SAFETY: see above.
+            unsafe { prefetch::below(root.node) };
         }
     }
 
@@ -123,6 +138,7 @@ impl Cursor {
     /// To the next leaf; false at the end.
     #[inline]
     fn advance(&mut self) -> bool {
+        self.look_around();
         while let Some(frame) = self.path.last_mut() {
             if frame.step(next_place) {
                 // SAFETY: see above.
@@ -137,6 +153,7 @@ impl Cursor {
 
     /// To the leaf before; false at the beginning.
     fn retreat(&mut self) -> bool {
+        self.look_around();
         while let Some(frame) = self.path.last_mut() {
             if frame.step(prev_place) {
                 // SAFETY: see above.
@@ -350,6 +367,7 @@ impl<V> Range<'_, V> {
                 End::Whole(root) => {
                     let mut cursor = Cursor::new();
                     seek(&mut cursor, root);
+                    cursor.fresh = true;
                     cursor
                 }
                 End::Next(cursor) | End::Yielded(cursor) => cursor,

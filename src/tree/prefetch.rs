@@ -6,7 +6,7 @@
 //! what follows takes.
 
 use super::RawTree;
-use super::node::{Leaf, Link, child_link, is_leaf, key_bytes};
+use super::node::{Inner, Leaf, Link, child_link, for_each_below, is_leaf, key_bytes};
 use smallvec::SmallVec;
 
 /// Bytes of a cache line.
@@ -53,6 +53,43 @@ pub(super) unsafe fn look(node: Link) {
             whole((*node.cast::<Leaf>()).value.0);
         } else {
             rest_of(node);
+        }
+    }
+}
+
+/// How many nodes below one are asked for at most.
+const NEAREST: usize = 64;
+
+/// Looks at all nodes below an inner one, level by level, until a level would be too many.
+///
+/// # Safety
+/// `node` is a live inner node, and all below it are live.
+pub(super) unsafe fn below(node: Link) {
+    let mut level: SmallVec<[Link; NEAREST]> = SmallVec::new();
+    level.push(node);
+    let mut left = NEAREST;
+    // SAFETY: the caller's.
+    unsafe {
+        loop {
+            // Its own leaf, if it has one, is one more.
+            let count = |node: &Link| 1 + usize::from((*node.cast::<Inner>()).count);
+            let children: usize = level.iter().map(count).sum();
+            if children == 0 || children > left {
+                return;
+            }
+            left -= children;
+            let mut next = SmallVec::new();
+            for &node in &level {
+                for_each_below(node, |child| {
+                    line(child, 0);
+                    next.push(child);
+                });
+            }
+            next.retain(|node| {
+                look(*node);
+                !is_leaf(*node)
+            });
+            level = next;
         }
     }
 }
