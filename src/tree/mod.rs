@@ -28,13 +28,15 @@
 
 #[cfg(any(test, debug_assertions))]
 mod check;
+mod chunks;
 mod cursor;
 mod edit;
+#[cfg(test)]
+mod memory_tests;
 mod node;
 mod pool;
 mod prefetch;
 mod read;
-mod slab;
 mod stamp;
 
 pub(crate) use cursor::Range;

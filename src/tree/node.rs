@@ -18,8 +18,8 @@
 //! those that write, no one else may see the node. `edit.rs` and `version/` keep that.
 
 use super::Stamp;
+use super::chunks::rounded;
 use super::pool::Pool;
-use super::slab::rounded;
 use std::mem::{offset_of, size_of};
 use std::ptr::{self, NonNull};
 

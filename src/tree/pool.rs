@@ -6,7 +6,7 @@
 //!
 //! With `--cfg unpooled` there is no stock, so that a sanitizer sees every use after free.
 
-use super::slab::{CLASSES, Slab, class, rounded, size_of_class};
+use super::chunks::{CLASSES, Chunks, class, rounded, size_of_class};
 use std::ptr::{self, NonNull};
 
 /// The most bytes that are kept.
@@ -23,7 +23,7 @@ pub(super) struct Pool {
     /// By class; blocks without one are not kept.
     lists: [*mut Free; CLASSES],
     held: usize,
-    slab: Slab,
+    chunks: Chunks,
 }
 
 impl Default for Pool {
@@ -31,7 +31,7 @@ impl Default for Pool {
         Pool {
             lists: [ptr::null_mut(); CLASSES],
             held: 0,
-            slab: Slab::default(),
+            chunks: Chunks::default(),
         }
     }
 }
@@ -49,7 +49,7 @@ impl Pool {
             self.held -= size;
             return free.cast();
         }
-        self.slab.take(size)
+        self.chunks.take(size)
     }
 
     /// Takes memory back.
@@ -71,7 +71,7 @@ impl Pool {
             return;
         }
         // SAFETY: the caller's.
-        unsafe { self.slab.give(block, size) }
+        unsafe { self.chunks.give(block, size) }
     }
 }
 
@@ -83,7 +83,7 @@ impl Drop for Pool {
                 // SAFETY: what is on a list is a free block of that class.
                 unsafe {
                     block = free.as_ref().next;
-                    self.slab.give(free.cast(), size_of_class(class));
+                    self.chunks.give(free.cast(), size_of_class(class));
                 }
             }
         }

@@ -48,12 +48,14 @@ pub(super) const fn rounded(size: usize) -> usize {
     }
 }
 
-/// The number of a rounded size; [`CLASSES`] or more if it does not come from a chunk.
+/// The number of a rounded size; [`CLASSES`] if it does not come from a chunk.
 pub(super) const fn class(rounded: usize) -> usize {
     if rounded <= SMALL {
         rounded / GRAIN - 1
-    } else {
+    } else if rounded <= LARGEST {
         SMALL / GRAIN + (rounded - SMALL) / COARSE - 1
+    } else {
+        CLASSES
     }
 }
 
@@ -137,7 +139,7 @@ struct List<T>(Vec<NonNull<T>>);
 
 impl<T: Listed> List<T> {
     fn push(&mut self, entry: NonNull<T>) {
-        // SAFETY: what is listed is live, and only its slab's owner sees it.
+        // SAFETY: what is listed is live, and only its owner sees it.
         unsafe { T::at(entry).write(self.0.len()) };
         self.0.push(entry);
     }
@@ -155,19 +157,20 @@ impl<T: Listed> List<T> {
 
 /// Memory for the nodes of one store. One writer at a time has it.
 #[derive(Debug)]
-pub(super) struct Slab {
+pub(super) struct Chunks {
     /// Pages by the size of their blocks.
     pages: [List<Page>; CLASSES],
-    chunks: List<Chunk>,
+    /// Chunks with a free page.
+    vacant: List<Chunk>,
     /// How many chunks there are.
     count: usize,
 }
 
-impl Default for Slab {
+impl Default for Chunks {
     fn default() -> Self {
-        Slab {
+        Chunks {
             pages: std::array::from_fn(|_| List(Vec::new())),
-            chunks: List(Vec::new()),
+            vacant: List(Vec::new()),
             count: 0,
         }
     }
@@ -192,7 +195,7 @@ const fn is_single(rounded: usize) -> bool {
     rounded > LARGEST || cfg!(unpooled)
 }
 
-impl Slab {
+impl Chunks {
     /// Uninitialized memory for `size` bytes, not zero.
     #[inline]
     pub(super) fn take(&mut self, size: usize) -> NonNull<u8> {
@@ -208,16 +211,13 @@ impl Slab {
         // was given out. A block is inside its page, which is inside its chunk.
         unsafe {
             let page_ptr = page.as_ptr();
-            let block = match NonNull::new((*page_ptr).free) {
-                Some(free) => {
-                    (*page_ptr).free = free.as_ref().next;
-                    free.cast()
-                }
-                None => {
-                    let start = usize::from((*page_ptr).fresh);
-                    (*page_ptr).fresh += (*page_ptr).block;
-                    base(page).add(start)
-                }
+            let block = if let Some(free) = NonNull::new((*page_ptr).free) {
+                (*page_ptr).free = free.as_ref().next;
+                free.cast()
+            } else {
+                let start = usize::from((*page_ptr).fresh);
+                (*page_ptr).fresh += (*page_ptr).block;
+                base(page).add(start)
             };
             (*page_ptr).used += 1;
             if page.as_ref().is_full() {
@@ -261,10 +261,16 @@ impl Slab {
         }
     }
 
+    /// How many chunks it has.
+    #[cfg(all(test, not(unpooled)))]
+    pub(super) fn chunks(&self) -> usize {
+        self.count
+    }
+
     /// A page for blocks of this size, in its list.
     #[cold]
     fn begin_page(&mut self, size: usize) -> NonNull<Page> {
-        let chunk = match self.chunks.0.last() {
+        let chunk = match self.vacant.0.last() {
             Some(&chunk) => chunk,
             None => self.new_chunk(),
         };
@@ -272,20 +278,17 @@ impl Slab {
         // never used.
         let page = unsafe {
             let chunk_ptr = chunk.as_ptr();
-            let page = match NonNull::new((*chunk_ptr).free) {
-                Some(page) => {
-                    (*chunk_ptr).free = page.as_ref().next;
-                    page
-                }
-                None => {
-                    let at = (*chunk_ptr).fresh;
-                    (*chunk_ptr).fresh += 1;
-                    NonNull::new_unchecked((&raw mut (*chunk_ptr).pages[at]).cast::<Page>())
-                }
+            let page = if let Some(page) = NonNull::new((*chunk_ptr).free) {
+                (*chunk_ptr).free = page.as_ref().next;
+                page
+            } else {
+                let at = (*chunk_ptr).fresh;
+                (*chunk_ptr).fresh += 1;
+                NonNull::new_unchecked((&raw mut (*chunk_ptr).pages[at]).cast::<Page>())
             };
             (*chunk_ptr).used += 1;
             if (*chunk_ptr).used == PAGES - 1 {
-                self.chunks.remove(chunk);
+                self.vacant.remove(chunk);
             }
             page.write(Page {
                 free: ptr::null_mut(),
@@ -311,11 +314,11 @@ impl Slab {
             (*page.as_ptr()).next = (*chunk_ptr).free;
             (*chunk_ptr).free = page.as_ptr();
             if (*chunk_ptr).used == PAGES - 1 {
-                self.chunks.push(chunk);
+                self.vacant.push(chunk);
             }
             (*chunk_ptr).used -= 1;
-            if (*chunk_ptr).used == 0 && self.chunks.0.len() > 1 {
-                self.chunks.remove(chunk);
+            if (*chunk_ptr).used == 0 && self.vacant.0.len() > 1 {
+                self.vacant.remove(chunk);
                 self.count -= 1;
                 dealloc(chunk_ptr.cast(), whole());
             }
@@ -337,7 +340,7 @@ impl Slab {
             (&raw mut (*chunk).fresh).write(1);
         }
         self.count += 1;
-        self.chunks.push(chunk);
+        self.vacant.push(chunk);
         chunk
     }
 }
@@ -390,10 +393,10 @@ fn advise_huge(chunk: NonNull<u8>) {
     let _ = chunk;
 }
 
-impl Drop for Slab {
+impl Drop for Chunks {
     fn drop(&mut self) {
         // All nodes are gone, so at most the one chunk is left that is kept when it is empty.
-        for chunk in &self.chunks.0 {
+        for chunk in &self.vacant.0 {
             // SAFETY: a listed chunk is live and ours.
             unsafe {
                 debug_assert_eq!(chunk.as_ref().used, 0, "nodes leaked");
@@ -404,6 +407,6 @@ impl Drop for Slab {
 }
 
 // SAFETY: the memory is nobody else's.
-unsafe impl Send for Slab {}
-// SAFETY: a shared slab can do nothing.
-unsafe impl Sync for Slab {}
+unsafe impl Send for Chunks {}
+// SAFETY: shared chunks can do nothing.
+unsafe impl Sync for Chunks {}
