@@ -384,3 +384,48 @@ fn a_new_field_without_a_default_is_refused_with_advice() {
         other => panic!("{other:?}"),
     }
 }
+
+program! { renamed,
+    #[table(name = "items")]
+    pub(crate) struct Item {
+        #[primary_key]
+        #[serde(alias = "id")]
+        pub number: u32,
+        #[index(name = "kind")]
+        #[serde(rename = "sort", alias = "kind", alias = "class")]
+        pub kind: String,
+        #[index]
+        pub size: u16,
+    }
+
+    #[table(name = "tags")]
+    pub(crate) struct Tag {
+        #[primary_key]
+        pub name: String,
+    }
+}
+
+#[test]
+fn a_renamed_field_is_read_by_its_alias() {
+    assert_eq!(
+        renamed::Item::ALIASES,
+        [("id", "number"), ("kind", "sort"), ("class", "sort")]
+    );
+    let (old, bytes) = written();
+    let store = Store::<renamed::Program>::from_image(&bytes[..]).unwrap();
+    let (before, after) = (old.snapshot(), store.snapshot());
+    assert_eq!(after.items().get(5_u32).unwrap().kind, "k2");
+    assert_eq!(after.items().by_kind("k1").count(), 2);
+    // The index is the same one, so its stamps are the image's.
+    for kind in ["k0", "k1", "k2", "none"] {
+        assert_eq!(
+            after.items().by_kind(kind).index(),
+            before.items().by_kind(kind).index()
+        );
+    }
+    // What it writes has the new names, and reads back.
+    let mut again = Vec::new();
+    after.write_image(&mut again).unwrap();
+    assert!(Store::<renamed::Program>::from_image(&again[..]).is_ok());
+    assert!(Store::<old::Program>::from_image(&again[..]).is_err());
+}

@@ -44,7 +44,7 @@ use syn::{DeriveInput, parse_macro_input};
 /// Indexes are numbered in the order in which they are declared, those on the struct first.
 ///
 /// Fields go by the names that serde gives them (`rename`, `rename_all`) in `Table::FIELDS` and in
-/// images. What a record is found by cannot be a field that serde skips, and the primary key's type
+/// images. A field that was renamed reads older images by its old name with `alias`. What a record is found by cannot be a field that serde skips, and the primary key's type
 /// must be at least as visible as the struct. Generated items are as visible as the struct.
 ///
 /// # Generated

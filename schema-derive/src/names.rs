@@ -117,6 +117,8 @@ pub(crate) struct SerdeStruct {
 #[derive(Default)]
 pub(crate) struct SerdeField {
     pub(crate) rename: Option<String>,
+    /// Other names that it is read by.
+    pub(crate) aliases: Vec<String>,
     /// Where it says that the field is not written.
     pub(crate) not_written: Option<Span>,
     /// Where it says that the field is not read.
@@ -245,6 +247,7 @@ impl SerdeField {
             |key, value| {
                 match key.to_string().as_str() {
                     "rename" => found.rename = value.one_name(key)?,
+                    "alias" => found.aliases.extend(value.one_name(key)?),
                     "skip" => {
                         found.not_written = Some(key.span());
                         found.not_read = Some(key.span());

@@ -11,8 +11,26 @@ use std::fmt;
 pub(super) struct TableShape {
     pub(super) name: &'static str,
     pub(super) fields: &'static [&'static str],
+    /// Other names of fields, each with the one in `fields`.
+    pub(super) aliases: &'static [(&'static str, &'static str)],
     pub(super) primary_key: &'static [&'static str],
     pub(super) indexes: Vec<IndexShape>,
+}
+
+impl TableShape {
+    /// The name that a field of an image has by now.
+    fn present_name<'a>(&self, field: &'a str) -> &'a str {
+        let alias = self.aliases.iter().find(|(alias, _)| *alias == field);
+        alias.map_or(field, |(_, name)| name)
+    }
+
+    /// Whether fields of an image, in order, are these.
+    fn are(&self, image: &[String], fields: &[&str]) -> bool {
+        image
+            .iter()
+            .map(|field| self.present_name(field))
+            .eq(fields.iter().copied())
+    }
 }
 
 /// One index of a table.
@@ -159,7 +177,7 @@ pub(super) fn plan(header: &Header, schema: &[TableShape]) -> Result<Vec<TablePl
         if let Some(field) = table
             .fields
             .iter()
-            .find(|f| !shape.fields.contains(&f.as_str()))
+            .find(|field| !shape.fields.contains(&shape.present_name(field)))
         {
             return Err(ImageError::UnknownField {
                 table: shape.name,
@@ -167,7 +185,7 @@ pub(super) fn plan(header: &Header, schema: &[TableShape]) -> Result<Vec<TablePl
             }
             .into());
         }
-        if table.primary_key != shape.primary_key {
+        if !shape.are(&table.primary_key, shape.primary_key) {
             return Err(ImageError::PrimaryKey {
                 table: shape.name,
                 image: table.primary_key.clone(),
@@ -179,7 +197,7 @@ pub(super) fn plan(header: &Header, schema: &[TableShape]) -> Result<Vec<TablePl
         for index in &table.indexes {
             let same = shape.indexes.iter().position(|of| {
                 index.name == of.name
-                    && index.fields == of.fields
+                    && shape.are(&index.fields, of.fields)
                     && index.unique == of.unique
                     && index.each == of.each
             });
@@ -229,6 +247,7 @@ mod tests {
             TableShape {
                 name: "services",
                 fields: &["id", "node", "tags"],
+                aliases: &[],
                 primary_key: &["id"],
                 indexes: vec![
                     index("by_node", &["node"], false, false),
@@ -238,6 +257,7 @@ mod tests {
             TableShape {
                 name: "nodes",
                 fields: &["name"],
+                aliases: &[],
                 primary_key: &["name"],
                 indexes: vec![],
             },
@@ -289,6 +309,7 @@ mod tests {
         grown.push(TableShape {
             name: "kv",
             fields: &["key"],
+            aliases: &[],
             primary_key: &["key"],
             indexes: vec![],
         });

@@ -81,6 +81,7 @@ pub(super) fn shapes(tables: &Tables) -> Vec<TableShape> {
     let shape = |table: &dyn TableOps| TableShape {
         name: table.name(),
         fields: table.fields(),
+        aliases: table.aliases(),
         primary_key: table.primary_key(),
         indexes: (0..)
             .map_while(|i| table.index(i))

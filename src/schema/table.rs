@@ -49,6 +49,10 @@ pub trait Table: PartialEq + Serialize + DeserializeOwned + Send + Sync + Sized 
     /// Names of all fields, in declared order, as serialized.
     const FIELDS: &'static [&'static str];
 
+    /// Other names that fields are read by (`#[serde(alias = "..")]`), each with the field's name in
+    /// `FIELDS`: an image that an older program wrote may have them.
+    const ALIASES: &'static [(&'static str, &'static str)] = &[];
+
     /// Names of the primary key's fields, in the order of the key's columns, as serialized.
     const PRIMARY_KEY: &'static [&'static str];
 

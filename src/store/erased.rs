@@ -84,6 +84,8 @@ impl fmt::Display for LoadError {
 pub(crate) trait Erased: Send + Sync {
     /// Names of all fields, as serialized.
     fn fields(&self) -> &'static [&'static str];
+    /// Other names of fields, each with the one in `fields`.
+    fn aliases(&self) -> &'static [(&'static str, &'static str)];
     /// Names of the primary key's fields.
     fn primary_key(&self) -> &'static [&'static str];
     /// How many trees it has: one by primary key and one for each index.
@@ -226,6 +228,10 @@ fn for_each_entry<T: Table>(tree: Tree<'_, Row<T>>, f: &mut dyn FnMut(&[u8], Sta
 impl<T: Table> Erased for Typed<T> {
     fn fields(&self) -> &'static [&'static str] {
         T::FIELDS
+    }
+
+    fn aliases(&self) -> &'static [(&'static str, &'static str)] {
+        T::ALIASES
     }
 
     fn primary_key(&self) -> &'static [&'static str] {

@@ -24,11 +24,13 @@ fn table(model: &TableModel<'_>) -> TokenStream {
         ident,
         name,
         field_names,
+        aliases,
         primary_key,
         indexes,
         ..
     } = model;
     let reader = reader_name(model);
+    let aliases = aliases.iter().map(|(alias, name)| quote!((#alias, #name)));
     let key_names = primary_key.iter().map(|column| &column.name);
     // Without a primary key there is an error already; this keeps the table's uses from failing too.
     let key = match primary_key.first() {
@@ -54,6 +56,10 @@ fn table(model: &TableModel<'_>) -> TokenStream {
             impl #table_trait for #ident {
                 const NAME: &'static ::core::primitive::str = #name;
                 const FIELDS: &'static [&'static ::core::primitive::str] = &[#(#field_names),*];
+                const ALIASES: &'static [(
+                    &'static ::core::primitive::str,
+                    &'static ::core::primitive::str,
+                )] = &[#(#aliases),*];
                 const PRIMARY_KEY: &'static [&'static ::core::primitive::str] = &[#(#key_names),*];
                 const INDEXES: &'static [#krate::IndexDef<#ident>] = &[#(#indexes),*];
                 #key

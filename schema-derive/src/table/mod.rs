@@ -29,6 +29,8 @@ pub(crate) struct TableModel<'a> {
     name: String,
     /// As serialized.
     field_names: Vec<String>,
+    /// Other names that serde reads fields by, and theirs.
+    aliases: Vec<(String, String)>,
     primary_key: Vec<Column<'a>>,
     indexes: Vec<IndexModel<'a>>,
 }
@@ -161,6 +163,7 @@ fn read_struct<'a>(input: &'a DeriveInput, problems: &mut Problems) -> TableMode
         visibility: &input.vis,
         name: name.unwrap_or_else(|| snake_case(&input.ident.unraw().to_string())),
         field_names: Vec::new(),
+        aliases: Vec::new(),
         primary_key: Vec::new(),
         indexes: Vec::new(),
     }
@@ -182,6 +185,8 @@ fn read_field<'a>(
     if own.not_written.is_none() || own.not_read.is_none() {
         model.field_names.push(name.clone());
     }
+    let aliases = own.aliases.into_iter().map(|alias| (alias, name.clone()));
+    model.aliases.extend(aliases);
     refuse_attributes(&field.attrs, &["table"], "it is for the struct", problems);
     let mut primary_key = false;
     for attribute in field
