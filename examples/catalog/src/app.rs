@@ -7,7 +7,7 @@ use highwater::Store;
 
 use crate::command::{Command, Rejected, Reply};
 use crate::http::HttpError;
-use crate::log::Log;
+use crate::log::{Failure, Log};
 use crate::schema::{Catalog, Node};
 use crate::timers::Timers;
 
@@ -20,7 +20,7 @@ pub struct App {
     /// Reads.
     pub store: Store<Catalog>,
     /// Writes.
-    log: Log,
+    log: Arc<Log>,
     pub agent: Arc<Agent>,
     pub timers: Timers,
 }
@@ -37,7 +37,7 @@ impl App {
     pub fn new(log: Log, agent: Agent, timers: Timers) -> Self {
         App {
             store: log.store().clone(),
-            log,
+            log: Arc::new(log),
             agent: Arc::new(agent),
             timers,
         }
@@ -45,9 +45,12 @@ impl App {
 
     /// Has a command applied, and waits until it is durable and visible.
     pub async fn propose(&self, command: Command) -> Result<Result<Reply, Rejected>, HttpError> {
-        self.log
-            .propose(command)
-            .await
-            .map_err(HttpError::unavailable)
+        let committed = self.log.propose_async(command).await;
+        Ok(committed.map_err(HttpError::unavailable)?.result)
+    }
+
+    /// Closes the log, when nobody asks for anything any more.
+    pub fn close(&self) -> Result<(), Failure> {
+        Ok(self.log.close()?)
     }
 }

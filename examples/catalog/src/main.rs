@@ -55,9 +55,9 @@ async fn run(listen: SocketAddr, keep: Keep) -> Result<(), Failure> {
     // A held query is an open socket.
     rlimit::increase_nofile_limit(u64::MAX)?;
     let log = match keep {
-        Keep::Nothing => Log::in_memory()?,
-        Keep::Folder(folder) => Log::open(&folder)?,
-        Keep::OwnFolder => Log::open(&options::own_folder(|name| std::env::var(name).ok()))?,
+        Keep::Nothing => log::in_memory(),
+        Keep::Folder(folder) => log::open(&folder)?,
+        Keep::OwnFolder => log::open(&options::own_folder(|name| std::env::var(name).ok()))?,
     };
     let listener = TcpListener::bind(listen)
         .await
@@ -83,10 +83,10 @@ async fn run(listen: SocketAddr, keep: Keep) -> Result<(), Failure> {
         // An answer is one write: nothing is won by waiting for more.
         let _ = socket.set_nodelay(true);
     });
-    axum::serve(listener, http::router(app))
+    axum::serve(listener, http::router(app.clone()))
         .with_graceful_shutdown(shutdown)
         .await?;
-    Ok(())
+    app.close()
 }
 
 /// This node: named after the machine, with the id it was given at its first start.

@@ -65,6 +65,8 @@ pub enum JournalError {
         /// The earlier error.
         reason: String,
     },
+    /// A journal in memory keeps no images.
+    InMemory,
     /// The journal is closed.
     Closed,
 }
@@ -127,6 +129,9 @@ impl fmt::Display for JournalError {
             JournalError::Entry(halt) => halt.fmt(f),
             JournalError::Halted { reason } => {
                 write!(f, "the journal has stopped: {reason}; open it again")
+            }
+            JournalError::InMemory => {
+                f.write_str("a journal in memory keeps no images; write one of a snapshot instead")
             }
             JournalError::Closed => f.write_str("the journal is closed"),
         }

@@ -40,11 +40,14 @@
 //! found is damage: it is refused, with the file, the index where there is one, and nothing lost
 //! silently. Only a damaged *image* is passed over while an older one and the log have it all.
 //!
+//! A journal *in memory* takes the same way from queue to answer, without the disk.
+//!
 //! **Memory ordering.** Proposers and the log thread meet in the queue's mutex; answers go through
 //! a mutex each. There are no atomics.
 
 mod acknowledged;
 mod answer;
+mod commit;
 mod error;
 mod images;
 mod log;
@@ -61,7 +64,7 @@ use crate::fsm::{Command, Proposal};
 use crate::position::LogIndex;
 use crate::store::{self, Store, Views};
 use answer::answer;
-use queue::{Limits, Queue, Shut};
+use queue::Shut;
 use recovery::Recovered;
 use std::collections::hash_map::RandomState;
 use std::fmt;
@@ -116,6 +119,16 @@ pub struct Committed<R, E> {
     pub index: LogIndex,
     /// What the command answered, or why it was rejected.
     pub result: Result<R, E>,
+}
+
+type LogThread = JoinHandle<Result<(), JournalError>>;
+
+fn spawn(
+    run: impl FnOnce() -> Result<(), JournalError> + Send + 'static,
+) -> std::io::Result<LogThread> {
+    thread::Builder::new()
+        .name("highwater-log".to_owned())
+        .spawn(run)
 }
 
 /// A store whose commands are logged on this machine's disk.
@@ -180,7 +193,8 @@ pub struct Committed<R, E> {
 pub struct Journal<S: Views, C: Command<S>> {
     store: Store<S>,
     shared: Arc<Shared<S, C>>,
-    thread: Option<JoinHandle<Result<(), JournalError>>>,
+    /// Gone when the journal is closed.
+    thread: Mutex<Option<LogThread>>,
     max_entry_bytes: usize,
 }
 
@@ -203,26 +217,46 @@ impl<S: Views, C: Command<S>> Journal<S, C> {
 
     fn start(dir: &Path, options: &Options, recovered: Recovered<S>) -> Result<Self, JournalError> {
         let store = recovered.store.clone();
-        let shared = Arc::new(Shared {
-            queue: Arc::new(Queue::new(Limits {
-                queue_items: options.queue_entries.max(1),
-                queue_bytes: options.queue_bytes,
-                batch_items: options.batch_entries.max(1),
-                batch_bytes: options.batch_bytes,
-            })),
-            image_error: Mutex::new(None),
-        });
+        let shared = Arc::new(Shared::new(options));
         let writer = Writer::new(Arc::clone(&shared), dir.to_owned(), options, recovered);
-        let thread = thread::Builder::new()
-            .name("highwater-log".to_owned())
-            .spawn(move || writer.run())
+        let thread = spawn(move || writer.run())
             .map_err(|e| error::io_error(dir, "start a thread for", e))?;
-        Ok(Journal {
+        Ok(Self::running(store, shared, thread, options))
+    }
+
+    /// A journal that keeps nothing: for tests, and for programs whose state may go with them.
+    /// Commands go the same way as through one that does, but for the disk.
+    ///
+    /// # Panics
+    ///
+    /// If the operating system gives no thread, as [`std::thread::spawn`].
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "settings are made for one journal"
+    )]
+    pub fn in_memory(options: Options) -> Self {
+        let store = Store::with_options(options.store.clone());
+        let shared = Arc::new(Shared::new(&options));
+        let thread = spawn({
+            let (shared, store) = (Arc::clone(&shared), store.clone());
+            move || writer::run_in_memory(&shared, &store)
+        });
+        let thread = thread.expect("the operating system starts a thread");
+        Self::running(store, shared, thread, &options)
+    }
+
+    fn running(
+        store: Store<S>,
+        shared: Arc<Shared<S, C>>,
+        thread: LogThread,
+        options: &Options,
+    ) -> Self {
+        Journal {
             store,
             shared,
-            thread: Some(thread),
+            thread: Mutex::new(Some(thread)),
             max_entry_bytes: options.max_entry_bytes,
-        })
+        }
     }
 
     /// The store, to read, wait and subscribe. It may be cloned and outlive the journal.
@@ -273,6 +307,8 @@ impl<S: Views, C: Command<S>> Journal<S, C> {
     /// Writes an image now and blocks until it is on the disk; returns its index. If the newest
     /// image has everything, it is that one.
     ///
+    /// A journal in memory has none ([`JournalError::InMemory`]).
+    ///
     /// Commits go on meanwhile. The log keeps what the image before it lacks, and is cut up to
     /// there soon after.
     pub fn checkpoint(&self) -> Result<LogIndex, JournalError> {
@@ -296,15 +332,13 @@ impl<S: Views, C: Command<S>> Journal<S, C> {
     }
 
     /// Finishes what is proposed, closes the files in order, and closes the store: its readers go
-    /// on, its waiters are told.
+    /// on, its waiters are told. Blocks until that is done. Closing again does nothing.
     ///
     /// If the journal had stopped before, this says why.
-    pub fn close(mut self) -> Result<(), JournalError> {
-        self.shut_down()
-    }
-
-    fn shut_down(&mut self) -> Result<(), JournalError> {
-        let Some(thread) = self.thread.take() else {
+    pub fn close(&self) -> Result<(), JournalError> {
+        // Held, so that who closes at the same time waits as well.
+        let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(thread) = thread.take() else {
             return Ok(());
         };
         self.shared.queue.shut(Shut::Closed);
@@ -349,7 +383,7 @@ fn stopped<S: Views, C: Command<S>>(shared: &Shared<S, C>) -> Shut {
 impl<S: Views, C: Command<S>> Drop for Journal<S, C> {
     fn drop(&mut self) {
         // Whoever wants to know calls `close`.
-        let _ = self.shut_down();
+        let _ = self.close();
     }
 }
 

@@ -2,13 +2,14 @@
 
 use super::acknowledged::Acknowledged;
 use super::answer::Giver;
+use super::commit;
 use super::error::{JournalError, ProposeError, io_error};
 use super::images::{self, Image};
 use super::log::{Cut, Log};
-use super::queue::{Queue, Shut, Wait};
+use super::queue::{Limits, Queue, Wait};
 use super::recovery::Recovered;
 use super::{Committed, Options};
-use crate::fsm::{Batch, Command, LogEntry, Outcome, Proposal, panic_message};
+use crate::fsm::{Command, Proposal, panic_message};
 use crate::position::LogIndex;
 use crate::store::{Store, Views};
 use std::fs::File;
@@ -44,6 +45,51 @@ pub(super) struct Shared<S: Views, C: Command<S>> {
     pub(super) queue: Arc<Proposals<S, C>>,
     /// Why the last image could not be written.
     pub(super) image_error: Mutex<Option<String>>,
+}
+
+impl<S: Views, C: Command<S>> Shared<S, C> {
+    pub(super) fn new(options: &Options) -> Self {
+        Shared {
+            queue: Arc::new(Queue::new(Limits {
+                queue_items: options.queue_entries.max(1),
+                queue_bytes: options.queue_bytes,
+                batch_items: options.batch_entries.max(1),
+                batch_bytes: options.batch_bytes,
+            })),
+            image_error: Mutex::new(None),
+        }
+    }
+
+    /// Those who are still in the queue, which is shut, are told by their givers' end.
+    fn refuse_the_rest(&self) {
+        while !self.queue.take(Wait::No).ended {}
+    }
+}
+
+/// Runs a log thread's work; whatever ends it early halts store and queue.
+fn guarded<S: Views, C: Command<S>>(
+    shared: &Shared<S, C>,
+    store: &Store<S>,
+    work: impl FnOnce() -> Result<(), JournalError>,
+) -> Result<(), JournalError> {
+    let ran = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let reason = format!("its thread panicked: {}", panic_message(panic.as_ref()));
+        Err(JournalError::Halted { reason })
+    });
+    if let Err(error) = &ran {
+        commit::halt(shared, store, error);
+    }
+    ran
+}
+
+/// The log thread of a journal in memory.
+pub(super) fn run_in_memory<S: Views, C: Command<S>>(
+    shared: &Shared<S, C>,
+    store: &Store<S>,
+) -> Result<(), JournalError> {
+    let ran = guarded(shared, store, || commit::serve(shared, store));
+    shared.refuse_the_rest();
+    ran
 }
 
 /// The log thread's own.
@@ -100,13 +146,8 @@ impl<S: Views, C: Command<S>> Writer<S, C> {
     /// Runs until the journal is closed, or cannot go on. Then nobody waits for it any more.
     pub(super) fn run(mut self) -> Result<(), JournalError> {
         let shared = Arc::clone(&self.shared);
-        let ran = catch_unwind(AssertUnwindSafe(|| self.serve())).unwrap_or_else(|panic| {
-            let reason = format!("its thread panicked: {}", panic_message(panic.as_ref()));
-            Err(JournalError::Halted { reason })
-        });
-        if let Err(error) = &ran {
-            self.halt(error);
-        }
+        let store = self.store.clone();
+        let ran = guarded(&shared, &store, || self.serve());
         if let Some(imaging) = self.imaging.take() {
             let _ = imaging.thread.join();
         }
@@ -117,8 +158,7 @@ impl<S: Views, C: Command<S>> Writer<S, C> {
             }
             Err(_) => Ok(()),
         };
-        // Those who are still in the queue are told by their givers' end.
-        while !shared.queue.take(Wait::No).ended {}
+        shared.refuse_the_rest();
         ran.and(closed)
     }
 
@@ -167,32 +207,11 @@ impl<S: Views, C: Command<S>> Writer<S, C> {
     ) -> Result<(), JournalError> {
         if let Err(error) = self.append(&items, cut) {
             // Before the givers go: their proposers ask the queue why.
-            self.halt(&error);
+            commit::halt(&self.shared, &self.store, &error);
             return Err(error);
         }
-        let mut givers = Vec::with_capacity(items.len());
-        let mut entries = Vec::with_capacity(items.len());
-        let mut index = LogIndex(self.log.last().0 - items.len() as u64);
-        for Pending { proposal, giver } in items {
-            index = index.next();
-            givers.push((index, giver));
-            entries.push(LogEntry::of(index, proposal));
-        }
-        let applied = Batch::new(entries).apply(&self.store);
-        let error = match applied.halted {
-            Some(halt) => Some(JournalError::Entry(halt)),
-            None if applied.outcomes.iter().any(skipped) => Some(self.foreign_write()),
-            None => None,
-        };
-        if let Some(error) = &error {
-            self.halt(error);
-        }
-        for ((index, giver), outcome) in givers.into_iter().zip(applied.outcomes) {
-            if let Outcome::Done(result) = outcome {
-                giver.give(Ok(Committed { index, result }));
-            }
-        }
-        error.map_or(Ok(()), Err)
+        let before = LogIndex(self.log.last().0 - items.len() as u64);
+        commit::commit(&self.shared, &self.store, before, items)
     }
 
     /// Takes proposals to the disk, and a step of the cut along with them.
@@ -206,7 +225,7 @@ impl<S: Views, C: Command<S>> Writer<S, C> {
         }
         let before = self.log.last();
         if self.store.position().index != before {
-            return Err(self.foreign_write());
+            return Err(commit::foreign_write(&self.store, before));
         }
         let count = items.len() as u64;
         let bytes = items
@@ -225,22 +244,6 @@ impl<S: Views, C: Command<S>> Writer<S, C> {
         self.entries += count;
         self.bytes += bytes;
         Ok(())
-    }
-
-    /// Tells everybody that the journal has stopped.
-    fn halt(&self, error: &JournalError) {
-        let reason = error.to_string();
-        self.store.halt(&reason);
-        self.shared.queue.shut(Shut::Halted(reason));
-    }
-
-    fn foreign_write(&self) -> JournalError {
-        let reason = format!(
-            "the store is at {} and the log at {}: something else than the journal wrote the store",
-            self.store.position().index,
-            self.log.last()
-        );
-        JournalError::Halted { reason }
     }
 
     /// Begins an image if one is asked for or due, and none is being written.
@@ -316,9 +319,4 @@ impl<S: Views, C: Command<S>> Writer<S, C> {
             giver.give(result);
         }
     }
-}
-
-/// An entry of the journal's own that was not applied.
-fn skipped<R, E>(outcome: &Outcome<R, E>) -> bool {
-    !matches!(outcome, Outcome::Done(_))
 }

@@ -1,0 +1,94 @@
+//! From the log to the store: applying a batch that is in the log for good, and answering.
+
+use super::Committed;
+use super::error::JournalError;
+use super::queue::{Shut, Wait};
+use super::writer::{Control, Pending, Shared};
+use crate::fsm::{Batch, Command, LogEntry, Outcome};
+use crate::position::LogIndex;
+use crate::store::{Store, Views};
+
+/// Applies proposals as the entries after `before`, with one publish, and answers them. On an error
+/// the store is halted before anybody is answered.
+pub(super) fn commit<S: Views, C: Command<S>>(
+    shared: &Shared<S, C>,
+    store: &Store<S>,
+    before: LogIndex,
+    items: Vec<Pending<C, C::Reply, C::Error>>,
+) -> Result<(), JournalError> {
+    let mut givers = Vec::with_capacity(items.len());
+    let mut entries = Vec::with_capacity(items.len());
+    let mut index = before;
+    for Pending { proposal, giver } in items {
+        index = index.next();
+        givers.push((index, giver));
+        entries.push(LogEntry::of(index, proposal));
+    }
+    let applied = Batch::new(entries).apply(store);
+    let error = match applied.halted {
+        Some(halt) => Some(JournalError::Entry(halt)),
+        None if applied.outcomes.iter().any(skipped) => Some(foreign_write(store, index)),
+        None => None,
+    };
+    if let Some(error) = &error {
+        halt(shared, store, error);
+    }
+    for ((index, giver), outcome) in givers.into_iter().zip(applied.outcomes) {
+        if let Outcome::Done(result) = outcome {
+            giver.give(Ok(Committed { index, result }));
+        }
+    }
+    error.map_or(Ok(()), Err)
+}
+
+/// Commits what is proposed to a new store, without a log, until the journal is closed.
+pub(super) fn serve<S: Views, C: Command<S>>(
+    shared: &Shared<S, C>,
+    store: &Store<S>,
+) -> Result<(), JournalError> {
+    let mut last = LogIndex::ZERO;
+    loop {
+        let taken = shared.queue.take(Wait::Work);
+        for control in taken.controls {
+            if let Control::Checkpoint(giver) = control {
+                giver.give(Err(JournalError::InMemory));
+            }
+        }
+        if !taken.items.is_empty() {
+            let before = last;
+            if store.position().index != before {
+                return Err(foreign_write(store, before));
+            }
+            last = LogIndex(before.0 + taken.items.len() as u64);
+            commit(shared, store, before, taken.items)?;
+        }
+        if taken.ended {
+            return Ok(());
+        }
+    }
+}
+
+/// Tells everybody that the journal has stopped.
+pub(super) fn halt<S: Views, C: Command<S>>(
+    shared: &Shared<S, C>,
+    store: &Store<S>,
+    error: &JournalError,
+) {
+    let reason = error.to_string();
+    store.halt(&reason);
+    shared.queue.shut(Shut::Halted(reason));
+}
+
+/// Somebody has written the store, which is not at the log's end.
+pub(super) fn foreign_write<S: Views>(store: &Store<S>, log: LogIndex) -> JournalError {
+    let reason = format!(
+        "the store is at {} and the log at {log}: something else than the journal wrote the store",
+        store.position().index,
+    );
+    JournalError::Halted { reason }
+}
+
+/// An entry of the journal's own that was not applied.
+fn skipped<R, E>(outcome: &Outcome<R, E>) -> bool {
+    !matches!(outcome, Outcome::Done(_))
+}
