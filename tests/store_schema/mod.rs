@@ -1,7 +1,7 @@
 //! The schema that the tests of the store, its watches and its feed share.
 #![allow(dead_code, reason = "not every test uses all of it")]
 
-use highwater::{LogIndex, Schema, Store, Table, Turn, WriteTxn};
+use highwater::{LogIndex, Row, Schema, Store, Table, Turn, WriteTxn};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -134,4 +134,9 @@ pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
             Poll::Pending => std::thread::park_timeout(Duration::from_secs(30)),
         }
     }
+}
+
+/// The ids of services, in order.
+pub(crate) fn ids<'a>(rows: impl Iterator<Item = &'a Row<Service>>) -> Vec<&'a str> {
+    rows.map(|row| row.id.as_str()).collect()
 }

@@ -1,0 +1,213 @@
+//! What snapshots are and what queries find.
+
+mod store_schema;
+
+use highwater::{LogIndex, Snapshot, Store, Turn, WriteTxn};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use store_schema::*;
+
+#[test]
+fn handles_go_to_any_thread() {
+    fn send<T: Send>() {}
+    fn sync<T: Sync>() {}
+    send::<WriteTxn<Catalog>>();
+    send::<Turn<Catalog>>();
+    send::<Snapshot<Catalog>>();
+    sync::<Snapshot<Catalog>>();
+    send::<Store<Catalog>>();
+    sync::<Store<Catalog>>();
+    send::<highwater::Subscription<Catalog>>();
+    send::<highwater::Event<Catalog>>();
+    sync::<highwater::Event<Catalog>>();
+    send::<highwater::Rows<'static, Service>>();
+}
+
+#[test]
+fn finds_records_by_every_index() {
+    let store = Store::<Catalog>::new();
+    let mut txn = store.write().unwrap();
+    for (id, node, name) in [
+        ("web-1", "n1", "web"),
+        ("web-2", "n2", "web"),
+        ("db", "n1", "db"),
+        ("web", "n1", "web"),
+        ("webby", "n3", "webby"),
+    ] {
+        txn.services_mut().insert(service(id, node, name)).unwrap();
+    }
+    txn.services_mut()
+        .upsert(tagged("t", &["red", "blue"]))
+        .unwrap();
+    txn.services_mut()
+        .upsert(Service {
+            port: Some(80),
+            ..service("p", "n", "s")
+        })
+        .unwrap();
+    // The transaction reads its own writes.
+    assert_eq!(txn.services().len(), 7);
+    assert_eq!(ids(txn.services().by_node("n1")), ["db", "web", "web-1"]);
+    assert_eq!(txn.commit(), Ok(LogIndex(1)));
+
+    let snap = store.snapshot();
+    let services = snap.services();
+    assert_eq!(
+        services.get("web-1").map(|row| row.node.as_str()),
+        Some("n1")
+    );
+    assert_eq!(services.get("none"), None);
+    assert!(services.contains("db") && !services.contains("d"));
+    assert_eq!(services.len(), 7);
+    assert!(!services.is_empty());
+    assert_eq!(
+        ids(services.iter()),
+        ["db", "p", "t", "web", "web-1", "web-2", "webby"]
+    );
+    assert_eq!(
+        ids(services.iter().rev()),
+        ["webby", "web-2", "web-1", "web", "t", "p", "db"]
+    );
+    assert_eq!(ids(services.range("p".."web-1")), ["p", "t", "web"]);
+    assert_eq!(
+        ids(services.range("p"..="web-1")),
+        ["p", "t", "web", "web-1"]
+    );
+    assert_eq!(ids(services.range("web-2"..)), ["web-2", "webby"]);
+    assert_eq!(ids(services.range("web".."db")), Vec::<&str>::new());
+    assert_eq!(ids(services.prefix("web-")), ["web-1", "web-2"]);
+    assert_eq!(
+        ids(services.prefix("web").rev()),
+        ["webby", "web-2", "web-1", "web"]
+    );
+    assert_eq!(services.first().map(|row| row.id.as_str()), Some("db"));
+    assert_eq!(services.last().map(|row| row.id.as_str()), Some("webby"));
+    assert_eq!(
+        services
+            .longest_prefix("web-1-x")
+            .map(|row| row.id.as_str()),
+        Some("web-1")
+    );
+    assert_eq!(
+        services.longest_prefix("we").map(|row| row.id.as_str()),
+        None
+    );
+
+    assert_eq!(ids(services.by_node("n1")), ["db", "web", "web-1"]);
+    assert_eq!(ids(services.by_node("n1").rev()), ["web-1", "web", "db"]);
+    assert_eq!(ids(services.node_index().range("n2"..)), ["web-2", "webby"]);
+    assert_eq!(
+        ids(services.node_index().prefix("n").take(3)),
+        ["p", "t", "db"]
+    );
+    assert_eq!(ids(services.by_name_node(("web", "n1"))), ["web", "web-1"]);
+    assert_eq!(
+        ids(services.name_node_index().leading("web")),
+        ["web", "web-1", "web-2"]
+    );
+    assert_eq!(
+        ids(services.name_node_index().leading("web").rev()),
+        ["web-2", "web-1", "web"]
+    );
+    assert_eq!(ids(services.by_tags("red")), ["t"]);
+    assert_eq!(ids(services.tags_index().iter()), ["t", "t"]);
+    assert_eq!(services.by_port(80).map(|row| row.id.as_str()), Some("p"));
+    assert_eq!(services.by_port(81), None);
+    snap.check().unwrap();
+
+    // Both ends of one iterator meet.
+    let mut rows = services.iter();
+    let mut both = Vec::new();
+    while let Some(front) = rows.next() {
+        both.push(front.id.as_str());
+        both.extend(rows.next_back().map(|row| row.id.as_str()));
+    }
+    assert_eq!(both, ["db", "webby", "p", "web-2", "t", "web-1", "web"]);
+}
+
+#[test]
+fn composite_primary_keys() {
+    let store = Store::<Catalog>::new();
+    let mut txn = store.write().unwrap();
+    for (node, number) in [("b", -1), ("a", 2), ("a", -7), ("ab", 0)] {
+        txn.checks_mut().insert(check(node, number, &[])).unwrap();
+    }
+    let numbers: Vec<i32> = txn.checks().leading("a").map(|row| row.number).collect();
+    assert_eq!(numbers, [-7, 2]);
+    assert!(txn.checks().contains(("b", -1)));
+    assert!(txn.checks_mut().delete(("b", -1)).unwrap().is_some());
+    assert!(!txn.checks().contains(("b", -1)));
+}
+
+#[test]
+fn snapshots_never_change() {
+    let store = Store::<Catalog>::new();
+    let mut held = vec![(store.snapshot(), Vec::new())];
+    let mut names = Vec::new();
+    for i in 1..60_u32 {
+        let name = format!("{:02}", i * 37 % 59);
+        commit_at(&store, u64::from(i), |txn| {
+            txn.nodes_mut().insert(node(&name, i)).unwrap();
+            if i % 3 == 0 {
+                txn.nodes_mut().delete(names.remove(0)).unwrap();
+            }
+            names.push(name.clone());
+        });
+        held.push((store.snapshot(), names.clone()));
+    }
+    for (i, (snap, names)) in held.iter_mut().enumerate() {
+        names.sort();
+        let found: Vec<&str> = snap.nodes().iter().map(|row| row.name.as_str()).collect();
+        assert_eq!(found, *names);
+        assert_eq!(snap.clone().index(), LogIndex(i as u64));
+    }
+    drop(store);
+    let (last, names) = held.pop().unwrap();
+    assert_eq!(last.nodes().len(), names.len());
+    last.check().unwrap();
+}
+
+#[test]
+fn readers_see_whole_commits_while_a_writer_runs() {
+    let store = Store::<Catalog>::new();
+    let done = Arc::new(AtomicBool::new(false));
+    let readers: Vec<_> = (0..3)
+        .map(|_| {
+            let (store, done) = (store.clone(), Arc::clone(&done));
+            thread::spawn(move || {
+                let mut last = LogIndex(0);
+                while !done.load(Ordering::Relaxed) {
+                    let snap = store.snapshot();
+                    assert!(snap.index() >= last);
+                    last = snap.index();
+                    // Each commit moves the number from one table to the other.
+                    let total = snap.nodes().len() + snap.checks().len();
+                    assert!(total == 0 || total == 20, "{total}");
+                    assert_eq!(snap.nodes().iter().count(), snap.nodes().len());
+                }
+            })
+        })
+        .collect();
+    commit_at(&store, 1, |txn| {
+        for i in 0..20 {
+            txn.nodes_mut().insert(node(&i.to_string(), 1)).unwrap();
+        }
+    });
+    for round in 0..400_u64 {
+        let name = (round % 20).to_string();
+        commit_at(&store, 2 + round, |txn| {
+            if txn.nodes_mut().delete(name.as_str()).unwrap().is_some() {
+                txn.checks_mut().insert(check(&name, 0, &[&name])).unwrap();
+            } else {
+                txn.checks_mut().delete((name.as_str(), 0)).unwrap();
+                txn.nodes_mut().insert(node(&name, 1)).unwrap();
+            }
+        });
+    }
+    done.store(true, Ordering::Relaxed);
+    for reader in readers {
+        reader.join().unwrap();
+    }
+    store.snapshot().check().unwrap();
+}

@@ -1,0 +1,249 @@
+//! Operations of a transaction, what they refuse, and savepoints.
+
+mod store_schema;
+
+use highwater::{LogIndex, Store, WriteError, WriteTxn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread;
+use store_schema::*;
+
+#[test]
+fn operations_say_what_was_there() {
+    let store = Store::<Catalog>::new();
+    let mut txn = store.write().unwrap();
+    let mut nodes = txn.nodes_mut();
+    nodes.insert(node("a", 1)).unwrap();
+    let error = nodes.insert(node("a", 2)).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "table nodes already has a record with key \"a\""
+    );
+    assert_eq!(*nodes.update(node("a", 3)).unwrap(), node("a", 1));
+    let error = nodes.update(node("b", 3)).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "table nodes has no record with key \"b\""
+    );
+    assert_eq!(nodes.upsert(node("b", 4)).unwrap(), None);
+    assert_eq!(*nodes.upsert(node("b", 5)).unwrap().unwrap(), node("b", 4));
+    assert_eq!(*nodes.delete("b").unwrap().unwrap(), node("b", 5));
+    assert_eq!(nodes.delete("b").unwrap(), None);
+    let all: Vec<Node> = nodes.read().iter().map(|row| (**row).clone()).collect();
+    assert_eq!(all, [node("a", 3)]);
+}
+
+#[test]
+fn compare_and_set_on_the_modify_index() {
+    let store = Store::<Catalog>::new();
+    commit_at(&store, 5, |txn| {
+        txn.nodes_mut().insert(node("a", 1)).unwrap();
+    });
+    let mut txn = at(&store, 9);
+    let mut nodes = txn.nodes_mut();
+    let error = nodes.upsert_if(node("a", 2), LogIndex(4)).unwrap_err();
+    let WriteError::Conflict {
+        table: "nodes",
+        expected: LogIndex(4),
+        found: LogIndex(5),
+        ..
+    } = error
+    else {
+        panic!("{error}");
+    };
+    // Zero: it must be absent.
+    assert!(nodes.upsert_if(node("a", 2), LogIndex(0)).is_err());
+    assert_eq!(nodes.upsert_if(node("b", 2), LogIndex(0)).unwrap(), None);
+    assert!(nodes.upsert_if(node("c", 2), LogIndex(5)).is_err());
+    let error = nodes.update_if(node("c", 2), LogIndex(0)).unwrap_err();
+    assert!(matches!(error, WriteError::NotFound { .. }), "{error}");
+    let error = nodes.delete_if("c", LogIndex(0)).unwrap_err();
+    assert!(matches!(error, WriteError::NotFound { .. }), "{error}");
+    assert!(matches!(
+        nodes.delete_if("c", LogIndex(1)).unwrap_err(),
+        WriteError::Conflict {
+            found: LogIndex(0),
+            ..
+        }
+    ));
+    assert_eq!(
+        *nodes.update_if(node("a", 3), LogIndex(5)).unwrap(),
+        node("a", 1)
+    );
+    // What this entry wrote has its index.
+    assert_eq!(*nodes.delete_if("a", LogIndex(9)).unwrap(), node("a", 3));
+    assert_eq!(nodes.read().len(), 1);
+}
+
+#[test]
+fn unique_indexes_refuse_and_leave_all_as_it_was() {
+    let store = Store::<Catalog>::new();
+    let mut txn = store.write().unwrap();
+    let with = |id: &str, port| Service {
+        port: Some(port),
+        ..tagged(id, &["x"])
+    };
+    txn.services_mut().insert(with("a", 1)).unwrap();
+    txn.services_mut().insert(with("b", 2)).unwrap();
+    let error = txn.services_mut().upsert(with("b", 1)).unwrap_err();
+    let WriteError::NotUnique {
+        table: "services",
+        index: "port",
+        holder,
+        ..
+    } = &error
+    else {
+        panic!("{error}");
+    };
+    assert_eq!(holder.to_string(), "\"a\"");
+    assert!(txn.services_mut().insert(with("c", 2)).is_err());
+    assert_eq!(txn.services().get("b").unwrap().port, Some(2));
+    assert_eq!(ids(txn.services().by_tags("x")), ["a", "b"]);
+    assert_eq!(txn.services().by_port(1).unwrap().id, "a");
+    // Its own key is not another's, and a key given up is free.
+    txn.services_mut()
+        .update(Service {
+            note: 7,
+            ..with("a", 1)
+        })
+        .unwrap();
+    txn.services_mut().update(with("a", 3)).unwrap();
+    txn.services_mut().update(with("b", 1)).unwrap();
+    // The first clash in declared order and sorted keys is the one that is told.
+    txn.checks_mut().insert(check("n", 1, &["m", "k"])).unwrap();
+    let error = txn
+        .checks_mut()
+        .insert(check("n", 2, &["z", "m", "k"]))
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "table checks, unique index aliases: key \"k\" belongs to record 0x6e000080000001"
+    );
+    txn.checks_mut().insert(check("n", 2, &["z", "z"])).unwrap();
+    txn.commit().unwrap();
+    store.snapshot().check().unwrap();
+}
+
+#[test]
+fn keys_have_a_limit() {
+    let store = Store::<Catalog>::new();
+    let mut txn = store.write().unwrap();
+    let long = "x".repeat(highwater::MAX_KEY_LEN);
+    let error = txn.nodes_mut().insert(node(&long, 1)).unwrap_err();
+    assert_eq!(
+        error,
+        WriteError::KeyTooLong {
+            table: "nodes",
+            index: None,
+            len: highwater::MAX_KEY_LEN + 2
+        }
+    );
+    let most = &long[..highwater::MAX_KEY_LEN - 2];
+    txn.nodes_mut().insert(node(most, 1)).unwrap();
+    assert!(txn.nodes().contains(most));
+    assert!(!txn.nodes().contains(long.as_str()));
+    assert_eq!(txn.nodes_mut().delete(long.as_str()).unwrap(), None);
+    // An entry of an index is its key and the primary key.
+    let error = txn
+        .services_mut()
+        .insert(service(&long[..3000], &long[..2000], ""))
+        .unwrap_err();
+    assert_eq!(
+        error,
+        WriteError::KeyTooLong {
+            table: "services",
+            index: Some("name_node"),
+            len: 5006
+        }
+    );
+    assert!(txn.services().is_empty());
+}
+
+#[test]
+fn savepoints_roll_back_a_part() {
+    let store = Store::<Catalog>::new();
+    let mut txn = at(&store, 1);
+    let names = |txn: &WriteTxn<Catalog>| {
+        let names = txn
+            .nodes()
+            .iter()
+            .map(|row| format!("{}{}", row.name, row.address));
+        names.collect::<Vec<_>>().concat()
+    };
+    txn.nodes_mut().insert(node("a", 1)).unwrap();
+    txn.set_driver_state(vec![1]);
+    let outer = txn.savepoint();
+    txn.nodes_mut().update(node("a", 2)).unwrap();
+    txn.nodes_mut().insert(node("b", 1)).unwrap();
+    let inner = txn.savepoint();
+    txn.nodes_mut().delete("a").unwrap();
+    txn.set_driver_state(vec![2]);
+    txn.rollback_to(inner);
+    assert_eq!(names(&txn), "a2b1");
+    assert_eq!(txn.driver_state(), Some(&[1][..]));
+    let kept = txn.savepoint();
+    txn.nodes_mut().insert(node("c", 1)).unwrap();
+    txn.release(kept);
+    assert_eq!(names(&txn), "a2b1c1");
+    txn.rollback_to(outer);
+    assert_eq!(names(&txn), "a1");
+    let failed: Result<(), WriteError> = txn.attempt(|txn| {
+        txn.nodes_mut().upsert(node("d", 1))?;
+        txn.nodes_mut().insert(node("a", 1))
+    });
+    assert!(failed.is_err());
+    let done: Result<u32, WriteError> = txn.attempt(|txn| {
+        txn.nodes_mut().upsert(node("e", 1))?;
+        Ok(5)
+    });
+    assert_eq!(done, Ok(5));
+    let unwound = catch_unwind(AssertUnwindSafe(|| {
+        txn.attempt(|txn| -> Result<(), ()> {
+            txn.nodes_mut().upsert(node("f", 1)).unwrap();
+            std::panic::resume_unwind(Box::new(()));
+        })
+    }));
+    assert!(unwound.is_err());
+    assert_eq!(names(&txn), "a1e1");
+    // One left open is kept by the commit, one of an ended entry is gone.
+    let _open = txn.savepoint();
+    let stale = txn.savepoint();
+    txn.next_entry(LogIndex(2)).unwrap();
+    let unwound = catch_unwind(AssertUnwindSafe(|| txn.rollback_to(stale)));
+    assert!(unwound.is_err());
+    txn.commit().unwrap();
+    assert_eq!(store.snapshot().driver_state(), Some(&[1][..]));
+    let snap = store.snapshot();
+    assert_eq!(snap.nodes().len(), 2);
+    snap.check().unwrap();
+}
+
+#[test]
+fn exchanged_views_are_exchanged_transactions() {
+    let (one, two) = (Store::<Catalog>::new(), Store::<Catalog>::new());
+    let (mut of_one, mut of_two) = (at(&one, 1), at(&two, 2));
+    of_one.nodes_mut().insert(node("one", 1)).unwrap();
+    let savepoint = of_one.savepoint();
+    std::mem::swap(&mut *of_one, &mut *of_two);
+    of_two.nodes_mut().insert(node("more", 1)).unwrap();
+    of_two.rollback_to(savepoint);
+    assert_eq!(of_one.index(), LogIndex(2));
+    assert_eq!(of_two.commit(), Ok(LogIndex(1)));
+    assert_eq!(of_one.commit(), Ok(LogIndex(2)));
+    assert_eq!(
+        (one.snapshot().nodes().len(), two.snapshot().nodes().len()),
+        (1, 0)
+    );
+}
+
+#[test]
+fn transactions_travel_between_threads() {
+    let store = Store::<Catalog>::new();
+    let mut txn = store.write().unwrap();
+    txn.nodes_mut().insert(node("a", 1)).unwrap();
+    let index = thread::spawn(move || {
+        txn.nodes_mut().insert(node("b", 1)).unwrap();
+        txn.commit()
+    });
+    assert_eq!(index.join().unwrap(), Ok(LogIndex(1)));
+    assert_eq!(store.snapshot().nodes().len(), 2);
+}
