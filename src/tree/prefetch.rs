@@ -2,8 +2,8 @@
 //!
 //! A look-up in a large tree waits for one cache miss a level, each of which depends on the one
 //! before. Those of several look-ups do not depend on one another: [`prefetch`] walks them
-//! together, a level of all at a time, so that their misses overlap. It changes nothing but the time that
-//! what follows takes.
+//! together, a level of all at a time, so that their misses overlap. It changes nothing but the
+//! time that what follows takes.
 
 use super::RawTree;
 use super::node::{Inner, Leaf, Link, child_link, for_each_below, is_leaf, key_bytes};
