@@ -57,7 +57,10 @@ pub(super) fn serve<S: Views, C: Command<S>>(
         if !taken.items.is_empty() {
             let before = last;
             if store.position().index != before {
-                return Err(foreign_write(store, before));
+                let error = foreign_write(store, before);
+                // Before the givers go: their proposers ask the queue why.
+                halt(shared, store, &error);
+                return Err(error);
             }
             last = LogIndex(before.0 + taken.items.len() as u64);
             commit(shared, store, before, taken.items)?;
