@@ -682,9 +682,8 @@ impl Running {
                 assert!(exists == Some(false) && before.is_some());
             }
             Err(WriteError::NotFound { .. }) => assert!(exists == Some(true) && before.is_none()),
-            Err(WriteError::NotUnique {
-                index: "serial", ..
-            }) => {
+            Err(WriteError::NotUnique { index, .. }) => {
+                assert_eq!(index, "serial");
                 assert!(holder.is_some() && !unchanged);
             }
             Err(error) => panic!("{error}"),

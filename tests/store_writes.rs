@@ -42,7 +42,7 @@ fn compare_and_set_on_the_modify_index() {
     let mut nodes = txn.nodes_mut();
     let error = nodes.upsert_if(node("a", 2), LogIndex(4)).unwrap_err();
     let WriteError::Conflict {
-        table: "nodes",
+        table,
         expected: LogIndex(4),
         found: LogIndex(5),
         ..
@@ -50,6 +50,7 @@ fn compare_and_set_on_the_modify_index() {
     else {
         panic!("{error}");
     };
+    assert_eq!(table, "nodes");
     // Zero: it must be absent.
     assert!(nodes.upsert_if(node("a", 2), LogIndex(0)).is_err());
     assert_eq!(nodes.upsert_if(node("b", 2), LogIndex(0)).unwrap(), None);
@@ -86,14 +87,15 @@ fn unique_indexes_refuse_and_leave_all_as_it_was() {
     txn.services_mut().insert(with("b", 2)).unwrap();
     let error = txn.services_mut().upsert(with("b", 1)).unwrap_err();
     let WriteError::NotUnique {
-        table: "services",
-        index: "port",
+        table,
+        index,
         holder,
         ..
     } = &error
     else {
         panic!("{error}");
     };
+    assert_eq!((&**table, &**index), ("services", "port"));
     assert_eq!(holder.to_string(), "\"a\"");
     assert!(txn.services_mut().insert(with("c", 2)).is_err());
     assert_eq!(txn.services().get("b").unwrap().port, Some(2));
@@ -132,7 +134,7 @@ fn keys_have_a_limit() {
     assert_eq!(
         error,
         WriteError::KeyTooLong {
-            table: "nodes",
+            table: "nodes".into(),
             index: None,
             len: highwater::MAX_KEY_LEN + 2
         }
@@ -150,8 +152,8 @@ fn keys_have_a_limit() {
     assert_eq!(
         error,
         WriteError::KeyTooLong {
-            table: "services",
-            index: Some("name_node"),
+            table: "services".into(),
+            index: Some("name_node".into()),
             len: 5006
         }
     );

@@ -1,34 +1,50 @@
 //! A batch: entries that are applied in order and published together.
 
 use super::Command;
-use super::codec::{self, Stamp};
+use super::codec::{self, Content, Stamp};
 use super::entry::{Body, Entry, LogEntry};
+use super::session::{Answer, Known, SessionError, SessionId};
 use super::state::State;
+use crate::image::msgpack;
 use crate::position::LogIndex;
 use crate::store::{CommitError, Store, Turn, Views, WriteTxn};
+use serde::de::DeserializeOwned;
 use std::any::Any;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 /// Consecutive entries of a log, to be applied to a store with one publish.
 #[derive(Debug)]
 pub struct Batch<C> {
     entries: Vec<LogEntry<C>>,
     driver: Option<Vec<u8>>,
+    dense: bool,
 }
 
 impl<C> Batch<C> {
-    /// Entries in the order of the log. Gaps between their indexes are fine.
+    /// Entries in the order of the log. Gaps between their indexes are fine, unless
+    /// [`dense`](Self::dense) says otherwise.
     pub fn new(entries: Vec<LogEntry<C>>) -> Self {
         Batch {
             entries,
             driver: None,
+            dense: false,
         }
+    }
+
+    /// For a driver that sees every entry of its log: an index that is not the one after the last
+    /// halts the store, because something between the two was lost.
+    #[must_use]
+    pub fn dense(mut self) -> Self {
+        self.dense = true;
+        self
     }
 
     /// What the driver wants stored with this batch, in the same commit and so in every image: the
     /// term and membership of a consensus protocol, say. Kept until a later batch gives another;
-    /// read back with [`driver_bytes`](super::driver_bytes). Not stored if the batch halts.
+    /// read back with [`Snapshot::driver_state`](crate::Snapshot::driver_state). Not stored if the
+    /// batch halts.
     #[must_use]
     pub fn driver_state(mut self, bytes: Vec<u8>) -> Self {
         self.driver = Some(bytes);
@@ -48,13 +64,13 @@ impl<C> Batch<C> {
     {
         let mut items: Vec<Item<C>> = self.entries.into_iter().map(Item::new).collect();
         let mut driver = self.driver;
-        let mut panicked = None;
+        let mut failed = None;
         let applied = loop {
-            match run(store, &mut items, driver.as_deref()) {
+            match run(store, &mut items, driver.as_deref(), self.dense) {
                 Run::Done(outcomes) => {
                     break Applied {
                         outcomes,
-                        halted: panicked,
+                        halted: failed,
                     };
                 }
                 Run::Stopped(outcomes, halt) => {
@@ -64,11 +80,11 @@ impl<C> Batch<C> {
                     };
                 }
                 // The transaction is gone, with the good entries in it. They are deterministic:
-                // applied again, without the one that panicked, they come out the same.
-                Run::Panicked(at, halt) => {
+                // applied again, without the one that went wrong, they come out the same.
+                Run::Failed(at, halt) => {
                     items.truncate(at);
                     driver = None;
-                    panicked = Some(halt);
+                    failed = Some(halt);
                 }
             }
         };
@@ -94,6 +110,17 @@ pub struct Applied<R, E> {
 pub enum Outcome<R, E> {
     /// The command was applied, or rejected by itself.
     Done(Result<R, E>),
+    /// The command had been applied before, in its session: the answer it got then.
+    Repeated {
+        /// The entry that applied it.
+        index: LogIndex,
+        /// The first answer.
+        result: Result<R, E>,
+    },
+    /// The session was opened, renewed or closed.
+    Session(SessionId),
+    /// The entry's session did not allow it: nothing was changed.
+    Refused(SessionError),
     /// The entry had no command.
     Empty,
     /// The store's mark was at or past the entry's index: nothing was done.
@@ -117,7 +144,14 @@ pub enum HaltKind {
     Undecodable(String),
     /// The command's code panicked, with this message.
     Panicked(String),
-    /// The driver state stored with the data was not written by a [`Batch`].
+    /// Its answer, which its session has to keep, cannot be encoded.
+    Unanswerable(String),
+    /// Entries are missing before it.
+    Gap {
+        /// The index that should have come.
+        expected: LogIndex,
+    },
+    /// The clock and sessions stored with the data are not of this program.
     ForeignState(String),
     /// The store took no writes any more, or refused the entry.
     Store(String),
@@ -135,6 +169,15 @@ impl fmt::Display for Halt {
             HaltKind::Panicked(message) => {
                 write!(f, "entry {index}: the command's apply panicked: {message}")
             }
+            HaltKind::Unanswerable(why) => write!(
+                f,
+                "entry {index}: the command's answer cannot be encoded: {why}"
+            ),
+            HaltKind::Gap { expected } => write!(
+                f,
+                "entry {index} came where entry {expected} was expected: entries were lost; \
+                 restore from an image that has them"
+            ),
             HaltKind::ForeignState(why) => write!(f, "before entry {index}: {why}"),
             HaltKind::Store(why) => write!(f, "entry {index}: {why}"),
         }
@@ -143,12 +186,12 @@ impl fmt::Display for Halt {
 
 impl std::error::Error for Halt {}
 
-/// An entry whose command can be had again from its bytes.
+/// An entry whose content can be had again from its bytes.
 struct Item<C> {
     index: LogIndex,
-    /// None: there is no command.
+    /// None: there is nothing to do.
     bytes: Option<Vec<u8>>,
-    decoded: Option<(Stamp, C)>,
+    decoded: Option<(Stamp, Content<C>)>,
 }
 
 impl<C> Item<C> {
@@ -166,20 +209,20 @@ impl<C> Item<C> {
                 decoded: None,
             },
             Body::Decoded(proposal) => {
-                let (bytes, stamp, command) = proposal.into_parts();
+                let (bytes, stamp, content) = proposal.into_parts();
                 Item {
                     index,
                     bytes: Some(bytes),
-                    decoded: Some((stamp, command)),
+                    decoded: Some((stamp, content)),
                 }
             }
         }
     }
 
-    /// The command, if there is one.
-    fn command(&mut self) -> Result<Option<(Stamp, C)>, HaltKind>
+    /// What is to be done, if anything is.
+    fn content(&mut self) -> Result<Option<(Stamp, Content<C>)>, HaltKind>
     where
-        C: serde::de::DeserializeOwned,
+        C: DeserializeOwned,
     {
         if let Some(decoded) = self.decoded.take() {
             return Ok(Some(decoded));
@@ -203,8 +246,8 @@ enum Run<R, E> {
     Done(Vec<Outcome<R, E>>),
     /// Those with an outcome are published; the next one halts.
     Stopped(Vec<Outcome<R, E>>, Halt),
-    /// The command of the item at this place panicked; nothing is published.
-    Panicked(usize, Halt),
+    /// The command of the item at this place went wrong half-way; nothing is published.
+    Failed(usize, Halt),
 }
 
 /// Applies items in one transaction and commits it.
@@ -212,6 +255,7 @@ fn run<S: Views, C: Command<S>>(
     store: &Store<S>,
     items: &mut [Item<C>],
     driver: Option<&[u8]>,
+    dense: bool,
 ) -> Run<C::Reply, C::Error> {
     let mut outcomes = Vec::with_capacity(items.len());
     let mut begun = None;
@@ -228,9 +272,10 @@ fn run<S: Views, C: Command<S>>(
     let Some(mut txn) = begun else {
         return Run::Done(outcomes);
     };
-    // Nothing but this transaction can change the state now.
+    // Nothing but this transaction can change the store now.
     let first = outcomes.len();
-    let mut state = match State::decode(store.snapshot().driver_state()) {
+    let mut last = store.position().index;
+    let mut state = match State::of(txn.machine().map(AsRef::as_ref)) {
         Ok(state) => state,
         Err(why) => {
             let halt = Halt {
@@ -242,16 +287,23 @@ fn run<S: Views, C: Command<S>>(
     };
     for (at, item) in items.iter_mut().enumerate().skip(first) {
         let index = item.index;
-        if at > first && index <= txn.index() {
+        if index <= last {
             outcomes.push(Outcome::AlreadyApplied);
             continue;
         }
-        let command = match item.command() {
-            Ok(command) => command,
+        let content = if dense && index != last.next() {
+            Err(HaltKind::Gap {
+                expected: last.next(),
+            })
+        } else {
+            item.content()
+        };
+        let content = match content {
+            Ok(content) => content,
             Err(kind) => {
                 // The first entry's transaction is dropped, and with it the claim to its index.
                 if at > first
-                    && let Err(e) = publish(txn, &state)
+                    && let Err(e) = publish(txn, state)
                 {
                     outcomes.truncate(first);
                     return Run::Stopped(outcomes, store_halt(index, &e));
@@ -265,30 +317,20 @@ fn run<S: Views, C: Command<S>>(
             outcomes.truncate(first);
             return Run::Stopped(outcomes, store_halt(index, &e));
         }
-        let Some((stamp, command)) = command else {
+        last = index;
+        let Some((stamp, content)) = content else {
             outcomes.push(Outcome::Empty);
             continue;
         };
-        state.clock = state.clock.max(stamp.time_ms);
-        let entry = Entry {
-            index,
-            time_ms: state.clock,
-            seed: stamp.seed,
-        };
-        let apply = || txn.attempt(|txn| command.apply(&entry, txn));
-        match catch_unwind(AssertUnwindSafe(apply)) {
-            Ok(result) => outcomes.push(Outcome::Done(result)),
-            Err(panic) => {
-                let kind = HaltKind::Panicked(message(panic.as_ref()));
-                return Run::Panicked(at, Halt { index, kind });
-            }
+        match perform(&mut state, &mut txn, stamp, content) {
+            Ok(outcome) => outcomes.push(outcome),
+            Err(kind) => return Run::Failed(at, Halt { index, kind }),
         }
     }
     if let Some(driver) = driver {
-        state.driver = driver.to_vec();
+        txn.set_driver_state(driver.to_vec());
     }
-    let last = txn.index();
-    match publish(txn, &state) {
+    match publish(txn, state) {
         Ok(()) => Run::Done(outcomes),
         Err(e) => {
             outcomes.truncate(first);
@@ -297,8 +339,72 @@ fn run<S: Views, C: Command<S>>(
     }
 }
 
-fn publish<S: Views>(mut txn: WriteTxn<S>, state: &State) -> Result<(), CommitError> {
-    txn.set_driver_state(state.encode());
+/// Does what an entry says, in the transaction that is at its index.
+fn perform<S: Views, C: Command<S>>(
+    state: &mut State,
+    txn: &mut WriteTxn<S>,
+    stamp: Stamp,
+    content: Content<C>,
+) -> Result<Outcome<C::Reply, C::Error>, HaltKind> {
+    state.clock = state.clock.max(stamp.time_ms);
+    let sessions = &mut state.sessions;
+    sessions.expire(state.clock);
+    let mut entry = Entry {
+        index: txn.index(),
+        time_ms: state.clock,
+        seed: stamp.seed,
+        request: None,
+    };
+    let (request, command) = match content {
+        Content::Command(request, command) => (request, command),
+        Content::Open { ttl_ms, window } => {
+            return Ok(Outcome::Session(sessions.open(&entry, ttl_ms, window)));
+        }
+        Content::Renew(id) => {
+            let renewed = sessions.renew(&entry, id);
+            return Ok(renewed.map_or_else(Outcome::Refused, |()| Outcome::Session(id)));
+        }
+        Content::Close(id) => {
+            let closed = sessions.close(&entry, id);
+            return Ok(closed.map_or_else(Outcome::Refused, |()| Outcome::Session(id)));
+        }
+    };
+    entry.request = request;
+    if let Some(request) = request {
+        match sessions.look(&entry, request) {
+            Ok(Known::New) => {}
+            Ok(Known::Answered(answer)) => return Ok(repeated(&answer)),
+            Err(error) => return Ok(Outcome::Refused(error)),
+        }
+    }
+    let apply = || txn.attempt(|txn| command.apply(&entry, txn));
+    let result = catch_unwind(AssertUnwindSafe(apply))
+        .map_err(|panic| HaltKind::Panicked(message(panic.as_ref())))?;
+    if let Some(request) = request {
+        let bytes = catch_unwind(AssertUnwindSafe(|| rmp_serde::to_vec_named(&result)))
+            .map_err(|panic| HaltKind::Unanswerable(message(panic.as_ref())))?
+            .map_err(|error| HaltKind::Unanswerable(error.to_string()))?;
+        let index = entry.index;
+        sessions.answered(request, Answer { index, bytes });
+    }
+    Ok(Outcome::Done(result))
+}
+
+/// The outcome of a command that was applied before.
+fn repeated<R: DeserializeOwned, E: DeserializeOwned>(answer: &Answer) -> Outcome<R, E> {
+    let read = || {
+        msgpack::check(&answer.bytes).map_err(|fault| fault.to_string())?;
+        rmp_serde::from_slice(&answer.bytes).map_err(|error| error.to_string())
+    };
+    let index = answer.index;
+    match catch_unwind(read).unwrap_or_else(|panic| Err(message(panic.as_ref()))) {
+        Ok(result) => Outcome::Repeated { index, result },
+        Err(why) => Outcome::Refused(SessionError::Unreadable { index, why }),
+    }
+}
+
+fn publish<S: Views>(mut txn: WriteTxn<S>, state: State) -> Result<(), CommitError> {
+    txn.set_machine(Arc::new(state));
     txn.commit().map(|_| ())
 }
 

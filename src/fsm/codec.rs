@@ -1,17 +1,38 @@
 //! A proposal: a command with its time and seed, as bytes and as a value.
 
+use super::session::{RequestId, SessionId, SessionOptions};
 use crate::image::msgpack;
 use serde::{Serialize, de::DeserializeOwned};
 use std::fmt;
 
-const FORMAT: u8 = 1;
-const HEAD: usize = 17;
+/// The kinds of entries: their first byte.
+mod kind {
+    pub(super) const COMMAND: u8 = 1;
+    pub(super) const REQUEST: u8 = 2;
+    pub(super) const OPEN: u8 = 3;
+    pub(super) const RENEW: u8 = 4;
+    pub(super) const CLOSE: u8 = 5;
+}
 
-/// A command that is ready for the log: its bytes, and the command those bytes decode to.
+/// A command that is ready for the log: its bytes, and the command those bytes decode to. Or what
+/// opens, renews or closes a session.
 #[derive(Debug)]
 pub struct Proposal<C> {
     bytes: Vec<u8>,
-    command: C,
+    content: Content<C>,
+}
+
+/// What an entry is for.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Content<C> {
+    /// A command, perhaps a session's.
+    Command(Option<RequestId>, C),
+    Open {
+        ttl_ms: u64,
+        window: u32,
+    },
+    Renew(SessionId),
+    Close(SessionId),
 }
 
 impl<C: Serialize + DeserializeOwned> Proposal<C> {
@@ -21,27 +42,89 @@ impl<C: Serialize + DeserializeOwned> Proposal<C> {
     /// `time_ms` is the proposer's clock, in milliseconds since the Unix epoch; `seed` is drawn at
     /// random. Cost: one encoding and one decoding of the command.
     pub fn new(command: &C, time_ms: u64, seed: u64) -> Result<Self, ProposalError> {
-        let mut bytes = Vec::with_capacity(128);
-        bytes.push(FORMAT);
-        bytes.extend_from_slice(&time_ms.to_be_bytes());
-        bytes.extend_from_slice(&seed.to_be_bytes());
+        Self::command(head(kind::COMMAND, time_ms, seed), command)
+    }
+
+    /// A command of a session: proposed again with the same session and sequence number, it is not
+    /// applied again, and its first answer comes back ([`Outcome::Repeated`](super::Outcome)).
+    pub fn in_session(
+        request: RequestId,
+        command: &C,
+        time_ms: u64,
+        seed: u64,
+    ) -> Result<Self, ProposalError> {
+        let mut bytes = head(kind::REQUEST, time_ms, seed);
+        for number in [request.session.0, request.sequence, request.answered] {
+            bytes.extend_from_slice(&number.to_be_bytes());
+        }
+        Self::command(bytes, command)
+    }
+
+    fn command(mut bytes: Vec<u8>, command: &C) -> Result<Self, ProposalError> {
         rmp_serde::encode::write_named(&mut bytes, command)
             .map_err(|e| ProposalError::Encode(e.to_string()))?;
-        let (_, command) = decode(&bytes).map_err(ProposalError::Decode)?;
-        Ok(Proposal { bytes, command })
+        Self::from_bytes(bytes)
+    }
+
+    /// Reads what [`bytes`](Self::bytes) gave: a proposal that another process made, say.
+    pub fn from_bytes(bytes: Vec<u8>) -> Result<Self, ProposalError> {
+        let (_, content) = decode(&bytes).map_err(ProposalError::Decode)?;
+        Ok(Proposal { bytes, content })
     }
 }
 
 impl<C> Proposal<C> {
+    /// What opens a session; its outcome names it.
+    pub fn open_session(options: SessionOptions, time_ms: u64) -> Self {
+        let ttl_ms = u64::try_from(options.ttl.as_millis()).unwrap_or(u64::MAX);
+        let window = options.window;
+        let mut bytes = head(kind::OPEN, time_ms, 0);
+        bytes.extend_from_slice(&ttl_ms.to_be_bytes());
+        bytes.extend_from_slice(&window.to_be_bytes());
+        Proposal {
+            bytes,
+            content: Content::Open { ttl_ms, window },
+        }
+    }
+
+    /// What puts the end of a session off, as each command in it does.
+    pub fn renew_session(session: SessionId, time_ms: u64) -> Self {
+        let mut bytes = head(kind::RENEW, time_ms, 0);
+        bytes.extend_from_slice(&session.0.to_be_bytes());
+        Proposal {
+            bytes,
+            content: Content::Renew(session),
+        }
+    }
+
+    /// What ends a session, and frees the answers kept for it.
+    pub fn close_session(session: SessionId, time_ms: u64) -> Self {
+        let mut bytes = head(kind::CLOSE, time_ms, 0);
+        bytes.extend_from_slice(&session.0.to_be_bytes());
+        Proposal {
+            bytes,
+            content: Content::Close(session),
+        }
+    }
+
     /// What goes into the log.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    pub(super) fn into_parts(self) -> (Vec<u8>, Stamp, C) {
-        let stamp = Stamp::read(&self.bytes).unwrap_or_default();
-        (self.bytes, stamp, self.command)
+    pub(super) fn into_parts(self) -> (Vec<u8>, Stamp, Content<C>) {
+        let mut bytes = &self.bytes[1..];
+        let stamp = Stamp::take(&mut bytes).unwrap_or_default();
+        (self.bytes, stamp, self.content)
     }
+}
+
+fn head(kind: u8, time_ms: u64, seed: u64) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(128);
+    bytes.push(kind);
+    bytes.extend_from_slice(&time_ms.to_be_bytes());
+    bytes.extend_from_slice(&seed.to_be_bytes());
+    bytes
 }
 
 /// When a command was proposed, and its seed.
@@ -52,34 +135,66 @@ pub(super) struct Stamp {
 }
 
 impl Stamp {
-    /// `None` if the bytes are no proposal of this format.
-    fn read(bytes: &[u8]) -> Option<Stamp> {
-        let (&[FORMAT, ref rest @ ..], _) = bytes.split_first_chunk::<HEAD>()? else {
-            return None;
-        };
-        let (time, seed) = rest.split_first_chunk::<8>()?;
+    fn take(bytes: &mut &[u8]) -> Option<Stamp> {
         Some(Stamp {
-            time_ms: u64::from_be_bytes(*time),
-            seed: u64::from_be_bytes(*seed.first_chunk()?),
+            time_ms: take_u64(bytes)?,
+            seed: take_u64(bytes)?,
         })
     }
 }
 
+/// Takes the first bytes away.
+fn take<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
+    let (first, rest) = bytes.split_first_chunk()?;
+    *bytes = rest;
+    Some(*first)
+}
+
+fn take_u64(bytes: &mut &[u8]) -> Option<u64> {
+    take(bytes).map(u64::from_be_bytes)
+}
+
 /// Reads the bytes of a proposal. Whatever the bytes: no deep recursion, no allocation beyond
 /// their own size; what the command's own `Deserialize` does is its author's.
-pub(super) fn decode<C: DeserializeOwned>(bytes: &[u8]) -> Result<(Stamp, C), String> {
-    let stamp = Stamp::read(bytes).ok_or_else(|| match bytes.first() {
-        Some(&FORMAT) | None => {
-            format!("it has {} bytes, an entry has at least {HEAD}", bytes.len())
+pub(super) fn decode<C: DeserializeOwned>(bytes: &[u8]) -> Result<(Stamp, Content<C>), String> {
+    let short = || format!("it has {} bytes, too few for its kind", bytes.len());
+    let mut rest = bytes;
+    let [kind] = take(&mut rest).ok_or_else(short)?;
+    if !(kind::COMMAND..=kind::CLOSE).contains(&kind) {
+        return Err(format!(
+            "it is of kind {kind}, this program reads kinds {} to {}",
+            kind::COMMAND,
+            kind::CLOSE
+        ));
+    }
+    let stamp = Stamp::take(&mut rest).ok_or_else(short)?;
+    let session = |rest: &mut &[u8]| take_u64(rest).map(SessionId).ok_or_else(short);
+    let content = match kind {
+        kind::COMMAND => return Ok((stamp, Content::Command(None, command(rest)?))),
+        kind::REQUEST => {
+            let request = RequestId {
+                session: session(&mut rest)?,
+                sequence: take_u64(&mut rest).ok_or_else(short)?,
+                answered: take_u64(&mut rest).ok_or_else(short)?,
+            };
+            return Ok((stamp, Content::Command(Some(request), command(rest)?)));
         }
-        Some(format) => {
-            format!("it has format {format}, this program reads format {FORMAT}")
-        }
-    })?;
-    let command = &bytes[HEAD..];
-    msgpack::check(command).map_err(|fault| fault.to_string())?;
-    let command = rmp_serde::from_slice(command).map_err(|e| e.to_string())?;
-    Ok((stamp, command))
+        kind::OPEN => Content::Open {
+            ttl_ms: take_u64(&mut rest).ok_or_else(short)?,
+            window: take(&mut rest).map(u32::from_be_bytes).ok_or_else(short)?,
+        },
+        kind::RENEW => Content::Renew(session(&mut rest)?),
+        _ => Content::Close(session(&mut rest)?),
+    };
+    if !rest.is_empty() {
+        return Err(format!("{} bytes follow it", rest.len()));
+    }
+    Ok((stamp, content))
+}
+
+fn command<C: DeserializeOwned>(bytes: &[u8]) -> Result<C, String> {
+    msgpack::check(bytes).map_err(|fault| fault.to_string())?;
+    rmp_serde::from_slice(bytes).map_err(|e| e.to_string())
 }
 
 /// Why a command cannot go into a log.
@@ -139,18 +254,18 @@ mod tests {
                     time_ms: 5,
                     seed: 6
                 },
-                put.clone()
+                Content::Command(None, put.clone())
             ))
         );
-        let (_, stamp, command) = proposal.into_parts();
+        let (_, stamp, content) = proposal.into_parts();
         assert_eq!(
-            (stamp, command),
+            (stamp, content),
             (
                 Stamp {
                     time_ms: 5,
                     seed: 6
                 },
-                put
+                Content::Command(None, put)
             )
         );
     }
@@ -174,6 +289,44 @@ mod tests {
         ));
     }
 
+    #[test]
+    fn what_sessions_need_reads_back() {
+        let request = RequestId {
+            session: SessionId(7),
+            sequence: 8,
+            answered: 3,
+        };
+        let options = SessionOptions {
+            ttl: std::time::Duration::MAX,
+            window: 9,
+        };
+        let ttl_ms = u64::MAX;
+        let contents = [
+            (
+                Proposal::in_session(request, &Request::Clear, 1, 2).unwrap(),
+                Content::Command(Some(request), Request::Clear),
+            ),
+            (
+                Proposal::open_session(options, 1),
+                Content::Open { ttl_ms, window: 9 },
+            ),
+            (
+                Proposal::renew_session(SessionId(4), 1),
+                Content::Renew(SessionId(4)),
+            ),
+            (
+                Proposal::close_session(SessionId(5), 1),
+                Content::Close(SessionId(5)),
+            ),
+        ];
+        for (proposal, content) in contents {
+            let again = Proposal::<Request>::from_bytes(proposal.bytes().to_vec()).unwrap();
+            assert_eq!(again.into_parts().2, content);
+            let (_, stamp, own) = proposal.into_parts();
+            assert_eq!((stamp.time_ms, own), (1, content));
+        }
+    }
+
     /// Written without a field that its reader wants.
     #[derive(Serialize, Deserialize)]
     struct Lossy {
@@ -187,7 +340,9 @@ mod tests {
         let said = |bytes: &[u8]| decode::<Request>(bytes).unwrap_err();
         assert!(said(&[]).contains("0 bytes"));
         assert!(said(&[1, 2]).contains("2 bytes"));
-        assert!(said(&[9; 40]).contains("format 9"));
+        assert!(said(&[9; 40]).contains("kind 9"));
+        assert!(said(&[3; 28]).contains("28 bytes"));
+        assert!(said(&[4; 26]).contains("1 bytes follow"));
         let mut unknown = vec![1; 17];
         rmp_serde::encode::write_named(&mut unknown, "Unheard").unwrap();
         assert!(said(&unknown).contains("Unheard"), "{}", said(&unknown));
@@ -197,10 +352,10 @@ mod tests {
         #[test]
         fn any_bytes_decode_or_are_refused(
             mut bytes in prop::collection::vec(any::<u8>(), 0..64),
-            format in prop::bool::ANY,
+            kind in 0_u8..7,
         ) {
-            if format && let Some(first) = bytes.first_mut() {
-                *first = FORMAT;
+            if let Some(first) = bytes.first_mut() {
+                *first = kind;
             }
             let _ = decode::<Request>(&bytes);
         }

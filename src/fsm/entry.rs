@@ -1,6 +1,7 @@
 //! An entry of the log: what a command sees of it, and what a driver hands over.
 
 use super::codec::Proposal;
+use super::session::RequestId;
 use crate::position::LogIndex;
 use std::time::{Duration, SystemTime};
 
@@ -11,6 +12,7 @@ pub struct Entry {
     pub(super) index: LogIndex,
     pub(super) time_ms: u64,
     pub(super) seed: u64,
+    pub(super) request: Option<RequestId>,
 }
 
 impl Entry {
@@ -37,6 +39,11 @@ impl Entry {
     /// The seed that was drawn when the command was proposed, for a generator of one's own.
     pub fn seed(&self) -> u64 {
         self.seed
+    }
+
+    /// Which command of which client's session it is, if it is one of a session.
+    pub fn request(&self) -> Option<RequestId> {
+        self.request
     }
 
     /// The `nth` random number of this entry: of the `SplitMix64` sequence that its seed begins
@@ -114,6 +121,7 @@ mod tests {
             index: LogIndex(1),
             time_ms: 0,
             seed: 1_234_567,
+            request: None,
         };
         let drawn = [0, 1, 2, 3, 4].map(|nth| entry.random(nth));
         assert_eq!(
@@ -134,6 +142,7 @@ mod tests {
             index: LogIndex(1),
             time_ms: u64::MAX,
             seed: 0,
+            request: None,
         };
         assert!(entry.time() >= SystemTime::UNIX_EPOCH);
     }

@@ -13,21 +13,25 @@
 //! **The one data structure** is [`LogEntry`]: an index, and what is in the log there. Its bytes:
 //!
 //! ```text
-//! | format: u8 = 1 | time: u64 | seed: u64 | command: MessagePack, named fields |
+//! | kind: u8 = 1 | time: u64 | seed: u64 | command                                    |
+//! | kind: u8 = 2 | time: u64 | seed: u64 | session, sequence, answered: u64 | command |
+//! | kind: u8 = 3 | time: u64 | seed: u64 | time to live: u64 | window: u32   opens     |
+//! | kind: u8 = 4 | time: u64 | seed: u64 | session: u64                      renews    |
+//! | kind: u8 = 5 | time: u64 | seed: u64 | session: u64                      closes    |
 //! ```
 //!
-//! with integers big-endian. An *empty* entry (a leader's no-op, a change of membership) has no
-//! bytes that matter here and only raises the mark.
+//! with integers big-endian, and the command as `MessagePack` with named fields. An *empty* entry
+//! (a leader's no-op, a change of membership) has no bytes that matter here and only raises the
+//! mark.
 //!
-//! The state a driver needs back after a restart travels with the data, in the store's driver
-//! state, written by every commit of [`Batch::apply`]:
+//! What entries leave for those to come travels with the data, in the same commit and image: the
+//! clock, which is the running maximum of the entries' times, in milliseconds since the Unix
+//! epoch; and the sessions of clients. So do the driver's own bytes ([`Batch::driver_state`]).
 //!
-//! ```text
-//! | format: u8 = 1 | clock: u64, big-endian | the driver's own bytes |
-//! ```
-//!
-//! *clock* is the running maximum of the entries' times, in milliseconds since the Unix epoch. The
-//! driver's own bytes are what it last gave to [`Batch::driver_state`].
+//! **Exactly once.** A client that does not know whether its command was applied sends it again.
+//! In a session ([`Proposal::in_session`]) that is safe: the command is applied once, and answered
+//! each time as it was at first. A session is opened by an entry, and ends when it is closed, or
+//! by the log's clock; one that is not there is refused, never made anew.
 //!
 //! **Invariants.** An entry's time is never before that of the entry ahead of it. Only commands
 //! that survive being encoded and decoded become a [`Proposal`], so what is applied at once and
@@ -39,6 +43,7 @@
 mod apply;
 mod codec;
 mod entry;
+mod session;
 mod state;
 
 #[cfg(feature = "journal")]
@@ -46,7 +51,7 @@ pub(crate) use apply::message as panic_message;
 pub use apply::{Applied, Batch, Halt, HaltKind, Outcome};
 pub use codec::{Proposal, ProposalError};
 pub use entry::{Entry, LogEntry};
-pub use state::driver_bytes;
+pub use session::{MAX_SESSIONS, MAX_WINDOW, RequestId, SessionError, SessionId, SessionOptions};
 
 use crate::store::{Views, WriteTxn};
 use serde::{Serialize, de::DeserializeOwned};
@@ -84,7 +89,7 @@ use serde::{Serialize, de::DeserializeOwned};
 ///     Add { name: String, amount: u64 },
 /// }
 ///
-/// #[derive(Debug)]
+/// #[derive(Debug, Serialize, Deserialize)]
 /// pub struct Overflow;
 ///
 /// impl Command<Counters> for Request {
@@ -101,11 +106,12 @@ use serde::{Serialize, de::DeserializeOwned};
 /// }
 /// ```
 pub trait Command<S: Views>: Serialize + DeserializeOwned + Send + 'static {
-    /// What a command that was applied answers.
-    type Reply: Send + 'static;
+    /// What a command that was applied answers. It must encode so that it decodes to the same
+    /// value: what is sent again in a session is answered from the encoding.
+    type Reply: Serialize + DeserializeOwned + Send + 'static;
     /// Why a command was rejected. It is a result like any other, the same on every replica; not
-    /// a failure of the machine it was applied on.
-    type Error: Send + 'static;
+    /// a failure of the machine it was applied on. [`WriteError`](crate::WriteError) will do.
+    type Error: Serialize + DeserializeOwned + Send + 'static;
 
     /// Applies the command. If it returns an error, what it changed is rolled back, and its index
     /// is used all the same. If it panics, the store halts.

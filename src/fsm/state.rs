@@ -1,83 +1,67 @@
-//! The driver state: the log's clock and a driver's own bytes, stored with every commit.
+//! What the entries applied so far leave for those to come, beside the data: the log's clock and
+//! the sessions of clients.
+
+use super::session::{Sessions, Stored};
+use crate::image::msgpack;
+use crate::store::Machine;
+use serde::{Deserialize, Serialize};
+use std::any::Any;
 
 const FORMAT: u8 = 1;
-const HEAD: usize = 9;
 
-/// What the entries applied so far leave for those to come, beside the data.
+/// A value: a clone shares all sessions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct State {
+pub(super) struct State {
     /// The running maximum of the entries' times, in milliseconds since the Unix epoch.
-    pub(crate) clock: u64,
-    /// What the driver keeps for itself.
-    pub(crate) driver: Vec<u8>,
+    pub(super) clock: u64,
+    pub(super) sessions: Sessions,
+}
+
+/// As it is written to an image, a `MessagePack` map.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Image {
+    pub(super) format: u8,
+    pub(super) clock: u64,
+    pub(super) sessions: Vec<Stored>,
+}
+
+impl Machine for State {
+    fn encode(&self) -> Vec<u8> {
+        let image = Image {
+            format: FORMAT,
+            clock: self.clock,
+            sessions: self.sessions.to_stored(),
+        };
+        rmp_serde::to_vec_named(&image).expect("numbers and bytes serialize")
+    }
 }
 
 impl State {
-    pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(HEAD + self.driver.len());
-        bytes.push(FORMAT);
-        bytes.extend_from_slice(&self.clock.to_be_bytes());
-        bytes.extend_from_slice(&self.driver);
-        bytes
-    }
-
-    /// `None` stands for a store that has had no entry.
-    pub(crate) fn decode(bytes: Option<&[u8]>) -> Result<State, String> {
-        let Some(bytes) = bytes else {
+    /// The state that a store keeps; `None` stands for a store that has had no entry.
+    pub(super) fn of(machine: Option<&dyn Machine>) -> Result<State, String> {
+        let Some(machine) = machine else {
             return Ok(State::default());
         };
-        let Some((head, driver)) = bytes.split_first_chunk::<HEAD>() else {
-            return Err(format!(
-                "the driver state has {} bytes, at least {HEAD} wanted",
-                bytes.len()
-            ));
-        };
-        let [format, clock @ ..] = *head;
-        if format != FORMAT {
-            return Err(format!(
-                "the driver state has format {format}, this program reads format {FORMAT}"
-            ));
+        match (machine as &dyn Any).downcast_ref::<State>() {
+            Some(state) => Ok(state.clone()),
+            None => State::decode(&machine.encode()),
+        }
+    }
+
+    fn decode(bytes: &[u8]) -> Result<State, String> {
+        let wrong = |what: &dyn std::fmt::Display| format!("the log's clock and sessions: {what}");
+        msgpack::check(bytes).map_err(|fault| wrong(&fault))?;
+        let image: Image = rmp_serde::from_slice(bytes).map_err(|error| wrong(&error))?;
+        if image.format != FORMAT {
+            return Err(wrong(&format_args!(
+                "format {}, this program reads format {FORMAT}",
+                image.format
+            )));
         }
         Ok(State {
-            clock: u64::from_be_bytes(clock),
-            driver: driver.to_vec(),
+            clock: image.clock,
+            sessions: Sessions::from_stored(image.sessions).map_err(|what| wrong(&what))?,
         })
-    }
-}
-
-/// The driver's own part of a snapshot's driver state: what was last given to
-/// [`Batch::driver_state`](super::Batch::driver_state). `None` if there is none, or if something
-/// else than a [`Batch`](super::Batch) wrote it.
-pub fn driver_bytes(driver_state: &[u8]) -> Option<&[u8]> {
-    match driver_state.split_first_chunk::<HEAD>() {
-        Some(([FORMAT, ..], driver)) if !driver.is_empty() => Some(driver),
-        _ => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn state_reads_back() {
-        let state = State {
-            clock: 0x0102_0304_0506_0708,
-            driver: b"term 3".to_vec(),
-        };
-        let bytes = state.encode();
-        assert_eq!(bytes[..9], [1, 1, 2, 3, 4, 5, 6, 7, 8]);
-        assert_eq!(State::decode(Some(&bytes)), Ok(state));
-        assert_eq!(driver_bytes(&bytes), Some(&b"term 3"[..]));
-        assert_eq!(State::decode(None), Ok(State::default()));
-    }
-
-    #[test]
-    fn foreign_state_is_refused() {
-        assert!(State::decode(Some(&[])).is_err());
-        assert!(State::decode(Some(&[1, 0, 0])).is_err());
-        assert!(State::decode(Some(&[2; 12])).is_err());
-        assert_eq!(driver_bytes(&[2; 12]), None);
-        assert_eq!(driver_bytes(&State::default().encode()), None);
     }
 }

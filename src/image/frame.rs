@@ -28,14 +28,16 @@ pub(super) enum Kind {
     Stamps = 5,
     StampsEnd = 6,
     Trailer = 7,
+    Machine = 8,
 }
 
 impl Kind {
     fn from_u8(byte: u8) -> Option<Kind> {
-        use Kind::{Driver, Header, Rows, Stamps, StampsEnd, TableEnd, Trailer};
-        [Header, Driver, Rows, TableEnd, Stamps, StampsEnd, Trailer]
-            .into_iter()
-            .find(|&kind| kind as u8 == byte)
+        use Kind::{Driver, Header, Machine, Rows, Stamps, StampsEnd, TableEnd, Trailer};
+        let kinds = [
+            Header, Driver, Rows, TableEnd, Stamps, StampsEnd, Trailer, Machine,
+        ];
+        kinds.into_iter().find(|&kind| kind as u8 == byte)
     }
 }
 

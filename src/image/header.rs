@@ -50,6 +50,9 @@ pub(super) struct Header {
     index: LogIndex,
     /// Whether a frame with the driver's own state follows.
     pub(super) driver: bool,
+    /// Whether a frame with what the state machine keeps follows; not written if it does not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) machine: bool,
     pub(super) tables: Vec<TableHeader>,
 }
 
@@ -104,7 +107,12 @@ impl<'de> Deserialize<'de> for History {
 
 impl Header {
     /// The header of an image of these tables.
-    pub(super) fn new(position: Position, driver: bool, tables: &[TableShape]) -> Header {
+    pub(super) fn new(
+        position: Position,
+        driver: bool,
+        machine: bool,
+        tables: &[TableShape],
+    ) -> Header {
         let owned = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
         let index = |index: &IndexShape| IndexHeader {
             name: index.name.into(),
@@ -122,6 +130,7 @@ impl Header {
             history: History(position.history),
             index: position.index,
             driver,
+            machine,
             tables: tables.iter().map(table).collect(),
         }
     }
@@ -269,7 +278,7 @@ mod tests {
             history: HistoryId(7 << 100 | 3),
             index: LogIndex(9),
         };
-        Header::new(position, true, &shapes())
+        Header::new(position, true, true, &shapes())
     }
 
     #[test]
@@ -390,8 +399,8 @@ mod tests {
     #[test]
     fn unknown_keys_and_short_histories_are_refused() {
         let mut bytes = header().encode();
-        assert_eq!(bytes[0], 0x84);
-        bytes[0] = 0x85;
+        assert_eq!(bytes[0], 0x85);
+        bytes[0] = 0x86;
         bytes.extend(b"\xa3newx");
         bytes.pop();
         bytes.push(1);

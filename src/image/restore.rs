@@ -6,7 +6,7 @@ use super::header::{self, Header, Refusal, TablePlan};
 use super::write::{Entries, shapes};
 use super::{msgpack, stamps, varint};
 use crate::position::{LogIndex, Position};
-use crate::store::{LoadError, Options, Restored, Root, Store, TableOps, Tables, Views};
+use crate::store::{LoadError, Machine, Options, Restored, Root, Store, TableOps, Tables, Views};
 use crate::version::Edition;
 use std::io::Read;
 use std::sync::Arc;
@@ -97,10 +97,9 @@ fn restore<S: Views>(
     store.restore_with::<ImageError>(|edition, tables| {
         let root = edition.base().payload();
         let position = opening.target(&mode, root.position)?;
-        let driver = match mode {
-            Mode::At(_, None) => root.driver.clone(),
-            Mode::At(_, driver) => driver,
-            Mode::Own | Mode::Rewind => opening.driver,
+        let (driver, machine) = match mode {
+            Mode::At(_, driver) => (driver.or_else(|| root.driver.clone()), root.machine.clone()),
+            Mode::Own | Mode::Rewind => (opening.driver, opening.machine),
         };
         let mut reader = TableReader {
             frames: &mut frames,
@@ -111,7 +110,11 @@ fn restore<S: Views>(
         reader.tables(tables, &opening.plans)?;
         frames.finish()?;
         restored = position;
-        Ok(Restored { position, driver })
+        Ok(Restored {
+            position,
+            driver,
+            machine,
+        })
     })?;
     Ok(restored)
 }
@@ -120,6 +123,7 @@ fn restore<S: Views>(
 struct Opening {
     position: Position,
     driver: Option<Arc<[u8]>>,
+    machine: Option<Arc<dyn Machine>>,
     plans: Vec<TablePlan>,
 }
 
@@ -145,9 +149,18 @@ impl Opening {
             }
             driver = Some(frames.body().into());
         }
+        let mut machine = None;
+        if header.machine {
+            if frames.next()? != Kind::Machine {
+                return Err(frames.unexpected("the sessions"));
+            }
+            let bytes: Box<[u8]> = frames.body().into();
+            machine = Some(Arc::new(bytes) as Arc<dyn Machine>);
+        }
         Ok(Opening {
             position: header.position(),
             driver,
+            machine,
             plans,
         })
     }

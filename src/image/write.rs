@@ -109,13 +109,25 @@ fn write(
         version,
         position: root.position,
     };
-    let header = Header::new(root.position, driver.is_some(), &shapes(tables)).encode();
+    let machine = root.machine.as_ref().map(|machine| machine.encode());
+    let header = Header::new(
+        root.position,
+        driver.is_some(),
+        machine.is_some(),
+        &shapes(tables),
+    )
+    .encode();
     writer.limit("the names of its tables", header.len(), MAX_HEADER - 1)?;
     writer.frame.body().extend(header);
     writer.send()?;
-    if let Some(state) = driver {
-        writer.limit("the driver's state", state.len(), MAX_BODY - 1)?;
-        writer.frame.restart(Kind::Driver);
+    let states = [
+        (Kind::Driver, "the driver's state", driver),
+        (Kind::Machine, "the sessions", machine.as_deref()),
+    ];
+    for (kind, noun, state) in states {
+        let Some(state) = state else { continue };
+        writer.limit(noun, state.len(), MAX_BODY - 1)?;
+        writer.frame.restart(kind);
         writer.frame.body().extend(state);
         writer.send()?;
     }

@@ -1,5 +1,6 @@
 //! What all handles of one store share, whatever its schema.
 
+use std::any::Any;
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -46,6 +47,20 @@ pub(crate) struct Root {
     pub(crate) window: Window,
     /// The driver's own bytes.
     pub(crate) driver: Option<Arc<[u8]>>,
+    pub(crate) machine: Option<Arc<dyn Machine>>,
+}
+
+/// What the state machine above the store keeps with the data, in the same commit and image: a
+/// value that costs nothing to hand on, and becomes bytes only when an image is written.
+pub(crate) trait Machine: Any + fmt::Debug + Send + Sync {
+    fn encode(&self) -> Vec<u8>;
+}
+
+/// One that came in an image: what it means is not the store's to know.
+impl Machine for Box<[u8]> {
+    fn encode(&self) -> Vec<u8> {
+        self.to_vec()
+    }
 }
 
 /// What a restore has built.
@@ -53,6 +68,7 @@ pub(crate) struct Root {
 pub(crate) struct Restored {
     pub(crate) position: Position,
     pub(crate) driver: Option<Arc<[u8]>>,
+    pub(crate) machine: Option<Arc<dyn Machine>>,
 }
 
 /// The tables of a schema, in declared order, and where their trees are.
@@ -138,6 +154,7 @@ impl Core {
             },
             window: Window::new(LogIndex::ZERO, window),
             driver: None,
+            machine: None,
         };
         Core {
             versions: Versions::new(trees, root),

@@ -194,7 +194,11 @@ pub(super) fn check_len(
     len: usize,
 ) -> Result<(), WriteError> {
     if len > MAX_KEY_LEN {
-        Err(WriteError::KeyTooLong { table, index, len })
+        Err(WriteError::KeyTooLong {
+            table: table.into(),
+            index: index.map(Into::into),
+            len,
+        })
     } else {
         Ok(())
     }
@@ -438,8 +442,8 @@ pub(super) fn not_unique<T: Table>(i: usize, key: &[u8], holder: &Row<T>) -> Wri
     let mut primary = KeyBuf::new();
     holder.encode_key(&mut primary);
     WriteError::NotUnique {
-        table: T::NAME,
-        index: T::INDEXES[i].name,
+        table: T::NAME.into(),
+        index: T::INDEXES[i].name.into(),
         key: KeyText::new(key),
         holder: KeyText::new(primary.as_bytes()),
     }

@@ -1,5 +1,7 @@
 //! Errors of operations, commits and waits, and how a key looks in one.
 
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
 
@@ -8,7 +10,8 @@ use crate::position::{HistoryId, LogIndex};
 use crate::watch::Ended;
 
 /// Encoded key bytes in an error: shown as text where they are text, otherwise in hexadecimal.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct KeyText(Box<[u8]>);
 
 impl KeyText {
@@ -58,29 +61,31 @@ impl fmt::Display for KeyText {
 }
 
 /// Why an operation on a table was refused; the transaction is as it was before it.
-#[derive(Clone, PartialEq, Eq, Debug)]
+///
+/// It can be a command's error: it encodes, so that it can go from one process to another.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum WriteError {
     /// `insert` of a record whose primary key is taken.
     AlreadyExists {
         /// The table.
-        table: &'static str,
+        table: Cow<'static, str>,
         /// The primary key.
         key: KeyText,
     },
     /// `update` of a record that is not there.
     NotFound {
         /// The table.
-        table: &'static str,
+        table: Cow<'static, str>,
         /// The primary key.
         key: KeyText,
     },
     /// Another record has this key in a unique index.
     NotUnique {
         /// The table.
-        table: &'static str,
+        table: Cow<'static, str>,
         /// The unique index.
-        index: &'static str,
+        index: Cow<'static, str>,
         /// The key in that index.
         key: KeyText,
         /// The primary key of the record that has it.
@@ -89,7 +94,7 @@ pub enum WriteError {
     /// Compare-and-set: the record's modify index is not the expected one.
     Conflict {
         /// The table.
-        table: &'static str,
+        table: Cow<'static, str>,
         /// The primary key.
         key: KeyText,
         /// The modify index the caller expected; 0 for "absent".
@@ -101,9 +106,9 @@ pub enum WriteError {
     /// the index's key and the primary key together.
     KeyTooLong {
         /// The table.
-        table: &'static str,
+        table: Cow<'static, str>,
         /// The index; none for the primary key.
-        index: Option<&'static str>,
+        index: Option<Cow<'static, str>>,
         /// The encoded key's length in bytes.
         len: usize,
     },
@@ -138,7 +143,7 @@ impl fmt::Display for WriteError {
                  (0: absent); read it again"
             ),
             WriteError::KeyTooLong { table, index, len } => {
-                let index = index.unwrap_or("primary");
+                let index = index.as_deref().unwrap_or("primary");
                 write!(
                     f,
                     "table {table}, {index} key: {len} bytes encoded, at most {MAX_KEY_LEN} are \

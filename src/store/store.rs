@@ -216,7 +216,11 @@ impl<S: Views> Store<S> {
         let core = self.core();
         let mut edition = core.versions.edit();
         self.open()?;
-        let Restored { position, driver } = build(&mut edition, &core.tables)?;
+        let Restored {
+            position,
+            driver,
+            machine,
+        } = build(&mut edition, &core.tables)?;
         let base = edition.base().payload();
         let number = base.number + 1;
         let back = position.index < base.position.index;
@@ -233,6 +237,7 @@ impl<S: Views> Store<S> {
             position,
             window,
             driver,
+            machine,
         });
         core.watches.restored(position);
         drop(trash);

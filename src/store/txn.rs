@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use smallvec::SmallVec;
 
-use super::core::{Core, Root, Tables};
+use super::core::{Core, Machine, Root, Tables};
 use super::error::CommitError;
 use super::view::{RawView, View, Views};
 use super::write::Scratch;
@@ -74,6 +74,8 @@ pub(crate) struct Txn {
     savepoints: Vec<Point>,
     /// The driver's bytes, if they were set.
     driver: Option<Arc<[u8]>>,
+    /// What the state machine keeps, if it was set.
+    machine: Option<Arc<dyn Machine>>,
     /// Operations undone; their rows are dropped at the end.
     undone: Vec<Box<dyn Any + Send + Sync>>,
     pub(super) scratch: Box<Scratch>,
@@ -104,6 +106,7 @@ impl Txn {
             sets: SmallVec::new(),
             savepoints: Vec::new(),
             driver: None,
+            machine: None,
             undone: Vec::new(),
             scratch: core.take_scratch(),
         })
@@ -169,7 +172,7 @@ impl Txn {
         // The last user code: if it panics, the transaction is dropped as it is.
         self.end_entry();
         let base = self.edition.base().payload();
-        let unchanged = self.sets.is_empty() && self.driver.is_none();
+        let unchanged = self.sets.is_empty() && self.driver.is_none() && self.machine.is_none();
         if self.counted && unchanged {
             return Ok(base.position.index);
         }
@@ -185,6 +188,7 @@ impl Txn {
             window = window.append(Arc::clone(set));
         }
         let driver = self.driver.take().or_else(|| base.driver.clone());
+        let machine = self.machine.take().or_else(|| base.machine.clone());
         let Txn {
             edition,
             core,
@@ -201,6 +205,7 @@ impl Txn {
             position,
             window,
             driver,
+            machine,
         });
         announce(&core, number, position, &sets);
         core.keep_scratch(scratch);
@@ -322,6 +327,16 @@ impl<S: Views> WriteTxn<S> {
     /// Sets the driver's own bytes (a term, a membership), published with the commit.
     pub fn set_driver_state(&mut self, bytes: Vec<u8>) {
         self.txn_mut().driver = Some(bytes.into());
+    }
+
+    /// What the state machine keeps, as of the version the transaction began from.
+    pub(crate) fn machine(&self) -> Option<&Arc<dyn Machine>> {
+        self.txn().edition.base().payload().machine.as_ref()
+    }
+
+    /// Sets what the state machine keeps, published with the commit. Savepoints do not cover it.
+    pub(crate) fn set_machine(&mut self, machine: Arc<dyn Machine>) {
+        self.txn_mut().machine = Some(machine);
     }
 
     /// Makes a point to come back to. They nest. Cost: O(number of tables touched), and what is

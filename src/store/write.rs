@@ -174,7 +174,7 @@ impl<'a, T: Readable> TableWriter<'a, T> {
             (Must::BeNew, Some(_)) => {
                 let key = KeyText::new(primary.as_bytes());
                 return Err(WriteError::AlreadyExists {
-                    table: T::NAME,
+                    table: T::NAME.into(),
                     key,
                 });
             }
@@ -302,7 +302,7 @@ fn present<T>(previous: Option<Row<T>>) -> Row<T> {
 
 fn not_found<T: Table>(primary: &KeyBuf) -> WriteError {
     WriteError::NotFound {
-        table: T::NAME,
+        table: T::NAME.into(),
         key: KeyText::new(primary.as_bytes()),
     }
 }
@@ -315,7 +315,7 @@ fn check_expected<T: Table>(
     let found = previous.map_or(LogIndex::ZERO, Row::modify_index);
     match expected {
         Some(expected) if expected != found => Err(WriteError::Conflict {
-            table: T::NAME,
+            table: T::NAME.into(),
             key: KeyText::new(primary.as_bytes()),
             expected,
             found,

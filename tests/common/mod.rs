@@ -57,7 +57,7 @@ pub enum Request {
     },
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Failure {
     NoAccount(String),
     NotEnough(i64),

@@ -49,7 +49,7 @@ pub struct Deregistration {
 }
 
 /// What a command answers.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Reply {
     Done,
     /// Deregistered: whether it was there.
@@ -59,7 +59,7 @@ pub enum Reply {
 }
 
 /// Why a command was refused; it has changed nothing.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Rejected {
     /// The record has another modify index than was expected.
     Stale,

@@ -48,21 +48,21 @@ pub enum KvRead {
 }
 
 /// A key with its value, as clients see it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct KvPair {
     /// How often a session has locked the key: there are no sessions here.
     lock_index: u64,
     key: String,
     flags: u64,
-    #[serde(serialize_with = "base64_or_null")]
+    #[serde(with = "base64_or_null")]
     pub value: Bytes,
     create_index: LogIndex,
     modify_index: LogIndex,
 }
 
 /// Why an operation of a transaction was refused.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct TxnError {
     pub op_index: usize,
@@ -104,11 +104,22 @@ impl KvPair {
     }
 }
 
-fn base64_or_null<S: serde::Serializer>(value: &Bytes, serializer: S) -> Result<S::Ok, S::Error> {
-    if value.is_empty() {
-        serializer.serialize_none()
-    } else {
-        serializer.serialize_str(&STANDARD.encode(value))
+mod base64_or_null {
+    use super::{Bytes, Engine, STANDARD};
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(super) fn serialize<S: Serializer>(value: &Bytes, to: S) -> Result<S::Ok, S::Error> {
+        if value.is_empty() {
+            to.serialize_none()
+        } else {
+            to.serialize_str(&STANDARD.encode(value))
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Bytes, D::Error> {
+        let text = Option::<String>::deserialize(from)?.unwrap_or_default();
+        let value = STANDARD.decode(text).map_err(Error::custom)?;
+        Ok(Bytes::from(value))
     }
 }
 
