@@ -9,4 +9,6 @@
 //! **The one data structure** is each driver's own.
 
 #[cfg(feature = "journal")]
+mod disk;
+#[cfg(feature = "journal")]
 pub mod journal;

@@ -1,6 +1,7 @@
 //! What can go wrong with a journal.
 
 use super::queue::Shut;
+use crate::driver::disk::DiskError;
 use crate::fsm::{Halt, ProposalError};
 use crate::image::ImageError;
 use crate::position::LogIndex;
@@ -69,6 +70,25 @@ pub enum JournalError {
     InMemory,
     /// The journal is closed.
     Closed,
+}
+
+impl From<DiskError> for JournalError {
+    fn from(error: DiskError) -> Self {
+        match error {
+            DiskError::InUse { dir } => JournalError::InUse { dir },
+            DiskError::Io {
+                path,
+                doing,
+                source,
+            } => JournalError::Io {
+                path,
+                doing,
+                source,
+            },
+            DiskError::Storage { path, what } => JournalError::Storage { path, what },
+            DiskError::Damaged { path, index, what } => JournalError::Damaged { path, index, what },
+        }
+    }
 }
 
 pub(super) fn io_error(path: &Path, doing: &'static str, source: io::Error) -> JournalError {

@@ -8,16 +8,16 @@
 //! with integers big-endian; the payload is a proposal's bytes. *Cut through* is the last index
 //! that may be missing at the front because an image has it.
 //!
-//! What `redb` gives: a batch is one transaction with `Durability::Immediate`, so it is in the file
-//! whole or not at all, and there after `commit` returns, with one fsync (a checksummed one-phase
-//! commit: on opening, a newest commit that is not intact gives way to the one before). What is
-//! added here: opening always verifies every page; every entry carries its own checksum; entries
-//! must follow each other without a gap. A panic inside the storage becomes an error.
+//! A batch is one transaction of [`disk::table`](crate::driver::disk), durable with one fsync.
+//! Opening the log reads all of it: entries must follow each other without a gap.
 
-use super::error::{JournalError, io_error};
-use crate::fsm::panic_message;
+use super::error::JournalError;
+use crate::driver::disk::DiskError;
+use crate::driver::disk::table::{
+    SEAL, builder, database_error, guard, seal, storage_error, unseal, write,
+};
 use crate::position::{HistoryId, LogIndex};
-use redb::{Database, DatabaseError, Durability, ReadableDatabase, StorageError, TableDefinition};
+use redb::{Database, ReadableDatabase, TableDefinition};
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -27,8 +27,6 @@ const FORMAT: u16 = 1;
 const ENTRIES: TableDefinition<u64, &[u8]> = TableDefinition::new("entries");
 const ABOUT: TableDefinition<&str, &[u8]> = TableDefinition::new("about");
 const HEAD: &str = "head";
-/// The log is read once, when it is opened; beyond that only its end is touched.
-const CACHE_BYTES: usize = 16 << 20;
 
 /// An open log.
 #[derive(Debug)]
@@ -60,7 +58,7 @@ impl Log {
     pub(super) const NAME: &'static str = "journal.redb";
 
     /// Makes the file of a new, empty log.
-    pub(super) fn create(path: &Path, history: HistoryId) -> Result<(), JournalError> {
+    pub(super) fn create(path: &Path, history: HistoryId) -> Result<(), DiskError> {
         guard(path, || {
             let db = builder()
                 .create(path)
@@ -70,7 +68,7 @@ impl Log {
         })
     }
 
-    fn begin(path: &Path, db: &Database, history: HistoryId) -> Result<(), JournalError> {
+    fn begin(path: &Path, db: &Database, history: HistoryId) -> Result<(), DiskError> {
         let head = Head {
             history,
             cut_through: LogIndex::ZERO,
@@ -165,7 +163,7 @@ impl Log {
         after: LogIndex,
         mut each: impl FnMut(LogIndex, &[u8]) -> Result<(), JournalError>,
     ) -> Result<(), JournalError> {
-        let failed = |e: redb::Error| redb_error(&self.path, e);
+        let failed = |e: redb::Error| storage_error(&self.path, e);
         let txn = self.db()?.begin_read().map_err(|e| failed(e.into()))?;
         let table = txn.open_table(ENTRIES).map_err(|e| failed(e.into()))?;
         let mut previous = None;
@@ -181,7 +179,7 @@ impl Log {
                     format!("the next entry is {index}: those between are missing"),
                 ));
             }
-            let payload = unseal(index, value.value())
+            let payload = unseal(&index.0.to_be_bytes(), value.value())
                 .ok_or_else(|| self.damaged(Some(index), "its checksum is wrong".to_owned()))?;
             each(index, payload)?;
         }
@@ -200,12 +198,13 @@ impl Log {
         let head = self.head;
         let mut last = self.last;
         let first = guard(&self.path, || {
-            write(&self.path, self.db()?, |txn| {
+            let db = self.db()?;
+            let written = write(&self.path, db, |txn| {
                 let mut table = txn.open_table(ENTRIES)?;
                 for payload in payloads {
                     last = last.next();
-                    let mut slot = table.insert_reserve(last.0, payload.len() + 4)?;
-                    seal(last, payload, slot.as_mut());
+                    let mut slot = table.insert_reserve(last.0, payload.len() + SEAL)?;
+                    seal(&last.0.to_be_bytes(), payload, slot.as_mut());
                 }
                 match cut {
                     Some(cut) => {
@@ -221,7 +220,8 @@ impl Log {
                     }
                     None => Ok(self.first),
                 }
-            })
+            });
+            written.map_err(JournalError::from)
         })?;
         self.first = first;
         self.last = last;
@@ -237,7 +237,7 @@ impl Log {
     }
 
     /// Closes the file in order, so that it opens without a repair.
-    pub(super) fn close(mut self) -> Result<(), JournalError> {
+    pub(super) fn close(mut self) -> Result<(), DiskError> {
         let Some(db) = self.db.take() else {
             return Ok(());
         };
@@ -340,35 +340,8 @@ impl Head {
     }
 }
 
-fn seal(index: LogIndex, payload: &[u8], into: &mut [u8]) {
-    let (crc, body) = into.split_at_mut(4);
-    crc.copy_from_slice(&checksum(index, payload).to_be_bytes());
-    body.copy_from_slice(payload);
-}
-
-/// The payload, if its checksum is right.
-fn unseal(index: LogIndex, value: &[u8]) -> Option<&[u8]> {
-    let (crc, payload) = value.split_first_chunk::<4>()?;
-    (u32::from_be_bytes(*crc) == checksum(index, payload)).then_some(payload)
-}
-
-fn checksum(index: LogIndex, payload: &[u8]) -> u32 {
-    let mut hasher = crc32fast::Hasher::new();
-    hasher.update(&index.0.to_be_bytes());
-    hasher.update(payload);
-    hasher.finalize()
-}
-
-fn builder() -> redb::Builder {
-    let mut builder = Database::builder();
-    builder
-        .set_cache_size(CACHE_BYTES)
-        .set_check_integrity_on_open(true);
-    builder
-}
-
 fn read_head(path: &Path, db: &Database) -> Result<Head, JournalError> {
-    let failed = |e: redb::Error| redb_error(path, e);
+    let failed = |e: redb::Error| storage_error(path, e);
     let txn = db.begin_read().map_err(|e| failed(e.into()))?;
     let table = txn.open_table(ABOUT).map_err(|e| failed(e.into()))?;
     let value = table.get(HEAD).map_err(|e| failed(e.into()))?;
@@ -386,75 +359,6 @@ fn read_head(path: &Path, db: &Database) -> Result<Head, JournalError> {
             supported: FORMAT,
         }),
         None => Err(damaged("the checksum of its head is wrong")),
-    }
-}
-
-/// One durable transaction.
-fn write<R>(
-    path: &Path,
-    db: &Database,
-    edit: impl FnOnce(&redb::WriteTransaction) -> Result<R, redb::Error>,
-) -> Result<R, JournalError> {
-    let commit = || {
-        let mut txn = db.begin_write()?;
-        txn.set_durability(Durability::Immediate)?;
-        let result = edit(&txn)?;
-        txn.commit()?;
-        Ok(result)
-    };
-    commit().map_err(|e| redb_error(path, e))
-}
-
-/// Turns a panic of the storage, which its damaged files may cause, into an error.
-fn guard<R>(path: &Path, f: impl FnOnce() -> Result<R, JournalError>) -> Result<R, JournalError> {
-    catch_unwind(AssertUnwindSafe(f)).unwrap_or_else(|panic| {
-        Err(JournalError::Damaged {
-            path: path.to_owned(),
-            index: None,
-            what: format!("its storage panicked: {}", panic_message(panic.as_ref())),
-        })
-    })
-}
-
-fn database_error(path: &Path, error: DatabaseError) -> JournalError {
-    match error {
-        DatabaseError::DatabaseAlreadyOpen => JournalError::InUse {
-            dir: path.parent().unwrap_or(path).to_owned(),
-        },
-        DatabaseError::Storage(StorageError::Io(e))
-            if e.kind() == std::io::ErrorKind::InvalidData =>
-        {
-            JournalError::Damaged {
-                path: path.to_owned(),
-                index: None,
-                what: e.to_string(),
-            }
-        }
-        e => redb_error(path, e.into()),
-    }
-}
-
-fn redb_error(path: &Path, error: redb::Error) -> JournalError {
-    let path_owned = path.to_owned();
-    match error {
-        redb::Error::Io(e) => io_error(path, "use", e),
-        redb::Error::Corrupted(what) => JournalError::Damaged {
-            path: path_owned,
-            index: None,
-            what,
-        },
-        e @ (redb::Error::TableDoesNotExist(_)
-        | redb::Error::TableTypeMismatch { .. }
-        | redb::Error::TableIsMultimap(_)
-        | redb::Error::TypeDefinitionChanged { .. }) => JournalError::Damaged {
-            path: path_owned,
-            index: None,
-            what: e.to_string(),
-        },
-        e => JournalError::Storage {
-            path: path_owned,
-            what: e.to_string(),
-        },
     }
 }
 

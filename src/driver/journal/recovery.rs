@@ -5,6 +5,7 @@ use super::error::{JournalError, io_error};
 use super::images::{self, Image};
 use super::log::{Log, Opened};
 use super::random_seed;
+use crate::driver::disk::files;
 use crate::fsm::{Batch, Command, LogEntry};
 use crate::image::ImageError;
 use crate::position::{HistoryId, LogIndex};
@@ -124,9 +125,9 @@ pub(super) fn recover<S: Views, C: Command<S>>(
                 what: "it is missing, and other files of the journal are there".to_owned(),
             });
         }
-        let unfinished = images::unfinished(&path);
+        let unfinished = files::unfinished(&path);
         Log::create(&unfinished, HistoryId(new_history()))?;
-        images::publish(&unfinished, &path)?;
+        files::publish(&unfinished, &path)?;
     }
     let Opened { log, rolled_back } = Log::open(&path)?;
     let torn = check_end(&log, marks, listed.first(), rolled_back)?;

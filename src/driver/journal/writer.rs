@@ -154,7 +154,8 @@ impl<S: Views, C: Command<S>> Writer<S, C> {
         let closed = match &ran {
             // The log itself is in order.
             Ok(()) | Err(JournalError::Entry(_)) => {
-                self.log.close().and_then(|()| self.acknowledged.close())
+                let log = self.log.close().map_err(JournalError::from);
+                log.and_then(|()| self.acknowledged.close())
             }
             Err(_) => Ok(()),
         };
@@ -269,7 +270,7 @@ impl<S: Views, C: Command<S>> Writer<S, C> {
             let image = images::write(&dir, &snapshot)?;
             let keep: Vec<Image> = newest.into_iter().chain([image.clone()]).collect();
             images::prune(&dir, &keep)?;
-            Ok(image)
+            Ok::<_, JournalError>(image)
         };
         let thread = thread::Builder::new()
             .name("highwater-image".to_owned())
