@@ -23,6 +23,10 @@ mod watch;
 
 #[cfg(feature = "journal")]
 pub use driver::journal;
+#[cfg(feature = "openraft")]
+pub use driver::openraft;
+#[cfg(feature = "openraft-next")]
+pub use driver::openraft_next;
 #[cfg(feature = "derive")]
 pub use highwater_derive::{Key, Schema, Table};
 pub use image::{ImageError, ImagePlace, ImageSummary};

@@ -8,7 +8,15 @@
 //!
 //! **The one data structure** is each driver's own.
 
-#[cfg(feature = "journal")]
+#[cfg(feature = "_disk")]
+mod answer;
+#[cfg(feature = "_disk")]
 mod disk;
 #[cfg(feature = "journal")]
 pub mod journal;
+#[cfg(feature = "openraft")]
+pub mod openraft;
+#[cfg(feature = "openraft-next")]
+pub mod openraft_next;
+#[cfg(any(feature = "openraft", feature = "openraft-next"))]
+mod raft;

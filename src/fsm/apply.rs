@@ -9,6 +9,7 @@ use crate::image::msgpack;
 use crate::position::LogIndex;
 use crate::store::{CommitError, Store, Turn, Views, WriteTxn};
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use std::any::Any;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -106,7 +107,7 @@ pub struct Applied<R, E> {
 }
 
 /// What became of one entry.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome<R, E> {
     /// The command was applied, or rejected by itself.
     Done(Result<R, E>),

@@ -46,7 +46,7 @@ mod entry;
 mod session;
 mod state;
 
-#[cfg(feature = "journal")]
+#[cfg(feature = "_disk")]
 pub(crate) use apply::message as panic_message;
 pub use apply::{Applied, Batch, Halt, HaltKind, Outcome};
 pub use codec::{Proposal, ProposalError};

@@ -15,7 +15,7 @@
 
 use super::Entry;
 use crate::position::LogIndex;
-use imbl::{OrdMap, OrdSet};
+use rpds::{RedBlackTreeMapSync, RedBlackTreeSetSync};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::Arc;
@@ -155,22 +155,22 @@ struct Session {
     expires_ms: u64,
     /// Nothing is known of sequence numbers up to this one.
     floor: u64,
-    answers: OrdMap<u64, Arc<Answer>>,
+    answers: RedBlackTreeMapSync<u64, Arc<Answer>>,
 }
 
 impl Session {
     /// The highest sequence number that has an answer.
     fn highest(&self) -> u64 {
-        self.answers.get_max().map_or(0, |(highest, _)| *highest)
+        self.answers.last().map_or(0, |(highest, _)| *highest)
     }
 
     /// Forgets all up to `sequence`.
     fn forget(&mut self, sequence: u64) {
         self.floor = self.floor.max(sequence);
-        while let Some(&(first, _)) = self.answers.get_min()
+        while let Some((&first, _)) = self.answers.first()
             && first <= self.floor
         {
-            self.answers.remove(&first);
+            self.answers.remove_mut(&first);
         }
     }
 }
@@ -178,15 +178,15 @@ impl Session {
 /// All sessions there are. A value: a clone shares everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Sessions {
-    by_id: OrdMap<u64, Arc<Session>>,
-    by_expiry: OrdSet<(u64, u64)>,
+    by_id: RedBlackTreeMapSync<u64, Arc<Session>>,
+    by_expiry: RedBlackTreeSetSync<(u64, u64)>,
 }
 
 impl Sessions {
     /// Opens a session, named by the entry that does it.
     pub(super) fn open(&mut self, entry: &Entry, ttl_ms: u64, window: u32) -> SessionId {
-        while self.by_id.len() >= MAX_SESSIONS {
-            let Some(&(_, first)) = self.by_expiry.get_min() else {
+        while self.len() >= MAX_SESSIONS {
+            let Some(&(_, first)) = self.by_expiry.first() else {
                 break;
             };
             self.remove(first);
@@ -198,7 +198,7 @@ impl Sessions {
             window: u64::from(window.clamp(1, MAX_WINDOW)),
             expires_ms: entry.time_ms().saturating_add(ttl_ms),
             floor: 0,
-            answers: OrdMap::new(),
+            answers: RedBlackTreeMapSync::new_sync(),
         };
         self.put(id, session);
         SessionId(id)
@@ -247,7 +247,7 @@ impl Sessions {
             return;
         };
         let session = Arc::make_mut(session);
-        session.answers.insert(id.sequence, Arc::new(answer));
+        session.answers.insert_mut(id.sequence, Arc::new(answer));
         session.forget(session.highest().saturating_sub(session.window));
         // A client that says it has an answer before it was given is wrong, and is not believed.
         session.forget(id.answered.min(id.sequence - 1));
@@ -256,7 +256,7 @@ impl Sessions {
     /// Removes what has expired, not too much at once.
     pub(super) fn expire(&mut self, clock_ms: u64) {
         for _ in 0..REMOVED_AT_ONCE {
-            match self.by_expiry.get_min() {
+            match self.by_expiry.first() {
                 Some(&(at, id)) if at <= clock_ms => self.remove(id),
                 _ => return,
             }
@@ -264,7 +264,7 @@ impl Sessions {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.by_id.len()
+        self.by_id.size()
     }
 
     fn alive(&self, entry: &Entry, id: SessionId) -> Result<&Session, SessionError> {
@@ -276,13 +276,14 @@ impl Sessions {
     }
 
     fn put(&mut self, id: u64, session: Session) {
-        self.by_expiry.insert((session.expires_ms, id));
-        self.by_id.insert(id, Arc::new(session));
+        self.by_expiry.insert_mut((session.expires_ms, id));
+        self.by_id.insert_mut(id, Arc::new(session));
     }
 
     fn remove(&mut self, id: u64) {
-        if let Some(session) = self.by_id.remove(&id) {
-            self.by_expiry.remove(&(session.expires_ms, id));
+        if let Some(session) = self.by_id.get(&id) {
+            self.by_expiry.remove_mut(&(session.expires_ms, id));
+            self.by_id.remove_mut(&id);
         }
     }
 
@@ -320,13 +321,13 @@ impl Sessions {
                 window,
                 expires_ms,
                 floor,
-                answers: OrdMap::new(),
+                answers: RedBlackTreeMapSync::new_sync(),
             };
             for (sequence, answer) in answers {
                 if sequence <= session.highest().max(floor) {
                     return Err(format!("session {id}: answers out of order at {sequence}"));
                 }
-                session.answers.insert(sequence, Arc::new(answer));
+                session.answers.insert_mut(sequence, Arc::new(answer));
             }
             let widest = u64::from(MAX_WINDOW);
             if !(1..=widest).contains(&window) || session.highest().saturating_sub(window) > floor {

@@ -122,7 +122,7 @@ pub enum ImageError {
         /// Where it begins.
         place: ImagePlace,
         /// What the table said.
-        source: WriteError,
+        source: Box<WriteError>,
     },
     /// The image is of the store's own history, and older than the store.
     Older {

@@ -262,7 +262,7 @@ impl TableReader<'_, '_> {
                         LoadError::Order(_) => malformed(error.to_string()),
                         LoadError::Refused(source) => ImageError::Refused {
                             place: place(),
-                            source,
+                            source: Box::new(source),
                         },
                     })?;
                 count += 1;

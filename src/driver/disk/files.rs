@@ -72,7 +72,7 @@ pub(in super::super) fn is_unfinished(name: &str, begins: &str) -> bool {
 #[derive(Debug)]
 pub(in super::super) enum WriteImageError {
     Disk(DiskError),
-    Image(ImageError),
+    Image(Box<ImageError>),
 }
 
 impl From<DiskError> for WriteImageError {
@@ -103,7 +103,7 @@ fn write_file<S: Views>(path: &Path, snapshot: &Snapshot<S>) -> Result<(), Write
     let mut out = BufWriter::with_capacity(1 << 16, file);
     snapshot.write_image(&mut out).map_err(|e| match e {
         ImageError::Write { source, .. } => failed("write")(source).into(),
-        other => WriteImageError::Image(other),
+        other => WriteImageError::Image(Box::new(other)),
     })?;
     out.flush().map_err(failed("write"))?;
     out.get_ref().sync_all().map_err(failed("sync"))?;

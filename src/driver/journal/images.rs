@@ -62,7 +62,7 @@ pub(super) fn write<S: Views>(dir: &Path, snapshot: &Snapshot<S>) -> Result<Imag
         Err(WriteImageError::Disk(error)) => Err(error.into()),
         Err(WriteImageError::Image(error)) => Err(JournalError::Image {
             path: unfinished,
-            source: Box::new(error),
+            source: error,
         }),
     }
 }

@@ -46,7 +46,6 @@
 //! a mutex each. There are no atomics.
 
 mod acknowledged;
-mod answer;
 mod commit;
 mod error;
 mod images;
@@ -60,10 +59,10 @@ mod writer;
 pub use error::{JournalError, ProposeError};
 pub use recovery::{DamagedImage, Recovery, Torn};
 
+use super::answer::{Answer, answer};
 use crate::fsm::{Command, Proposal};
 use crate::position::LogIndex;
 use crate::store::{self, Store, Views};
-use answer::answer;
 use queue::Shut;
 use recovery::Recovered;
 use std::collections::hash_map::RandomState;
@@ -354,7 +353,7 @@ impl<S: Views, C: Command<S>> Journal<S, C> {
     ) -> Result<
         (
             Pending<C, C::Reply, C::Error>,
-            answer::Answer<Result<Committed<C::Reply, C::Error>, ProposeError>>,
+            Answer<Result<Committed<C::Reply, C::Error>, ProposeError>>,
         ),
         ProposeError,
     > {

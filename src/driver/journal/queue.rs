@@ -282,33 +282,10 @@ impl<T, K> Drop for Push<T, K> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use super::*;
-    use std::sync::atomic::{AtomicBool, Ordering};
-    use std::task::Wake;
+    use crate::driver::answer::tests::Flag;
     use std::thread;
-
-    /// A task that notes that it was woken.
-    pub(in super::super) struct Flag(Arc<Woken>);
-    struct Woken(AtomicBool);
-
-    impl Wake for Woken {
-        fn wake(self: Arc<Self>) {
-            self.0.store(true, Ordering::SeqCst);
-        }
-    }
-
-    impl Flag {
-        pub(in super::super) fn new() -> Self {
-            Flag(Arc::new(Woken(AtomicBool::new(false))))
-        }
-        pub(in super::super) fn waker(&self) -> Waker {
-            Waker::from(Arc::clone(&self.0))
-        }
-        pub(in super::super) fn woken(&self) -> bool {
-            self.0.0.load(Ordering::SeqCst)
-        }
-    }
 
     fn queue() -> Arc<Queue<u32, char>> {
         Arc::new(Queue::new(Limits {

@@ -1,7 +1,6 @@
 //! The log thread: takes batches of proposals to the log, then to the store, then answers.
 
 use super::acknowledged::Acknowledged;
-use super::answer::Giver;
 use super::commit;
 use super::error::{JournalError, ProposeError, io_error};
 use super::images::{self, Image};
@@ -9,6 +8,7 @@ use super::log::{Cut, Log};
 use super::queue::{Limits, Queue, Wait};
 use super::recovery::Recovered;
 use super::{Committed, Options};
+use crate::driver::answer::Giver;
 use crate::fsm::{Command, Proposal, panic_message};
 use crate::position::LogIndex;
 use crate::store::{Store, Views};

@@ -77,6 +77,7 @@ impl<T> Shared<T> {
 }
 
 impl<T> Answer<T> {
+    #[cfg(any(feature = "journal", test))]
     /// Blocks until the answer is there; `None` if it will never be.
     pub(super) fn wait(self) -> Option<T> {
         let state = self
@@ -124,9 +125,33 @@ impl<T> Future for Answer<T> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::task::Wake;
     use std::thread;
+
+    /// A task that notes that it was woken.
+    pub(in super::super) struct Flag(Arc<Woken>);
+    struct Woken(AtomicBool);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::SeqCst);
+        }
+    }
+
+    impl Flag {
+        pub(in super::super) fn new() -> Self {
+            Flag(Arc::new(Woken(AtomicBool::new(false))))
+        }
+        pub(in super::super) fn waker(&self) -> Waker {
+            Waker::from(Arc::clone(&self.0))
+        }
+        pub(in super::super) fn woken(&self) -> bool {
+            self.0.0.load(Ordering::SeqCst)
+        }
+    }
 
     #[test]
     fn a_waiter_is_answered_or_told_there_is_none() {
@@ -144,9 +169,9 @@ mod tests {
     #[test]
     fn a_task_is_woken_by_the_latest_waker() {
         let (giver, mut asked) = answer();
-        let first = super::super::queue::tests::Flag::new();
-        let second = super::super::queue::tests::Flag::new();
-        let poll = |asked: &mut Answer<u8>, flag: &super::super::queue::tests::Flag| {
+        let first = Flag::new();
+        let second = Flag::new();
+        let poll = |asked: &mut Answer<u8>, flag: &Flag| {
             Pin::new(asked).poll(&mut Context::from_waker(&flag.waker()))
         };
         assert!(poll(&mut asked, &first).is_pending());

@@ -1,0 +1,172 @@
+//! openraft's log storage on a [`LogFile`].
+
+use super::{Blocking, Fault, any};
+use crate::driver::raft::log::{COMMITTED, LogFile, PURGED, VOTE};
+use crate::driver::raft::{decode, encode, indexes};
+use openraft::storage::{LogFlushed, RaftLogStorage};
+use openraft::{
+    LogId, LogState, OptionalSend, RaftLogId, RaftLogReader, RaftTypeConfig, StorageError,
+    StorageIOError, Vote,
+};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::fmt::{self, Debug};
+use std::marker::PhantomData;
+use std::ops::{Range, RangeBounds};
+use std::path::Path;
+
+/// A node's log, in a file. Clones are handles of the same log.
+pub struct LogStore<T> {
+    file: LogFile,
+    types: PhantomData<fn() -> T>,
+}
+
+impl<T> Clone for LogStore<T> {
+    fn clone(&self) -> Self {
+        LogStore {
+            file: self.file.clone(),
+            types: PhantomData,
+        }
+    }
+}
+
+impl<T> fmt::Debug for LogStore<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("LogStore").field(&self.file).finish()
+    }
+}
+
+impl<T> LogStore<T> {
+    pub(super) fn open(dir: &Path, blocking: Blocking) -> Result<Self, Fault> {
+        Ok(LogStore {
+            file: LogFile::open(dir, blocking)?,
+            types: PhantomData,
+        })
+    }
+}
+
+impl<T: RaftTypeConfig> LogStore<T>
+where
+    T::Entry: DeserializeOwned,
+{
+    fn entries(&self, from: u64, until: u64) -> Result<Vec<T::Entry>, Fault> {
+        let entries = self.file.read(from..until)?;
+        let entries = entries.iter();
+        entries.map(|bytes| decode("an entry", bytes)).collect()
+    }
+
+    fn state(&self) -> Result<LogState<T>, Fault> {
+        let last_purged_log_id: Option<LogId<T::NodeId>> = self.file.decoded(PURGED)?;
+        let last = match self.file.bounds() {
+            Some((_, last)) => self.entries(last, last.saturating_add(1))?.pop(),
+            None => None,
+        };
+        Ok(LogState {
+            last_log_id: last
+                .map(|entry| entry.get_log_id().clone())
+                .or_else(|| last_purged_log_id.clone()),
+            last_purged_log_id,
+        })
+    }
+}
+
+fn reading<N: openraft::NodeId>(fault: &Fault) -> StorageError<N> {
+    StorageIOError::read_logs(any(fault)).into()
+}
+
+fn writing<N: openraft::NodeId>(fault: &Fault) -> StorageError<N> {
+    StorageIOError::write_logs(any(fault)).into()
+}
+
+impl<T: RaftTypeConfig> RaftLogReader<T> for LogStore<T>
+where
+    T::Entry: Serialize + DeserializeOwned,
+{
+    async fn try_get_log_entries<RB: RangeBounds<u64> + Clone + Debug + OptionalSend>(
+        &mut self,
+        range: RB,
+    ) -> Result<Vec<T::Entry>, StorageError<T::NodeId>> {
+        let Range { start, end } = indexes(&range);
+        self.entries(start, end).map_err(|fault| reading(&fault))
+    }
+}
+
+impl<T: RaftTypeConfig> RaftLogStorage<T> for LogStore<T>
+where
+    T::Entry: Serialize + DeserializeOwned,
+{
+    type LogReader = Self;
+
+    async fn get_log_state(&mut self) -> Result<LogState<T>, StorageError<T::NodeId>> {
+        self.state().map_err(|fault| reading(&fault))
+    }
+
+    async fn get_log_reader(&mut self) -> Self {
+        self.clone()
+    }
+
+    async fn save_vote(&mut self, vote: &Vote<T::NodeId>) -> Result<(), StorageError<T::NodeId>> {
+        let failed = |fault| StorageIOError::write_vote(any(&fault)).into();
+        let bytes = encode(VOTE, vote).map_err(failed)?;
+        self.file.put(VOTE, bytes).await.map_err(failed)
+    }
+
+    async fn read_vote(&mut self) -> Result<Option<Vote<T::NodeId>>, StorageError<T::NodeId>> {
+        let vote = self.file.decoded(VOTE);
+        vote.map_err(|fault| StorageIOError::read_vote(any(&fault)).into())
+    }
+
+    /// Not synced: what is lost of it is only applied later, when the leader says again that it
+    /// is committed.
+    async fn save_committed(
+        &mut self,
+        committed: Option<LogId<T::NodeId>>,
+    ) -> Result<(), StorageError<T::NodeId>> {
+        let bytes = encode(COMMITTED, &committed).map_err(|fault| writing(&fault))?;
+        self.file.put_lazily(COMMITTED, bytes);
+        Ok(())
+    }
+
+    async fn read_committed(
+        &mut self,
+    ) -> Result<Option<LogId<T::NodeId>>, StorageError<T::NodeId>> {
+        let committed = self.file.decoded::<Option<_>>(COMMITTED);
+        Ok(committed.map_err(|fault| reading(&fault))?.flatten())
+    }
+
+    async fn append<I>(
+        &mut self,
+        entries: I,
+        callback: LogFlushed<T>,
+    ) -> Result<(), StorageError<T::NodeId>>
+    where
+        I: IntoIterator<Item = T::Entry> + OptionalSend,
+        I::IntoIter: OptionalSend,
+    {
+        let encoded = entries.into_iter().map(|entry| {
+            let bytes = encode("an entry", &entry)?;
+            Ok((entry.get_log_id().index, bytes))
+        });
+        let entries = encoded
+            .collect::<Result<_, _>>()
+            .map_err(|fault| writing(&fault))?;
+        let done = |result: Result<(), Fault>| {
+            callback.log_io_completed(result.map_err(std::io::Error::other));
+        };
+        self.file.append(entries, Box::new(done));
+        Ok(())
+    }
+
+    async fn truncate(&mut self, log_id: LogId<T::NodeId>) -> Result<(), StorageError<T::NodeId>> {
+        self.file
+            .truncate(log_id.index)
+            .await
+            .map_err(|fault| writing(&fault))
+    }
+
+    async fn purge(&mut self, log_id: LogId<T::NodeId>) -> Result<(), StorageError<T::NodeId>> {
+        let bytes = encode(PURGED, &log_id).map_err(|fault| writing(&fault))?;
+        let purged = self.file.purge(log_id.index, PURGED, bytes).await;
+        purged.map_err(|fault| writing(&fault))
+    }
+}

@@ -1,0 +1,145 @@
+//! The driver for `openraft` 0.9: a replicated store.
+//!
+//! **Promises.** Every entry that Raft commits is applied, in order and without a gap; one that is
+//! missing, or cannot be applied, stops the node and halts its store, while reads go on. A batch is
+//! published once, before anybody is answered. An image is taken of a snapshot, in O(1), so that
+//! no entry waits for it; it is written to a file, and installed from a file beside the state that
+//! readers go on reading. One that is older than the state is refused.
+//!
+//! **May not know.** The network between nodes, which is the program's own.
+//!
+//! **The one data structure** is the directory of a node:
+//!
+//! | file | holds |
+//! |---|---|
+//! | `raft.redb` | the log: entries, vote, what is committed, what was purged |
+//! | `image-` + index | the newest image |
+//!
+//! # Use
+//!
+//! ```
+//! use highwater::openraft::{ImageFile, Options, Request, Response, open};
+//! # use highwater::{Schema, Table, WriteError, WriteTxn};
+//! # use highwater::fsm::{Command, Entry};
+//! # use serde::{Deserialize, Serialize};
+//! #
+//! # #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
+//! # pub struct Note {
+//! #     #[primary_key]
+//! #     pub name: String,
+//! #     pub text: String,
+//! # }
+//! #
+//! # #[derive(Debug, Schema)]
+//! # pub struct Notes {
+//! #     notes: Note,
+//! # }
+//! #
+//! # #[derive(Clone, Debug, Serialize, Deserialize)]
+//! # pub enum Write {
+//! #     Put { name: String, text: String },
+//! # }
+//! #
+//! # impl Command<Notes> for Write {
+//! #     type Reply = ();
+//! #     type Error = WriteError;
+//! #
+//! #     fn apply(self, _: &Entry, txn: &mut WriteTxn<Notes>) -> Result<(), WriteError> {
+//! #         let Write::Put { name, text } = self;
+//! #         txn.notes_mut().upsert(Note { name, text }).map(drop)
+//! #     }
+//! # }
+//!
+//! // `Write` is a `Command<Notes>`; openraft is the crate of that name, 0.9.
+//! openraft::declare_raft_types!(
+//!     pub Types:
+//!         D = Request<Write>,
+//!         R = Response<(), WriteError>,
+//!         NodeId = u64,
+//!         Node = openraft::BasicNode,
+//!         SnapshotData = ImageFile,
+//! );
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let dir = tempfile::tempdir()?;
+//! # let dir = dir.path();
+//! let (log, machine) = open::<Notes, Write, Types>(dir, Options::default())?;
+//! let store = machine.store().clone();
+//! // let raft = openraft::Raft::new(id, config, network, log, machine).await?;
+//! // let written = raft.client_write(Request::from(&Proposal::new(&write, now_ms, seed)?)).await?;
+//! // let snapshot = store.snapshot_at_least(written.data.index, deadline)?;
+//! # drop((log, machine, store));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A read that must see every write answered before it asks the leader for [`read_index`], and
+//! waits on its own node with [`Store::snapshot_at_least`](crate::Store::snapshot_at_least); on the
+//! leader [`linearizable`] does both.
+//!
+//! **Retries.** A client whose write was not answered does not know whether it was applied. It
+//! sends it again safely in a session: see [`Proposal::in_session`](crate::fsm::Proposal::in_session).
+//!
+//! **openraft's features.** This driver turns on `serde` (its types are stored with their own
+//! encoding) and `storage-v2`. It works with and without `generic-snapshot-data`.
+
+mod file;
+mod log;
+mod machine;
+mod read;
+
+pub use super::disk::DiskError;
+pub use super::raft::{Blocking, Fault, Options, Request, Response, SnapshotBuilder, log_index};
+pub use file::ImageFile;
+pub use log::LogStore;
+pub use machine::StateMachine;
+pub use read::{ReadError, linearizable, read_index};
+
+use crate::fsm::Command;
+use crate::store::Views;
+use ::openraft::{AnyError, Entry, RaftTypeConfig};
+use std::path::Path;
+
+/// What a type configuration has to be for a store of schema `S` with commands `C`. There is
+/// nothing to implement: whatever has these types is one.
+pub trait Config<S: Views, C: Command<S>>:
+    RaftTypeConfig<
+        D = Request<C>,
+        R = Response<C::Reply, C::Error>,
+        Entry = Entry<Self>,
+        SnapshotData = ImageFile,
+    >
+{
+}
+
+impl<T, S: Views, C: Command<S>> Config<S, C> for T where
+    T: RaftTypeConfig<
+            D = Request<C>,
+            R = Response<C::Reply, C::Error>,
+            Entry = Entry<T>,
+            SnapshotData = ImageFile,
+        >
+{
+}
+
+/// What openraft is given: a node's log, and its state machine.
+pub type Node<S, C, T> = (LogStore<T>, StateMachine<S, C, T>);
+
+/// Opens a node's directory, which is made if it is not there: its log, and its state machine with
+/// the newest image restored. Raft applies what the log has beyond that.
+///
+/// Cost: reading the log and the image.
+pub fn open<S: Views, C: Command<S>, T: Config<S, C>>(
+    dir: impl AsRef<Path>,
+    options: Options,
+) -> Result<Node<S, C, T>, Fault> {
+    let dir = dir.as_ref();
+    // Makes the directory, and fails if another has it open.
+    let log = LogStore::open(dir, options.blocking)?;
+    let machine = StateMachine::open(dir, options)?;
+    Ok((log, machine))
+}
+
+fn any(fault: &Fault) -> AnyError {
+    AnyError::new(fault)
+}

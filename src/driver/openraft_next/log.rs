@@ -1,0 +1,150 @@
+//! openraft's log storage on a [`LogFile`].
+
+use super::{Blocking, Fault, error};
+use crate::driver::raft::log::{COMMITTED, LogFile, PURGED, VOTE};
+use crate::driver::raft::{decode, encode, indexes};
+use openraft_next::alias::{LogIdOf, VoteOf};
+use openraft_next::entry::RaftEntry;
+use openraft_next::storage::{IOFlushed, RaftLogStorage};
+use openraft_next::{LogState, OptionalSend, RaftLogReader, RaftTypeConfig};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::fmt::{self, Debug};
+use std::io;
+use std::marker::PhantomData;
+use std::ops::{Range, RangeBounds};
+use std::path::Path;
+
+/// A node's log, in a file. Clones are handles of the same log.
+pub struct LogStore<T> {
+    file: LogFile,
+    types: PhantomData<fn() -> T>,
+}
+
+impl<T> Clone for LogStore<T> {
+    fn clone(&self) -> Self {
+        LogStore {
+            file: self.file.clone(),
+            types: PhantomData,
+        }
+    }
+}
+
+impl<T> fmt::Debug for LogStore<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("LogStore").field(&self.file).finish()
+    }
+}
+
+impl<T> LogStore<T> {
+    pub(super) fn open(dir: &Path, blocking: Blocking) -> Result<Self, Fault> {
+        Ok(LogStore {
+            file: LogFile::open(dir, blocking)?,
+            types: PhantomData,
+        })
+    }
+}
+
+impl<T: RaftTypeConfig> LogStore<T>
+where
+    T::Entry: DeserializeOwned,
+    LogIdOf<T>: DeserializeOwned,
+{
+    fn entries(&self, range: Range<u64>) -> Result<Vec<T::Entry>, Fault> {
+        let entries = self.file.read(range)?;
+        let entries = entries.iter();
+        entries.map(|bytes| decode("an entry", bytes)).collect()
+    }
+
+    fn state(&self) -> Result<LogState<T>, Fault> {
+        let last_purged_log_id: Option<LogIdOf<T>> = self.file.decoded(PURGED)?;
+        let last = match self.file.bounds() {
+            Some((_, last)) => self.entries(last..last.saturating_add(1))?.pop(),
+            None => None,
+        };
+        Ok(LogState {
+            last_log_id: last
+                .map(|entry| entry.log_id())
+                .or_else(|| last_purged_log_id.clone()),
+            last_purged_log_id,
+        })
+    }
+}
+
+impl<T: RaftTypeConfig> RaftLogReader<T> for LogStore<T>
+where
+    T::Entry: DeserializeOwned,
+    LogIdOf<T>: DeserializeOwned,
+    T::Vote: DeserializeOwned,
+{
+    async fn try_get_log_entries<RB: RangeBounds<u64> + Clone + Debug + OptionalSend>(
+        &mut self,
+        range: RB,
+    ) -> Result<Vec<T::Entry>, io::Error> {
+        self.entries(indexes(&range)).map_err(error)
+    }
+
+    async fn read_vote(&mut self) -> Result<Option<VoteOf<T>>, io::Error> {
+        self.file.decoded(VOTE).map_err(error)
+    }
+}
+
+impl<T: RaftTypeConfig> RaftLogStorage<T> for LogStore<T>
+where
+    T::Entry: Serialize + DeserializeOwned,
+    LogIdOf<T>: Serialize + DeserializeOwned,
+    T::Vote: Serialize + DeserializeOwned,
+{
+    type LogReader = Self;
+
+    async fn get_log_state(&mut self) -> Result<LogState<T>, io::Error> {
+        self.state().map_err(error)
+    }
+
+    async fn get_log_reader(&mut self) -> Self {
+        self.clone()
+    }
+
+    async fn save_vote(&mut self, vote: &VoteOf<T>) -> Result<(), io::Error> {
+        let bytes = encode(VOTE, vote).map_err(error)?;
+        self.file.put(VOTE, bytes).await.map_err(error)
+    }
+
+    /// Not synced: what is lost of it is only applied later, when the leader says again that it
+    /// is committed.
+    async fn save_committed(&mut self, committed: Option<LogIdOf<T>>) -> Result<(), io::Error> {
+        let bytes = encode(COMMITTED, &committed).map_err(error)?;
+        self.file.put_lazily(COMMITTED, bytes);
+        Ok(())
+    }
+
+    async fn read_committed(&mut self) -> Result<Option<LogIdOf<T>>, io::Error> {
+        let committed = self.file.decoded::<Option<_>>(COMMITTED);
+        Ok(committed.map_err(error)?.flatten())
+    }
+
+    async fn append<I>(&mut self, entries: I, callback: IOFlushed<T>) -> Result<(), io::Error>
+    where
+        I: IntoIterator<Item = T::Entry> + OptionalSend,
+        I::IntoIter: OptionalSend,
+    {
+        let encoded = entries
+            .into_iter()
+            .map(|entry| Ok((entry.index(), encode("an entry", &entry)?)));
+        let entries = encoded.collect::<Result<_, _>>().map_err(error)?;
+        let done = |result: Result<(), Fault>| callback.io_completed(result.map_err(error));
+        self.file.append(entries, Box::new(done));
+        Ok(())
+    }
+
+    async fn truncate_after(&mut self, last: Option<LogIdOf<T>>) -> Result<(), io::Error> {
+        let from = last.map_or(0, |last| last.index().saturating_add(1));
+        self.file.truncate(from).await.map_err(error)
+    }
+
+    async fn purge(&mut self, log_id: LogIdOf<T>) -> Result<(), io::Error> {
+        let bytes = encode(PURGED, &log_id).map_err(error)?;
+        let purged = self.file.purge(log_id.index(), PURGED, bytes).await;
+        purged.map_err(error)
+    }
+}

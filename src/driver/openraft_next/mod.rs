@@ -1,0 +1,127 @@
+//! The driver for `openraft` 0.10, which is a pre-release: a replicated store.
+//!
+//! It keeps the promises of the driver for 0.9 (feature `openraft`), with the same files in a
+//! node's directory. What differs is what openraft's traits let it do better: entries can be read
+//! before they are on the disk, so that appends share an fsync; answers are sent as soon as the
+//! batch is published; and it runs on any runtime, simulated ones too ([`Blocking::Inline`]).
+//!
+//! The version is pinned, because pre-releases change their interface. Files of one are not
+//! promised to be read by the next.
+//!
+//! # Use
+//!
+//! ```
+//! use highwater::openraft_next::{Options, Request, Response, open};
+//! # use highwater::{Schema, Table, WriteError, WriteTxn};
+//! # use highwater::fsm::{Command, Entry};
+//! # use serde::{Deserialize, Serialize};
+//! #
+//! # #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
+//! # pub struct Note {
+//! #     #[primary_key]
+//! #     pub name: String,
+//! #     pub text: String,
+//! # }
+//! #
+//! # #[derive(Debug, Schema)]
+//! # pub struct Notes {
+//! #     notes: Note,
+//! # }
+//! #
+//! # #[derive(Clone, Debug, Serialize, Deserialize)]
+//! # pub enum Write {
+//! #     Put { name: String, text: String },
+//! # }
+//! #
+//! # impl Command<Notes> for Write {
+//! #     type Reply = ();
+//! #     type Error = WriteError;
+//! #
+//! #     fn apply(self, _: &Entry, txn: &mut WriteTxn<Notes>) -> Result<(), WriteError> {
+//! #         let Write::Put { name, text } = self;
+//! #         txn.notes_mut().upsert(Note { name, text }).map(drop)
+//! #     }
+//! # }
+//! # use openraft_next as openraft;
+//!
+//! // `Write` is a `Command<Notes>`; openraft is the crate of that name, 0.10.
+//! openraft::declare_raft_types!(
+//!     pub Types:
+//!         D = Request<Write>,
+//!         R = Response<(), WriteError>,
+//! #       AsyncRuntime = openraft_rt_sim::SimRuntime,
+//! );
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let dir = tempfile::tempdir()?;
+//! # let dir = dir.path();
+//! let (log, machine) = open::<Notes, Write, Types>(dir, Options::default())?;
+//! let store = machine.store().clone();
+//! // let raft = openraft::Raft::new(id, config, network, log, machine).await?;
+//! # drop((log, machine, store));
+//! # Ok(())
+//! # }
+//! ```
+
+mod file;
+mod log;
+mod machine;
+mod read;
+
+pub use super::disk::DiskError;
+pub use super::raft::{Blocking, Fault, Options, Request, Response, SnapshotBuilder, log_index};
+pub use file::{ImageFile, Inbox};
+pub use log::LogStore;
+pub use machine::StateMachine;
+pub use read::{ReadError, linearizable, read_index};
+
+use crate::fsm::Command;
+use crate::store::Views;
+use openraft_next::RaftTypeConfig;
+use openraft_next::alias::{DefaultEntryOf, EntryPayloadOf};
+use std::io;
+use std::path::Path;
+
+/// What a type configuration has to be for a store of schema `S` with commands `C`. There is
+/// nothing to implement: whatever has these types is one.
+pub trait Config<S: Views, C: Command<S>>:
+    RaftTypeConfig<
+        D = Request<C>,
+        R = Response<C::Reply, C::Error>,
+        Payload = EntryPayloadOf<Self>,
+        Entry = DefaultEntryOf<Self>,
+    >
+{
+}
+
+impl<T, S: Views, C: Command<S>> Config<S, C> for T where
+    T: RaftTypeConfig<
+            D = Request<C>,
+            R = Response<C::Reply, C::Error>,
+            Payload = EntryPayloadOf<T>,
+            Entry = DefaultEntryOf<T>,
+        >
+{
+}
+
+/// What openraft is given: a node's log, and its state machine.
+pub type Node<S, C, T> = (LogStore<T>, StateMachine<S, C, T>);
+
+/// Opens a node's directory, which is made if it is not there: its log, and its state machine with
+/// the newest image restored. Raft applies what the log has beyond that.
+///
+/// Cost: reading the log and the image.
+pub fn open<S: Views, C: Command<S>, T: Config<S, C>>(
+    dir: impl AsRef<Path>,
+    options: Options,
+) -> Result<Node<S, C, T>, Fault> {
+    let dir = dir.as_ref();
+    // Makes the directory, and fails if another has it open.
+    let log = LogStore::open(dir, options.blocking)?;
+    let machine = StateMachine::open(dir, options)?;
+    Ok((log, machine))
+}
+
+fn error(fault: Fault) -> io::Error {
+    io::Error::other(fault)
+}

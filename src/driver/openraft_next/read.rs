@@ -1,0 +1,63 @@
+//! Reads that see every write that was answered before them.
+
+use super::log_index;
+use crate::position::LogIndex;
+use crate::store::{Snapshot, Store, Views, WaitError};
+use openraft_next::errors::{LinearizableReadError, RaftError};
+use openraft_next::storage::RaftStateMachine;
+use openraft_next::{Raft, RaftTypeConfig, ReadPolicy};
+use std::fmt;
+use std::future::Future;
+
+/// Why a read could not be linearizable.
+#[derive(Debug)]
+pub enum ReadError<T: RaftTypeConfig> {
+    /// This node is not the leader, which the error names if it is known, or cannot reach enough
+    /// of the others.
+    Leader(RaftError<T, LinearizableReadError<T>>),
+    /// The store has not come so far in time, or takes no more entries.
+    Wait(WaitError),
+}
+
+impl<T: RaftTypeConfig> fmt::Display for ReadError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ReadError::Leader(error) => error.fmt(f),
+            ReadError::Wait(error) => error.fmt(f),
+        }
+    }
+}
+
+impl<T: RaftTypeConfig> std::error::Error for ReadError<T> {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            ReadError::Leader(error) => Some(error),
+            ReadError::Wait(error) => Some(error),
+        }
+    }
+}
+
+/// The log index that a linearizable read has to wait for (the read-index of Raft's section 6.4):
+/// all writes answered before this was called are at or below it. The leader only, which makes
+/// sure that it is the leader: a round trip to the others, and no entry in the log.
+///
+/// A follower asks the leader for it over the program's own network, and then waits with
+/// [`Store::snapshot_at_least`].
+pub async fn read_index<T: RaftTypeConfig, M: RaftStateMachine<T>>(
+    raft: &Raft<T, M>,
+) -> Result<LogIndex, RaftError<T, LinearizableReadError<T>>> {
+    let (read, _) = raft.get_read_log_id(ReadPolicy::ReadIndex).await?;
+    Ok(log_index(read.index()))
+}
+
+/// A snapshot that has every write answered before this was called. The leader only. `until` is
+/// how long to wait for the store, a timer of the program's executor.
+pub async fn linearizable<S: Views, T: RaftTypeConfig, M: RaftStateMachine<T>>(
+    raft: &Raft<T, M>,
+    store: &Store<S>,
+    until: impl Future<Output = ()>,
+) -> Result<Snapshot<S>, ReadError<T>> {
+    let index = read_index(raft).await.map_err(ReadError::Leader)?;
+    let snapshot = store.snapshot_at_least_async(index, until).await;
+    snapshot.map_err(ReadError::Wait)
+}

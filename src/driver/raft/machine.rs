@@ -1,0 +1,141 @@
+//! A node's state machine: a store, and its images.
+
+use super::images::{Image, Images};
+use super::{Blocking, Fault, Options, Response, offload};
+use crate::driver::disk::DiskError;
+use crate::fsm::{Batch, Command, LogEntry};
+use crate::store::{Snapshot, Store, Views};
+use std::fmt;
+use std::fs::File;
+use std::marker::PhantomData;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+type ResponseOf<S, C> = Response<<C as Command<S>>::Reply, <C as Command<S>>::Error>;
+
+/// A store that Raft drives.
+pub(in super::super) struct Machine<S: Views, C> {
+    store: Store<S>,
+    images: Arc<Images>,
+    blocking: Blocking,
+    gaps: bool,
+    commands: PhantomData<fn() -> C>,
+}
+
+impl<S: Views, C> fmt::Debug for Machine<S, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Machine")
+            .field("store", &self.store)
+            .field("images", &self.images)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<S: Views, C: Command<S>> Machine<S, C> {
+    /// A store with the newest image of the directory.
+    pub(in super::super) fn open(dir: &Path, options: Options) -> Result<Self, Fault> {
+        let store = Store::with_options(options.store);
+        let images = Images::open(dir, &store)?;
+        Ok(Machine {
+            store,
+            images: Arc::new(images),
+            blocking: options.blocking,
+            gaps: false,
+            commands: PhantomData,
+        })
+    }
+
+    /// Applies entries, with what Raft keeps beside the data, and publishes once.
+    pub(in super::super) fn apply(
+        &self,
+        entries: Vec<LogEntry<C>>,
+        driver: Vec<u8>,
+    ) -> Result<Vec<ResponseOf<S, C>>, Fault> {
+        let indexes: Vec<_> = entries.iter().map(LogEntry::index).collect();
+        let mut batch = Batch::new(entries).driver_state(driver);
+        if !self.gaps {
+            batch = batch.dense();
+        }
+        let applied = batch.apply(&self.store);
+        if let Some(halt) = applied.halted {
+            return Err(Fault::Entry(halt));
+        }
+        let outcomes = indexes.into_iter().zip(applied.outcomes);
+        Ok(outcomes
+            .map(|(index, outcome)| Response { index, outcome })
+            .collect())
+    }
+}
+
+impl<S: Views, C> Machine<S, C> {
+    pub(in super::super) fn store(&self) -> &Store<S> {
+        &self.store
+    }
+
+    /// Takes entries whose indexes have gaps.
+    pub(in super::super) fn allow_gaps(&mut self) {
+        self.gaps = true;
+    }
+
+    /// What takes an image of the store as it is now. O(1).
+    pub(in super::super) fn builder(&self) -> SnapshotBuilder<S> {
+        SnapshotBuilder {
+            snapshot: self.store.snapshot(),
+            images: Arc::clone(&self.images),
+            blocking: self.blocking,
+        }
+    }
+
+    #[cfg(feature = "openraft-next")]
+    pub(in super::super) fn images(&self) -> Arc<Images> {
+        Arc::clone(&self.images)
+    }
+
+    /// A name for an image that is to be received.
+    #[cfg(feature = "openraft")]
+    pub(in super::super) fn unfinished(&self) -> PathBuf {
+        self.images.unfinished()
+    }
+
+    /// Replaces the state by an image; readers go on meanwhile. On an error all is as it was.
+    pub(in super::super) async fn install(&self, received: PathBuf) -> Result<Image, Fault> {
+        let (store, images) = (self.store.clone(), Arc::clone(&self.images));
+        offload::run(self.blocking, self.images.dir(), move || {
+            images.install(&store, &received)
+        })
+        .await
+    }
+
+    /// The newest image.
+    pub(in super::super) fn newest(&self) -> Result<Option<(Image, File)>, Fault> {
+        self.images.open_newest()
+    }
+}
+
+/// Writes an image of what the store was when the builder was made, to a file.
+pub struct SnapshotBuilder<S: Views> {
+    snapshot: Snapshot<S>,
+    images: Arc<Images>,
+    blocking: Blocking,
+}
+
+impl<S: Views> fmt::Debug for SnapshotBuilder<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("SnapshotBuilder")
+            .field(&self.snapshot)
+            .finish()
+    }
+}
+
+impl<S: Views> SnapshotBuilder<S> {
+    /// The image; or a newer one, if that was installed meanwhile.
+    pub(in super::super) async fn build(&self) -> Result<(Image, File), Fault> {
+        let (snapshot, images) = (self.snapshot.clone(), Arc::clone(&self.images));
+        offload::run(self.blocking, self.images.dir(), move || {
+            let image = images.write(&snapshot)?;
+            let gone = || DiskError::damaged(&image.path, Some(image.index), "it is gone");
+            Ok(images.open_newest()?.ok_or_else(gone)?)
+        })
+        .await
+    }
+}
