@@ -13,6 +13,7 @@ mod image;
 mod key;
 mod position;
 mod schema;
+mod session;
 mod store;
 mod sync;
 #[allow(unsafe_code)]

@@ -1,14 +1,17 @@
 //! Commands of sessions: applied once however often they are sent, also over restarts.
 
 mod common;
+#[path = "image_support/mod.rs"]
+mod support;
 
 use common::{Bank, Failure, Request, balance, request};
 use highwater::fsm::{
     Batch, LogEntry, Outcome, Proposal, RequestId, SessionError, SessionId, SessionOptions,
 };
-use highwater::{LogIndex, Store};
+use highwater::{ImageError, LogIndex, Store};
 use proptest::prelude::*;
 use std::time::Duration;
+use support::Forge;
 
 fn id(session: u64, sequence: u64) -> RequestId {
     RequestId {
@@ -179,6 +182,57 @@ fn what_is_forgotten_is_refused() {
     assert_eq!(send(&store, answered, &count("a")), Outcome::Done(Ok(4)));
     assert_eq!(send(&store, id(1, 4), &count("a")), forgotten(4, 4));
     assert_eq!(balance(&store, "a"), Some(4));
+}
+
+/// The frame of an image that has the sessions.
+const SESSIONS: u8 = 8;
+
+#[test]
+fn sessions_of_an_image_are_checked_before_anything_is_changed() {
+    let store = Store::<Bank>::new();
+    let _ = apply(&store, Proposal::open_session(SessionOptions::default(), 5));
+    let _ = send(&store, id(1, 1), &count("a"));
+    let good = image(&store);
+    let frame = Forge::parse(&good).frame(SESSIONS).clone();
+    // The format does not change unseen.
+    let expected = [
+        &[SESSIONS, 0x83][..],
+        b"\xa6format\x01\xa5clock\x05\xa8sessions\x91",
+        b"\x86\xa2id\x01\xa6ttl_ms\xce\x00\x09\x27\xc0\xa6window\xcc\x80",
+        b"\xaaexpires_ms\xce\x00\x09\x27\xc5\xa5floor\x00",
+        b"\xa7answers\x91\x92\x01\x82\xa5index\x02\xa5bytes\xc4\x05\x81\xa2Ok\x01",
+    ];
+    assert_eq!(frame, expected.concat(), "raise the format's number");
+
+    let other = Store::<Bank>::new();
+    let _ = apply(&other, Proposal::new(&count("b"), 1, 1).unwrap());
+    let before = image(&other);
+    let refused = |says: &str, change: &dyn Fn(&mut Forge)| {
+        let mut forge = Forge::parse(&good);
+        change(&mut forge);
+        let error = other.restore(&forge.bytes()[..]).unwrap_err();
+        assert!(matches!(error, ImageError::Malformed { .. }), "{error}");
+        assert!(error.to_string().contains(says), "{error}");
+        assert_eq!(image(&other), before);
+    };
+    refused("the sessions' frame is due", &|forge| {
+        forge.frames.retain(|frame| frame[0] != SESSIONS);
+    });
+    refused("the sessions", &|forge| {
+        *forge.frame(SESSIONS) = vec![SESSIONS, 0xc0];
+    });
+    refused("format 2", &|forge| {
+        let frame = forge.frame(SESSIONS);
+        let at = frame.windows(6).position(|bytes| bytes == b"format");
+        frame[at.unwrap() + 6] = 2;
+    });
+    refused("out of order", &|forge| {
+        let frame = forge.frame(SESSIONS);
+        let at = frame.windows(5).position(|bytes| bytes == b"floor");
+        frame[at.unwrap() + 5] = 1;
+    });
+    other.restore(&good[..]).unwrap();
+    assert_eq!(balance(&other, "a"), Some(1));
 }
 
 /// What is proposed: by which client's session, if one, at which time.

@@ -40,7 +40,7 @@ fn node(dir: &Path) -> (Log, Machine) {
         blocking: Blocking::Inline,
         ..Options::default()
     };
-    open(dir, options).unwrap()
+    open(&7, dir, options).unwrap()
 }
 
 struct Nodes;
@@ -112,7 +112,7 @@ fn a_node_comes_back_with_log_vote_and_image() {
         let dir = tempfile::tempdir().unwrap();
         {
             let (mut log, mut machine) = node(dir.path());
-            log.save_vote(&Vote::new_committed(3, 7)).await.unwrap();
+            log.save_vote(&Vote::new_committed(3, 8)).await.unwrap();
             let entries: Vec<_> = std::iter::once(first())
                 .chain((1..=40).map(count))
                 .collect();
@@ -129,7 +129,7 @@ fn a_node_comes_back_with_log_vote_and_image() {
         let (mut log, mut machine) = node(dir.path());
         assert_eq!(
             log.read_vote().await.unwrap(),
-            Some(Vote::new_committed(3, 7))
+            Some(Vote::new_committed(3, 8))
         );
         assert_eq!(log.read_committed().await.unwrap(), Some(id(30)));
         let state = log.get_log_state().await.unwrap();
@@ -148,6 +148,21 @@ fn a_node_comes_back_with_log_vote_and_image() {
             error.to_string().contains("entry 32 was expected"),
             "{error}"
         );
+    });
+}
+
+#[test]
+fn who_led_does_not_lead_again_by_itself() {
+    SimRuntime::with_seed(1).block_on(async {
+        let dir = tempfile::tempdir().unwrap();
+        let led = Vote::new_committed(3, 7);
+        {
+            let (mut log, _) = node(dir.path());
+            log.save_vote(&led).await.unwrap();
+            assert_eq!(log.read_vote().await.unwrap(), Some(led));
+        }
+        let (mut log, _) = node(dir.path());
+        assert_eq!(log.read_vote().await.unwrap(), Some(Vote::new(3, 7)));
     });
 }
 

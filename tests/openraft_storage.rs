@@ -34,7 +34,7 @@ type Log = LogStore<Types>;
 type Machine = StateMachine<Bank, Command, Types>;
 
 fn node(dir: &Path) -> (Log, Machine) {
-    open(dir, Options::default()).unwrap()
+    open(&7, dir, Options::default()).unwrap()
 }
 
 struct Nodes;
@@ -94,7 +94,7 @@ async fn a_node_comes_back_with_log_vote_and_image() {
     let dir = tempfile::tempdir().unwrap();
     {
         let (mut log, mut machine) = node(dir.path());
-        log.save_vote(&Vote::new_committed(3, 7)).await.unwrap();
+        log.save_vote(&Vote::new_committed(3, 8)).await.unwrap();
         let entries: Vec<_> = std::iter::once(first())
             .chain((1..=40).map(count))
             .collect();
@@ -107,12 +107,12 @@ async fn a_node_comes_back_with_log_vote_and_image() {
         log.truncate(id(36)).await.unwrap();
         assert_eq!(balance(machine.store(), "a"), Some(30));
         // Another cannot have the same directory.
-        assert!(open::<Bank, Command, Types>(dir.path(), Options::default()).is_err());
+        assert!(open::<Bank, Command, Types>(&7, dir.path(), Options::default()).is_err());
     }
     let (mut log, mut machine) = node(dir.path());
     assert_eq!(
         log.read_vote().await.unwrap(),
-        Some(Vote::new_committed(3, 7))
+        Some(Vote::new_committed(3, 8))
     );
     assert_eq!(log.read_committed().await.unwrap(), Some(id(30)));
     let state = log.get_log_state().await.unwrap();
@@ -130,6 +130,20 @@ async fn a_node_comes_back_with_log_vote_and_image() {
     assert_eq!(balance(machine.store(), "a"), Some(30));
     assert!(log.try_get_log_entries(..=10).await.unwrap().is_empty());
     assert_eq!(log.try_get_log_entries(11..).await.unwrap().len(), 25);
+}
+
+#[tokio::test]
+async fn who_led_does_not_lead_again_by_itself() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut log, _) = node(dir.path());
+    log.save_vote(&Vote::new_committed(3, 7)).await.unwrap();
+    assert_eq!(
+        log.read_vote().await.unwrap(),
+        Some(Vote::new_committed(3, 7))
+    );
+    drop(log);
+    let (mut log, _) = node(dir.path());
+    assert_eq!(log.read_vote().await.unwrap(), Some(Vote::new(3, 7)));
 }
 
 #[tokio::test]
@@ -279,11 +293,11 @@ fn faults_say_what_to_do() {
         b"nothing of ours, at some length",
     )
     .unwrap();
-    let error = open::<Bank, Command, Types>(dir.path(), Options::default()).unwrap_err();
+    let error = open::<Bank, Command, Types>(&7, dir.path(), Options::default()).unwrap_err();
     assert!(error.to_string().contains("raft.redb"), "{error}");
     std::fs::remove_file(dir.path().join("raft.redb")).unwrap();
     std::fs::write(dir.path().join("image-00000000000000000009"), b"no image").unwrap();
-    let error = open::<Bank, Command, Types>(dir.path(), Options::default()).unwrap_err();
+    let error = open::<Bank, Command, Types>(&7, dir.path(), Options::default()).unwrap_err();
     assert!(matches!(error, Fault::Image { .. }), "{error}");
 }
 

@@ -77,7 +77,6 @@ impl<T> Shared<T> {
 }
 
 impl<T> Answer<T> {
-    #[cfg(any(feature = "journal", test))]
     /// Blocks until the answer is there; `None` if it will never be.
     pub(super) fn wait(self) -> Option<T> {
         let state = self

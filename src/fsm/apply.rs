@@ -3,17 +3,15 @@
 use super::Command;
 use super::codec::{self, Content, Stamp};
 use super::entry::{Body, Entry, LogEntry};
-use super::session::{Answer, Known, SessionError, SessionId};
-use super::state::State;
 use crate::image::msgpack;
 use crate::position::LogIndex;
+use crate::session::{Answer, Kept, Known, Moment, SessionError, SessionId};
 use crate::store::{CommitError, Store, Turn, Views, WriteTxn};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::any::Any;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 
 /// Consecutive entries of a log, to be applied to a store with one publish.
 #[derive(Debug)]
@@ -152,8 +150,6 @@ pub enum HaltKind {
         /// The index that should have come.
         expected: LogIndex,
     },
-    /// The clock and sessions stored with the data are not of this program.
-    ForeignState(String),
     /// The store took no writes any more, or refused the entry.
     Store(String),
 }
@@ -179,7 +175,6 @@ impl fmt::Display for Halt {
                 "entry {index} came where entry {expected} was expected: entries were lost; \
                  restore from an image that has them"
             ),
-            HaltKind::ForeignState(why) => write!(f, "before entry {index}: {why}"),
             HaltKind::Store(why) => write!(f, "entry {index}: {why}"),
         }
     }
@@ -276,16 +271,7 @@ fn run<S: Views, C: Command<S>>(
     // Nothing but this transaction can change the store now.
     let first = outcomes.len();
     let mut last = store.position().index;
-    let mut state = match State::of(txn.machine().map(AsRef::as_ref)) {
-        Ok(state) => state,
-        Err(why) => {
-            let halt = Halt {
-                index: items[first].index,
-                kind: HaltKind::ForeignState(why),
-            };
-            return Run::Stopped(outcomes, halt);
-        }
-    };
+    let mut kept = txn.kept();
     for (at, item) in items.iter_mut().enumerate().skip(first) {
         let index = item.index;
         if index <= last {
@@ -304,7 +290,7 @@ fn run<S: Views, C: Command<S>>(
             Err(kind) => {
                 // The first entry's transaction is dropped, and with it the claim to its index.
                 if at > first
-                    && let Err(e) = publish(txn, state)
+                    && let Err(e) = publish(txn, kept)
                 {
                     outcomes.truncate(first);
                     return Run::Stopped(outcomes, store_halt(index, &e));
@@ -323,7 +309,7 @@ fn run<S: Views, C: Command<S>>(
             outcomes.push(Outcome::Empty);
             continue;
         };
-        match perform(&mut state, &mut txn, stamp, content) {
+        match perform(&mut kept, &mut txn, stamp, content) {
             Ok(outcome) => outcomes.push(outcome),
             Err(kind) => return Run::Failed(at, Halt { index, kind }),
         }
@@ -331,7 +317,7 @@ fn run<S: Views, C: Command<S>>(
     if let Some(driver) = driver {
         txn.set_driver_state(driver.to_vec());
     }
-    match publish(txn, state) {
+    match publish(txn, kept) {
         Ok(()) => Run::Done(outcomes),
         Err(e) => {
             outcomes.truncate(first);
@@ -342,37 +328,40 @@ fn run<S: Views, C: Command<S>>(
 
 /// Does what an entry says, in the transaction that is at its index.
 fn perform<S: Views, C: Command<S>>(
-    state: &mut State,
+    kept: &mut Kept,
     txn: &mut WriteTxn<S>,
     stamp: Stamp,
     content: Content<C>,
 ) -> Result<Outcome<C::Reply, C::Error>, HaltKind> {
-    state.clock = state.clock.max(stamp.time_ms);
-    let sessions = &mut state.sessions;
-    sessions.expire(state.clock);
-    let mut entry = Entry {
+    kept.clock = kept.clock.max(stamp.time_ms);
+    let sessions = &mut kept.sessions;
+    sessions.expire(kept.clock);
+    let at = Moment {
         index: txn.index(),
-        time_ms: state.clock,
-        seed: stamp.seed,
-        request: None,
+        time_ms: kept.clock,
     };
     let (request, command) = match content {
         Content::Command(request, command) => (request, command),
         Content::Open { ttl_ms, window } => {
-            return Ok(Outcome::Session(sessions.open(&entry, ttl_ms, window)));
+            return Ok(Outcome::Session(sessions.open(at, ttl_ms, window)));
         }
         Content::Renew(id) => {
-            let renewed = sessions.renew(&entry, id);
+            let renewed = sessions.renew(at, id);
             return Ok(renewed.map_or_else(Outcome::Refused, |()| Outcome::Session(id)));
         }
         Content::Close(id) => {
-            let closed = sessions.close(&entry, id);
+            let closed = sessions.close(at, id);
             return Ok(closed.map_or_else(Outcome::Refused, |()| Outcome::Session(id)));
         }
     };
-    entry.request = request;
+    let entry = Entry {
+        index: at.index,
+        time_ms: at.time_ms,
+        seed: stamp.seed,
+        request,
+    };
     if let Some(request) = request {
-        match sessions.look(&entry, request) {
+        match sessions.look(at, request) {
             Ok(Known::New) => {}
             Ok(Known::Answered(answer)) => return Ok(repeated(&answer)),
             Err(error) => return Ok(Outcome::Refused(error)),
@@ -385,7 +374,7 @@ fn perform<S: Views, C: Command<S>>(
         let bytes = catch_unwind(AssertUnwindSafe(|| rmp_serde::to_vec_named(&result)))
             .map_err(|panic| HaltKind::Unanswerable(message(panic.as_ref())))?
             .map_err(|error| HaltKind::Unanswerable(error.to_string()))?;
-        let index = entry.index;
+        let index = at.index;
         sessions.answered(request, Answer { index, bytes });
     }
     Ok(Outcome::Done(result))
@@ -404,8 +393,8 @@ fn repeated<R: DeserializeOwned, E: DeserializeOwned>(answer: &Answer) -> Outcom
     }
 }
 
-fn publish<S: Views>(mut txn: WriteTxn<S>, state: State) -> Result<(), CommitError> {
-    txn.set_machine(Arc::new(state));
+fn publish<S: Views>(mut txn: WriteTxn<S>, kept: Kept) -> Result<(), CommitError> {
+    txn.set_kept(kept);
     txn.commit().map(|_| ())
 }
 

@@ -1,7 +1,7 @@
 //! A proposal: a command with its time and seed, as bytes and as a value.
 
-use super::session::{RequestId, SessionId, SessionOptions};
 use crate::image::msgpack;
+use crate::session::{RequestId, SessionId, SessionOptions};
 use serde::{Serialize, de::DeserializeOwned};
 use std::fmt;
 

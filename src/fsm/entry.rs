@@ -1,8 +1,8 @@
 //! An entry of the log: what a command sees of it, and what a driver hands over.
 
 use super::codec::Proposal;
-use super::session::RequestId;
 use crate::position::LogIndex;
+use crate::session::RequestId;
 use std::time::{Duration, SystemTime};
 
 /// What a command may know beside the data: its place in the log, the log's time, randomness that

@@ -43,15 +43,15 @@
 mod apply;
 mod codec;
 mod entry;
-mod session;
-mod state;
 
+pub use crate::session::{
+    MAX_SESSIONS, MAX_WINDOW, RequestId, SessionError, SessionId, SessionOptions,
+};
 #[cfg(feature = "_disk")]
 pub(crate) use apply::message as panic_message;
 pub use apply::{Applied, Batch, Halt, HaltKind, Outcome};
 pub use codec::{Proposal, ProposalError};
 pub use entry::{Entry, LogEntry};
-pub use session::{MAX_SESSIONS, MAX_WINDOW, RequestId, SessionError, SessionId, SessionOptions};
 
 use crate::store::{Views, WriteTxn};
 use serde::{Serialize, de::DeserializeOwned};

@@ -28,14 +28,14 @@ pub(super) enum Kind {
     Stamps = 5,
     StampsEnd = 6,
     Trailer = 7,
-    Machine = 8,
+    Kept = 8,
 }
 
 impl Kind {
     fn from_u8(byte: u8) -> Option<Kind> {
-        use Kind::{Driver, Header, Machine, Rows, Stamps, StampsEnd, TableEnd, Trailer};
+        use Kind::{Driver, Header, Kept, Rows, Stamps, StampsEnd, TableEnd, Trailer};
         let kinds = [
-            Header, Driver, Rows, TableEnd, Stamps, StampsEnd, Trailer, Machine,
+            Header, Driver, Rows, TableEnd, Stamps, StampsEnd, Trailer, Kept,
         ];
         kinds.into_iter().find(|&kind| kind as u8 == byte)
     }

@@ -50,9 +50,9 @@ pub(super) struct Header {
     index: LogIndex,
     /// Whether a frame with the driver's own state follows.
     pub(super) driver: bool,
-    /// Whether a frame with what the state machine keeps follows; not written if it does not.
+    /// Whether a frame with the clock and the sessions follows; not written if it does not.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub(super) machine: bool,
+    pub(super) sessions: bool,
     pub(super) tables: Vec<TableHeader>,
 }
 
@@ -110,7 +110,7 @@ impl Header {
     pub(super) fn new(
         position: Position,
         driver: bool,
-        machine: bool,
+        sessions: bool,
         tables: &[TableShape],
     ) -> Header {
         let owned = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
@@ -130,7 +130,7 @@ impl Header {
             history: History(position.history),
             index: position.index,
             driver,
-            machine,
+            sessions,
             tables: tables.iter().map(table).collect(),
         }
     }

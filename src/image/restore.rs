@@ -6,7 +6,8 @@ use super::header::{self, Header, Refusal, TablePlan};
 use super::write::{Entries, shapes};
 use super::{msgpack, stamps, varint};
 use crate::position::{LogIndex, Position};
-use crate::store::{LoadError, Machine, Options, Restored, Root, Store, TableOps, Tables, Views};
+use crate::session::{Kept, KeptImage};
+use crate::store::{LoadError, Options, Restored, Root, Store, TableOps, Tables, Views};
 use crate::version::Edition;
 use std::io::Read;
 use std::sync::Arc;
@@ -97,9 +98,9 @@ fn restore<S: Views>(
     store.restore_with::<ImageError>(|edition, tables| {
         let root = edition.base().payload();
         let position = opening.target(&mode, root.position)?;
-        let (driver, machine) = match mode {
-            Mode::At(_, driver) => (driver.or_else(|| root.driver.clone()), root.machine.clone()),
-            Mode::Own | Mode::Rewind => (opening.driver, opening.machine),
+        let (driver, kept) = match mode {
+            Mode::At(_, driver) => (driver.or_else(|| root.driver.clone()), root.kept.clone()),
+            Mode::Own | Mode::Rewind => (opening.driver, opening.kept),
         };
         let mut reader = TableReader {
             frames: &mut frames,
@@ -113,7 +114,7 @@ fn restore<S: Views>(
         Ok(Restored {
             position,
             driver,
-            machine,
+            kept,
         })
     })?;
     Ok(restored)
@@ -123,7 +124,7 @@ fn restore<S: Views>(
 struct Opening {
     position: Position,
     driver: Option<Arc<[u8]>>,
-    machine: Option<Arc<dyn Machine>>,
+    kept: Option<Arc<Kept>>,
     plans: Vec<TablePlan>,
 }
 
@@ -149,18 +150,22 @@ impl Opening {
             }
             driver = Some(frames.body().into());
         }
-        let mut machine = None;
-        if header.machine {
-            if frames.next()? != Kind::Machine {
-                return Err(frames.unexpected("the sessions"));
+        let mut kept = None;
+        if header.sessions {
+            if frames.next()? != Kind::Kept {
+                return Err(frames.unexpected("the sessions' frame"));
             }
-            let bytes: Box<[u8]> = frames.body().into();
-            machine = Some(Arc::new(bytes) as Arc<dyn Machine>);
+            let read = read_kept(frames.body());
+            let malformed = |what| {
+                let what = format!("the sessions: {what}");
+                frames.malformed(frames.body(), None, what)
+            };
+            kept = Some(Arc::new(read.map_err(malformed)?));
         }
         Ok(Opening {
             position: header.position(),
             driver,
-            machine,
+            kept,
             plans,
         })
     }
@@ -188,6 +193,12 @@ impl Opening {
             }
         }
     }
+}
+
+fn read_kept(bytes: &[u8]) -> Result<Kept, String> {
+    msgpack::check(bytes).map_err(|fault| fault.to_string())?;
+    let image: KeptImage = rmp_serde::from_slice(bytes).map_err(|error| error.to_string())?;
+    image.try_into()
 }
 
 /// Reads the tables of an image into an edition.

@@ -5,6 +5,7 @@ use super::frame::{Frame, FrameWriter, Kind, MAX_BODY, MAX_HEADER};
 use super::header::{Header, IndexShape, TableShape};
 use super::{msgpack, stamps, varint};
 use crate::position::Position;
+use crate::session::KeptImage;
 use crate::store::{Root, Snapshot, TableOps, Tables, Views};
 use crate::version::Version;
 use std::io::Write;
@@ -109,11 +110,15 @@ fn write(
         version,
         position: root.position,
     };
-    let machine = root.machine.as_ref().map(|machine| machine.encode());
+    let kept = root
+        .kept
+        .as_deref()
+        .map(KeptImage::from)
+        .map(|kept| rmp_serde::to_vec_named(&kept).expect("numbers and bytes serialize"));
     let header = Header::new(
         root.position,
         driver.is_some(),
-        machine.is_some(),
+        kept.is_some(),
         &shapes(tables),
     )
     .encode();
@@ -122,7 +127,7 @@ fn write(
     writer.send()?;
     let states = [
         (Kind::Driver, "the driver's state", driver),
-        (Kind::Machine, "the sessions", machine.as_deref()),
+        (Kind::Kept, "the sessions", kept.as_deref()),
     ];
     for (kind, noun, state) in states {
         let Some(state) = state else { continue };

@@ -1,6 +1,5 @@
 //! What all handles of one store share, whatever its schema.
 
-use std::any::Any;
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -9,6 +8,7 @@ use super::erased::TableOps;
 use super::write::Scratch;
 use crate::feed::{Newest, Source, Window};
 use crate::position::{HistoryId, LogIndex, Position};
+use crate::session::Kept;
 use crate::sync::{Mutex, lock};
 use crate::version::{Version, Versions};
 use crate::watch::Watches;
@@ -47,20 +47,8 @@ pub(crate) struct Root {
     pub(crate) window: Window,
     /// The driver's own bytes.
     pub(crate) driver: Option<Arc<[u8]>>,
-    pub(crate) machine: Option<Arc<dyn Machine>>,
-}
-
-/// What the state machine above the store keeps with the data, in the same commit and image: a
-/// value that costs nothing to hand on, and becomes bytes only when an image is written.
-pub(crate) trait Machine: Any + fmt::Debug + Send + Sync {
-    fn encode(&self) -> Vec<u8>;
-}
-
-/// One that came in an image: what it means is not the store's to know.
-impl Machine for Box<[u8]> {
-    fn encode(&self) -> Vec<u8> {
-        self.to_vec()
-    }
+    /// The log's clock and the sessions of clients, if entries were applied.
+    pub(crate) kept: Option<Arc<Kept>>,
 }
 
 /// What a restore has built.
@@ -68,7 +56,7 @@ impl Machine for Box<[u8]> {
 pub(crate) struct Restored {
     pub(crate) position: Position,
     pub(crate) driver: Option<Arc<[u8]>>,
-    pub(crate) machine: Option<Arc<dyn Machine>>,
+    pub(crate) kept: Option<Arc<Kept>>,
 }
 
 /// The tables of a schema, in declared order, and where their trees are.
@@ -154,7 +142,7 @@ impl Core {
             },
             window: Window::new(LogIndex::ZERO, window),
             driver: None,
-            machine: None,
+            kept: None,
         };
         Core {
             versions: Versions::new(trees, root),

@@ -42,7 +42,7 @@ mod view;
 mod write;
 
 pub use self::core::Options;
-pub(crate) use self::core::{Machine, Restored, Root, Tables};
+pub(crate) use self::core::{Restored, Root, Tables};
 pub(crate) use self::erased::LoadError;
 pub use self::erased::{TableOps, table_ops};
 pub use self::error::{CommitError, KeyText, StoreError, WaitError, WriteError};

@@ -219,7 +219,7 @@ impl<S: Views> Store<S> {
         let Restored {
             position,
             driver,
-            machine,
+            kept,
         } = build(&mut edition, &core.tables)?;
         let base = edition.base().payload();
         let number = base.number + 1;
@@ -237,7 +237,7 @@ impl<S: Views> Store<S> {
             position,
             window,
             driver,
-            machine,
+            kept,
         });
         core.watches.restored(position);
         drop(trash);

@@ -10,12 +10,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use smallvec::SmallVec;
 
-use super::core::{Core, Machine, Root, Tables};
+use super::core::{Core, Root, Tables};
 use super::error::CommitError;
 use super::view::{RawView, View, Views};
 use super::write::Scratch;
 use crate::feed::{ChangeLog, ChangeSet, Mark};
 use crate::position::{LogIndex, Position};
+use crate::session::Kept;
 use crate::version::Edition;
 use crate::watch::ChangedKeys;
 
@@ -74,8 +75,8 @@ pub(crate) struct Txn {
     savepoints: Vec<Point>,
     /// The driver's bytes, if they were set.
     driver: Option<Arc<[u8]>>,
-    /// What the state machine keeps, if it was set.
-    machine: Option<Arc<dyn Machine>>,
+    /// The log's clock and sessions, if they were set.
+    kept: Option<Arc<Kept>>,
     /// Operations undone; their rows are dropped at the end.
     undone: Vec<Box<dyn Any + Send + Sync>>,
     pub(super) scratch: Box<Scratch>,
@@ -106,7 +107,7 @@ impl Txn {
             sets: SmallVec::new(),
             savepoints: Vec::new(),
             driver: None,
-            machine: None,
+            kept: None,
             undone: Vec::new(),
             scratch: core.take_scratch(),
         })
@@ -172,7 +173,7 @@ impl Txn {
         // The last user code: if it panics, the transaction is dropped as it is.
         self.end_entry();
         let base = self.edition.base().payload();
-        let unchanged = self.sets.is_empty() && self.driver.is_none() && self.machine.is_none();
+        let unchanged = self.sets.is_empty() && self.driver.is_none() && self.kept.is_none();
         if self.counted && unchanged {
             return Ok(base.position.index);
         }
@@ -188,7 +189,7 @@ impl Txn {
             window = window.append(Arc::clone(set));
         }
         let driver = self.driver.take().or_else(|| base.driver.clone());
-        let machine = self.machine.take().or_else(|| base.machine.clone());
+        let kept = self.kept.take().or_else(|| base.kept.clone());
         let Txn {
             edition,
             core,
@@ -205,7 +206,7 @@ impl Txn {
             position,
             window,
             driver,
-            machine,
+            kept,
         });
         announce(&core, number, position, &sets);
         core.keep_scratch(scratch);
@@ -329,14 +330,15 @@ impl<S: Views> WriteTxn<S> {
         self.txn_mut().driver = Some(bytes.into());
     }
 
-    /// What the state machine keeps, as of the version the transaction began from.
-    pub(crate) fn machine(&self) -> Option<&Arc<dyn Machine>> {
-        self.txn().edition.base().payload().machine.as_ref()
+    /// The log's clock and sessions, as of the version the transaction began from.
+    pub(crate) fn kept(&self) -> Kept {
+        let kept = &self.txn().edition.base().payload().kept;
+        kept.as_deref().cloned().unwrap_or_default()
     }
 
-    /// Sets what the state machine keeps, published with the commit. Savepoints do not cover it.
-    pub(crate) fn set_machine(&mut self, machine: Arc<dyn Machine>) {
-        self.txn_mut().machine = Some(machine);
+    /// Sets them, published with the commit. Savepoints do not cover them.
+    pub(crate) fn set_kept(&mut self, kept: Kept) {
+        self.txn_mut().kept = Some(Arc::new(kept));
     }
 
     /// Makes a point to come back to. They nest. Cost: O(number of tables touched), and what is

@@ -36,10 +36,21 @@ impl<T> fmt::Debug for LogStore<T> {
     }
 }
 
-impl<T> LogStore<T> {
-    pub(super) fn open(dir: &Path, blocking: Blocking) -> Result<Self, Fault> {
+impl<T: RaftTypeConfig> LogStore<T> {
+    pub(super) fn open(id: &T::NodeId, dir: &Path, blocking: Blocking) -> Result<Self, Fault> {
+        let file = LogFile::open(dir, blocking)?;
+        // Raft lets nobody lead a term that he has not just been elected in, but openraft does: with
+        // the committed entries that are noted, and the linearizable reads that go with those. What
+        // is noted is not synced.
+        if let Some(mut vote) = file.decoded::<Vote<T::NodeId>>(VOTE)?
+            && vote.committed
+            && vote.leader_id().voted_for().as_ref() == Some(id)
+        {
+            vote.committed = false;
+            file.put_blocking(VOTE, encode(VOTE, &vote)?)?;
+        }
         Ok(LogStore {
-            file: LogFile::open(dir, blocking)?,
+            file,
             types: PhantomData,
         })
     }

@@ -63,9 +63,9 @@
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let dir = tempfile::tempdir()?;
 //! # let dir = dir.path();
-//! let (log, machine) = open::<Notes, Write, Types>(dir, Options::default())?;
+//! let (log, machine) = open::<Notes, Write, Types>(&1, dir, Options::default())?;
 //! let store = machine.store().clone();
-//! // let raft = openraft::Raft::new(id, config, network, log, machine).await?;
+//! // let raft = openraft::Raft::new(1, config, network, log, machine).await?;
 //! // let written = raft.client_write(Request::from(&Proposal::new(&write, now_ms, seed)?)).await?;
 //! // let snapshot = store.snapshot_at_least(written.data.index, deadline)?;
 //! # drop((log, machine, store));
@@ -125,17 +125,21 @@ impl<T, S: Views, C: Command<S>> Config<S, C> for T where
 /// What openraft is given: a node's log, and its state machine.
 pub type Node<S, C, T> = (LogStore<T>, StateMachine<S, C, T>);
 
-/// Opens a node's directory, which is made if it is not there: its log, and its state machine with
-/// the newest image restored. Raft applies what the log has beyond that.
+/// Opens the directory of the node `id`, which is made if it is not there: its log, and its state
+/// machine with the newest image restored. Raft applies what the log has beyond that.
+///
+/// A node that led does not lead when it is opened again, before it is elected anew: openraft would
+/// let it, with what it remembers of the committed entries, which is less than it had told.
 ///
 /// Cost: reading the log and the image.
 pub fn open<S: Views, C: Command<S>, T: Config<S, C>>(
+    id: &T::NodeId,
     dir: impl AsRef<Path>,
     options: Options,
 ) -> Result<Node<S, C, T>, Fault> {
     let dir = dir.as_ref();
     // Makes the directory, and fails if another has it open.
-    let log = LogStore::open(dir, options.blocking)?;
+    let log = LogStore::open(id, dir, options.blocking)?;
     let machine = StateMachine::open(dir, options)?;
     Ok((log, machine))
 }

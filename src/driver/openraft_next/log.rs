@@ -6,6 +6,7 @@ use crate::driver::raft::{decode, encode, indexes};
 use openraft_next::alias::{LogIdOf, VoteOf};
 use openraft_next::entry::RaftEntry;
 use openraft_next::storage::{IOFlushed, RaftLogStorage};
+use openraft_next::vote::{RaftLeaderId, RaftVote};
 use openraft_next::{LogState, OptionalSend, RaftLogReader, RaftTypeConfig};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -36,10 +37,24 @@ impl<T> fmt::Debug for LogStore<T> {
     }
 }
 
-impl<T> LogStore<T> {
-    pub(super) fn open(dir: &Path, blocking: Blocking) -> Result<Self, Fault> {
+impl<T: RaftTypeConfig> LogStore<T>
+where
+    T::Vote: Serialize + DeserializeOwned,
+{
+    pub(super) fn open(id: &T::NodeId, dir: &Path, blocking: Blocking) -> Result<Self, Fault> {
+        let file = LogFile::open(dir, blocking)?;
+        // Raft lets nobody lead a term that he has not just been elected in, but openraft does: with
+        // the committed entries that are noted, and the linearizable reads that go with those. What
+        // is noted is not synced. (So does `Config::enable_leader_restore`, which is on.)
+        if let Some(vote) = file.decoded::<VoteOf<T>>(VOTE)?
+            && vote.is_committed()
+            && vote.leader_id().node_id() == id
+        {
+            let vote = VoteOf::<T>::from_leader_id(vote.leader_id().clone(), false);
+            file.put_blocking(VOTE, encode(VOTE, &vote)?)?;
+        }
         Ok(LogStore {
-            file: LogFile::open(dir, blocking)?,
+            file,
             types: PhantomData,
         })
     }

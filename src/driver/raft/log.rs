@@ -331,6 +331,18 @@ impl LogFile {
         self.wait(vec![Edit::Put(name, value)]).await
     }
 
+    /// Puts a named value, and blocks until it is on the disk.
+    pub(in super::super) fn put_blocking(
+        &self,
+        name: &'static str,
+        value: Vec<u8>,
+    ) -> Result<(), Fault> {
+        let (giver, asked) = answer();
+        let done = Box::new(move |result| giver.give(result));
+        self.edit(vec![Edit::Put(name, value)], done);
+        asked.wait().unwrap_or_else(|| Err(self.0.shared.failure()))
+    }
+
     /// Puts a named value that may be lost: it is on the disk with the next edit.
     pub(in super::super) fn put_lazily(&self, name: &'static str, value: Vec<u8>) {
         lock(&self.0.shared.lazy).insert(name, value);

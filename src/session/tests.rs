@@ -1,16 +1,13 @@
 //! Sessions alone: windows, expiry, bounds, and what an image may say of them.
 
-use super::super::state::{Image, State};
+use super::sessions::Stored;
 use super::*;
-use crate::store::Machine;
 use proptest::prelude::*;
 
-fn entry(index: u64, time_ms: u64) -> Entry {
-    Entry {
+fn at(index: u64, time_ms: u64) -> Moment {
+    Moment {
         index: LogIndex(index),
         time_ms,
-        seed: 0,
-        request: None,
     }
 }
 
@@ -23,15 +20,11 @@ fn request(session: u64, sequence: u64, answered: u64) -> RequestId {
 }
 
 /// Applies a command if it is new; whether it was, or the index of its first answer.
-fn send(
-    sessions: &mut Sessions,
-    entry: &Entry,
-    id: RequestId,
-) -> Result<Option<u64>, SessionError> {
-    match sessions.look(entry, id)? {
+fn send(sessions: &mut Sessions, at: Moment, id: RequestId) -> Result<Option<u64>, SessionError> {
+    match sessions.look(at, id)? {
         Known::New => {
             let answer = Answer {
-                index: entry.index(),
+                index: at.index,
                 bytes: vec![7; 3],
             };
             sessions.answered(id, answer);
@@ -44,11 +37,10 @@ fn send(
 #[test]
 fn sequences_come_in_any_order_within_the_window() {
     let mut sessions = Sessions::default();
-    let at = entry(1, 1000);
-    assert_eq!(sessions.open(&at, 100, 4), SessionId(1));
+    assert_eq!(sessions.open(at(1, 1000), 100, 4), SessionId(1));
     let mut send = |index, sequence, answered| {
-        let at = entry(index, 1000);
-        super::tests::send(&mut sessions, &at, request(1, sequence, answered))
+        let at = at(index, 1000);
+        super::tests::send(&mut sessions, at, request(1, sequence, answered))
     };
     assert_eq!(send(2, 3, 0), Ok(None));
     assert_eq!(send(3, 1, 0), Ok(None));
@@ -71,40 +63,40 @@ fn sequences_come_in_any_order_within_the_window() {
 #[test]
 fn a_session_lives_while_it_is_used() {
     let mut sessions = Sessions::default();
-    sessions.open(&entry(1, 1000), 100, 4);
-    sessions.open(&entry(2, 1000), 1000, 4);
+    sessions.open(at(1, 1000), 100, 4);
+    sessions.open(at(2, 1000), 1000, 4);
     for (index, time) in [(3, 1090), (4, 1180), (5, 1270)] {
         assert_eq!(
-            send(&mut sessions, &entry(index, time), request(1, index, 0)),
+            send(&mut sessions, at(index, time), request(1, index, 0)),
             Ok(None)
         );
     }
     sessions.expire(1369);
     assert_eq!(sessions.len(), 2);
     // Expired, though not removed yet.
-    let late = send(&mut sessions, &entry(6, 1370), request(1, 3, 0));
+    let late = send(&mut sessions, at(6, 1370), request(1, 3, 0));
     let unknown = SessionError::Unknown {
         session: SessionId(1),
     };
     assert_eq!(late, Err(unknown.clone()));
     assert_eq!(
-        sessions.close(&entry(6, 1370), SessionId(1)),
+        sessions.close(at(6, 1370), SessionId(1)),
         Err(unknown.clone())
     );
     assert_eq!(
-        sessions.renew(&entry(6, 1370), SessionId(1)),
+        sessions.renew(at(6, 1370), SessionId(1)),
         Err(unknown.clone())
     );
     sessions.expire(1370);
     assert_eq!(sessions.len(), 1);
     assert_eq!(
-        send(&mut sessions, &entry(7, 1370), request(1, 3, 0)),
+        send(&mut sessions, at(7, 1370), request(1, 3, 0)),
         Err(unknown)
     );
-    sessions.renew(&entry(8, 1990), SessionId(2)).unwrap();
+    sessions.renew(at(8, 1990), SessionId(2)).unwrap();
     sessions.expire(2989);
     assert_eq!(sessions.len(), 1);
-    sessions.close(&entry(9, 2989), SessionId(2)).unwrap();
+    sessions.close(at(9, 2989), SessionId(2)).unwrap();
     assert_eq!(sessions, Sessions::default());
 }
 
@@ -112,16 +104,16 @@ fn a_session_lives_while_it_is_used() {
 fn there_are_only_so_many() {
     let mut sessions = Sessions::default();
     for index in 1..=MAX_SESSIONS as u64 {
-        sessions.open(&entry(index, index), 1_000_000, 1);
+        sessions.open(at(index, index), 1_000_000, 1);
     }
     let most = sessions.len();
-    sessions.renew(&entry(0, 900_000), SessionId(1)).unwrap();
-    sessions.open(&entry(1_000_000, 900_000), 5, 1);
+    sessions.renew(at(0, 900_000), SessionId(1)).unwrap();
+    sessions.open(at(1_000_000, 900_000), 5, 1);
     assert_eq!(sessions.len(), most);
-    let at = entry(0, 900_000);
-    assert!(sessions.renew(&at, SessionId(1)).is_ok());
+    let at = at(0, 900_000);
+    assert!(sessions.renew(at, SessionId(1)).is_ok());
     assert!(
-        sessions.renew(&at, SessionId(2)).is_err(),
+        sessions.renew(at, SessionId(2)).is_err(),
         "it would have expired first"
     );
     // A few at a time.
@@ -131,12 +123,6 @@ fn there_are_only_so_many() {
 
 #[test]
 fn foreign_state_is_refused() {
-    let said = |bytes: &[u8]| {
-        let raw: Box<[u8]> = bytes.into();
-        State::of(Some(&raw)).unwrap_err()
-    };
-    said(&[]);
-    said(b"\x01term 4");
     let stored = |id, window, floor, sequences: &[u64]| Stored {
         id,
         ttl_ms: 5,
@@ -157,18 +143,16 @@ fn foreign_state_is_refused() {
             })
             .collect(),
     };
-    let image = |format, sessions| {
-        rmp_serde::to_vec_named(&Image {
+    let kept = |format, sessions| {
+        Kept::try_from(KeptImage {
             format,
             clock: 1,
             sessions,
         })
-        .unwrap()
     };
-    let good = image(1, vec![stored(1, 4, 2, &[3, 5])]);
-    let raw: Box<[u8]> = good.into();
-    assert_eq!(State::of(Some(&raw)).unwrap().sessions.len(), 1);
-    assert!(said(&image(9, vec![])).contains("format 9"));
+    let good = kept(1, vec![stored(1, 4, 2, &[3, 5])]).unwrap();
+    assert_eq!(good.sessions.len(), 1);
+    assert!(kept(9, vec![]).unwrap_err().contains("format 9"));
     for wrong in [
         vec![stored(1, 4, 3, &[3, 5])],
         vec![stored(1, 4, 2, &[5, 3])],
@@ -177,12 +161,12 @@ fn foreign_state_is_refused() {
         vec![stored(1, 9999, 2, &[])],
         vec![stored(1, 4, 2, &[]), stored(1, 4, 2, &[])],
     ] {
-        assert!(said(&image(1, wrong)).contains("session 1"));
+        assert!(kept(1, wrong).unwrap_err().contains("session 1"));
     }
     let many = (0..=MAX_SESSIONS as u64)
         .map(|id| stored(id, 1, 0, &[]))
         .collect();
-    assert!(said(&image(1, many)).contains("too many"));
+    assert!(kept(1, many).unwrap_err().contains("too many"));
 }
 
 /// What is done with sessions.
@@ -221,7 +205,7 @@ proptest! {
     /// says that it does not know; one that was not is never answered.
     #[test]
     fn nothing_is_applied_twice(steps in prop::collection::vec(step(), 1..120)) {
-        let mut state = State::default();
+        let mut kept = Kept::default();
         let mut opened = Vec::new();
         let mut applied = std::collections::BTreeMap::new();
         let mut time = 1000;
@@ -229,28 +213,28 @@ proptest! {
             if let Step::Wait(ms) = step {
                 time += ms;
             }
-            let at = entry(index, time);
-            state.sessions.expire(time);
+            let at = at(index, time);
+            kept.sessions.expire(time);
             let pick = |i: usize| opened.get(opened.len().wrapping_sub(i + 1)).copied();
             match step {
                 Step::Open { ttl, window } => {
-                    opened.push(state.sessions.open(&at, ttl, window));
+                    opened.push(kept.sessions.open(at, ttl, window));
                 }
                 Step::Close(i) => {
                     if let Some(id) = pick(i) {
-                        let _ = state.sessions.close(&at, id);
-                        prop_assert!(state.sessions.renew(&at, id).is_err());
+                        let _ = kept.sessions.close(at, id);
+                        prop_assert!(kept.sessions.renew(at, id).is_err());
                     }
                 }
                 Step::Renew(i) => {
                     if let Some(id) = pick(i) {
-                        let _ = state.sessions.renew(&at, id);
+                        let _ = kept.sessions.renew(at, id);
                     }
                 }
                 Step::Send { session, sequence, answered } => {
                     let Some(session) = pick(session) else { continue };
                     let id = RequestId { session, sequence, answered };
-                    match send(&mut state.sessions, &at, id) {
+                    match send(&mut kept.sessions, at, id) {
                         Ok(None) => {
                             let before = applied.insert((session, sequence), index);
                             prop_assert_eq!(before, None, "applied twice");
@@ -263,10 +247,9 @@ proptest! {
                 }
                 Step::Wait(_) => {}
                 Step::Restore => {
-                    let raw: Box<[u8]> = state.encode().into();
-                    let again = State::of(Some(&raw)).unwrap();
-                    prop_assert_eq!(&again, &state);
-                    state = again;
+                    let again = Kept::try_from(KeptImage::from(&kept)).unwrap();
+                    prop_assert_eq!(&again, &kept);
+                    kept = again;
                 }
             }
         }

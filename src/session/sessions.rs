@@ -1,25 +1,10 @@
-//! The sessions of clients: what makes a retried command one command.
-//!
-//! A client opens a session by an entry of the log, numbers its commands, and sends each again
-//! until it is answered. The state machine keeps the answers, so that what was applied is not
-//! applied again (Ongaro, "Consensus: bridging theory and practice", 2014, section 6.3).
-//!
-//! **The one data structure** is [`Sessions`]: two persistent maps, sessions by id and ids by the
-//! time they expire at. Each commit hands on a changed copy, which shares all but what changed.
-//!
-//! **Invariants.** Every session is in both maps. An answer's sequence number is above its
-//! session's `floor`, the answers are no more than its window. There are at most [`MAX_SESSIONS`].
-//!
-//! All of this is part of what replicas must agree on: the constants cannot change without a
-//! change of the envelope's format.
+//! All sessions: two persistent maps.
 
-use super::Entry;
+use super::{Moment, RequestId, SessionError, SessionId};
 use crate::position::LogIndex;
 use rpds::{RedBlackTreeMapSync, RedBlackTreeSetSync};
 use serde::{Deserialize, Serialize};
-use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// The most sessions there are at once: the one that would expire first makes room for another.
 pub const MAX_SESSIONS: usize = 16_384;
@@ -28,110 +13,9 @@ pub const MAX_WINDOW: u32 = 1024;
 /// At most so many expired sessions are removed with each entry.
 const REMOVED_AT_ONCE: usize = 64;
 
-/// Names a session: the log index of the entry that opened it.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default,
-)]
-#[serde(transparent)]
-pub struct SessionId(pub u64);
-
-impl fmt::Display for SessionId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-/// Which command of which client: what is the same however often it is sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct RequestId {
-    /// The client's session.
-    pub session: SessionId,
-    /// Counts the session's commands, from 1. They may arrive in any order within its window.
-    pub sequence: u64,
-    /// The client has the answers of all commands up to this one, and will not ask for them
-    /// again. 0 if it does not say.
-    pub answered: u64,
-}
-
-/// How a session is to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SessionOptions {
-    /// It ends when the log's clock has gone on for so long without a command in it. Whole
-    /// milliseconds count.
-    pub ttl: Duration,
-    /// How far a client may be ahead of a command it is still waiting for: the last `window`
-    /// sequence numbers are remembered. At least 1, at most [`MAX_WINDOW`].
-    pub window: u32,
-}
-
-impl Default for SessionOptions {
-    /// Ten minutes, 128 sequence numbers.
-    fn default() -> Self {
-        SessionOptions {
-            ttl: Duration::from_mins(10),
-            window: 128,
-        }
-    }
-}
-
-/// Why a command was not applied in its session. It changed nothing.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub enum SessionError {
-    /// No session has this id: it was never opened, was closed, or has expired. If the command
-    /// was sent before, it may have been applied then.
-    Unknown {
-        /// The id.
-        session: SessionId,
-    },
-    /// The answer is not kept any more, and with it whether the command was applied.
-    Forgotten {
-        /// The session.
-        session: SessionId,
-        /// The command's.
-        sequence: u64,
-        /// All up to this one are forgotten.
-        through: u64,
-    },
-    /// The command was applied before. Its answer is not of a type of this program.
-    Unreadable {
-        /// Where it was applied.
-        index: LogIndex,
-        /// What is wrong with the answer.
-        why: String,
-    },
-}
-
-impl fmt::Display for SessionError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            SessionError::Unknown { session } => write!(
-                f,
-                "there is no session {session}, or it has expired; open another, and find out \
-                 whether what was sent in it was applied"
-            ),
-            SessionError::Forgotten {
-                session,
-                sequence,
-                through,
-            } => write!(
-                f,
-                "session {session} has forgotten its commands up to {through}, so it cannot tell \
-                 whether {sequence} was applied"
-            ),
-            SessionError::Unreadable { index, why } => write!(
-                f,
-                "the command was applied by entry {index}; its answer cannot be read: {why}"
-            ),
-        }
-    }
-}
-
-impl std::error::Error for SessionError {}
-
 /// What is known of a command before it is applied.
 #[derive(Debug)]
-pub(super) enum Known {
+pub(crate) enum Known {
     /// It is to be applied.
     New,
     Answered(Arc<Answer>),
@@ -140,11 +24,11 @@ pub(super) enum Known {
 /// The first answer to a command.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Answer {
-    pub(super) index: LogIndex,
+pub(crate) struct Answer {
+    pub(crate) index: LogIndex,
     /// The encoded `Result` of reply and error.
     #[serde(with = "bytes")]
-    pub(super) bytes: Vec<u8>,
+    pub(crate) bytes: Vec<u8>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -177,26 +61,26 @@ impl Session {
 
 /// All sessions there are. A value: a clone shares everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Sessions {
+pub(crate) struct Sessions {
     by_id: RedBlackTreeMapSync<u64, Arc<Session>>,
     by_expiry: RedBlackTreeSetSync<(u64, u64)>,
 }
 
 impl Sessions {
     /// Opens a session, named by the entry that does it.
-    pub(super) fn open(&mut self, entry: &Entry, ttl_ms: u64, window: u32) -> SessionId {
+    pub(crate) fn open(&mut self, at: Moment, ttl_ms: u64, window: u32) -> SessionId {
         while self.len() >= MAX_SESSIONS {
             let Some(&(_, first)) = self.by_expiry.first() else {
                 break;
             };
             self.remove(first);
         }
-        let id = entry.index().0;
+        let id = at.index.0;
         let ttl_ms = ttl_ms.max(1);
         let session = Session {
             ttl_ms,
             window: u64::from(window.clamp(1, MAX_WINDOW)),
-            expires_ms: entry.time_ms().saturating_add(ttl_ms),
+            expires_ms: at.time_ms.saturating_add(ttl_ms),
             floor: 0,
             answers: RedBlackTreeMapSync::new_sync(),
         };
@@ -205,16 +89,16 @@ impl Sessions {
     }
 
     /// Ends a session.
-    pub(super) fn close(&mut self, entry: &Entry, id: SessionId) -> Result<(), SessionError> {
-        self.alive(entry, id)?;
+    pub(crate) fn close(&mut self, at: Moment, id: SessionId) -> Result<(), SessionError> {
+        self.alive(at, id)?;
         self.remove(id.0);
         Ok(())
     }
 
     /// Puts a session's end off.
-    pub(super) fn renew(&mut self, entry: &Entry, id: SessionId) -> Result<(), SessionError> {
-        let mut session = Session::clone(self.alive(entry, id)?);
-        let expires_ms = entry.time_ms().saturating_add(session.ttl_ms);
+    pub(crate) fn renew(&mut self, at: Moment, id: SessionId) -> Result<(), SessionError> {
+        let mut session = Session::clone(self.alive(at, id)?);
+        let expires_ms = at.time_ms.saturating_add(session.ttl_ms);
         // Not with every command: an eighth of its time may be missing.
         if expires_ms.saturating_sub(session.expires_ms) >= session.ttl_ms.div_ceil(8) {
             self.remove(id.0);
@@ -225,9 +109,9 @@ impl Sessions {
     }
 
     /// Whether a command is to be applied, or was; renews its session.
-    pub(super) fn look(&mut self, entry: &Entry, id: RequestId) -> Result<Known, SessionError> {
-        self.renew(entry, id.session)?;
-        let session = self.alive(entry, id.session)?;
+    pub(crate) fn look(&mut self, at: Moment, id: RequestId) -> Result<Known, SessionError> {
+        self.renew(at, id.session)?;
+        let session = self.alive(at, id.session)?;
         if let Some(answer) = session.answers.get(&id.sequence) {
             return Ok(Known::Answered(Arc::clone(answer)));
         }
@@ -242,7 +126,7 @@ impl Sessions {
     }
 
     /// Keeps the answer to a command that was new.
-    pub(super) fn answered(&mut self, id: RequestId, answer: Answer) {
+    pub(crate) fn answered(&mut self, id: RequestId, answer: Answer) {
         let Some(session) = self.by_id.get_mut(&id.session.0) else {
             return;
         };
@@ -254,7 +138,7 @@ impl Sessions {
     }
 
     /// Removes what has expired, not too much at once.
-    pub(super) fn expire(&mut self, clock_ms: u64) {
+    pub(crate) fn expire(&mut self, clock_ms: u64) {
         for _ in 0..REMOVED_AT_ONCE {
             match self.by_expiry.first() {
                 Some(&(at, id)) if at <= clock_ms => self.remove(id),
@@ -267,10 +151,10 @@ impl Sessions {
         self.by_id.size()
     }
 
-    fn alive(&self, entry: &Entry, id: SessionId) -> Result<&Session, SessionError> {
+    fn alive(&self, at: Moment, id: SessionId) -> Result<&Session, SessionError> {
         self.by_id
             .get(&id.0)
-            .filter(|session| session.expires_ms > entry.time_ms())
+            .filter(|session| session.expires_ms > at.time_ms)
             .map(AsRef::as_ref)
             .ok_or(SessionError::Unknown { session: id })
     }
@@ -351,12 +235,12 @@ impl Sessions {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Stored {
-    id: u64,
-    ttl_ms: u64,
-    window: u64,
-    expires_ms: u64,
-    floor: u64,
-    answers: Vec<(u64, Answer)>,
+    pub(super) id: u64,
+    pub(super) ttl_ms: u64,
+    pub(super) window: u64,
+    pub(super) expires_ms: u64,
+    pub(super) floor: u64,
+    pub(super) answers: Vec<(u64, Answer)>,
 }
 
 /// A `Vec<u8>` as `MessagePack` bytes.
@@ -384,6 +268,3 @@ mod bytes {
         from.deserialize_bytes(Bytes)
     }
 }
-
-#[cfg(test)]
-mod tests;
