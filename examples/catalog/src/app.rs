@@ -3,11 +3,12 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use highwater::Store;
+use highwater::{LogIndex, Store};
+use tokio::sync::Notify;
 
-use crate::command::{Command, Rejected, Reply};
+use crate::command::{Command, Reply};
 use crate::http::HttpError;
-use crate::log::{Failure, Log};
+use crate::log::{Log, Written};
 use crate::schema::{Catalog, Node};
 use crate::timers::Timers;
 
@@ -20,9 +21,11 @@ pub struct App {
     /// Reads.
     pub store: Store<Catalog>,
     /// Writes.
-    log: Arc<Log>,
+    pub log: Arc<Log>,
     pub agent: Arc<Agent>,
     pub timers: Timers,
+    /// Told when this node is to end.
+    pub end: Arc<Notify>,
 }
 
 /// This node.
@@ -40,17 +43,19 @@ impl App {
             log: Arc::new(log),
             agent: Arc::new(agent),
             timers,
+            end: Arc::default(),
         }
     }
 
     /// Has a command applied, and waits until it is durable and visible.
-    pub async fn propose(&self, command: Command) -> Result<Result<Reply, Rejected>, HttpError> {
-        let committed = self.log.propose_async(command).await;
-        Ok(committed.map_err(HttpError::unavailable)?.result)
+    pub async fn propose(&self, command: Command) -> Result<Written, HttpError> {
+        let written = self.log.write(command).await;
+        written.map_err(HttpError::unavailable)
     }
 
-    /// Closes the log, when nobody asks for anything any more.
-    pub fn close(&self) -> Result<(), Failure> {
-        Ok(self.log.close()?)
+    /// The same for one whose refusal is an error.
+    pub async fn write(&self, command: Command) -> Result<(LogIndex, Reply), HttpError> {
+        let written = self.propose(command).await?;
+        Ok((written.index, written.result?))
     }
 }

@@ -2,9 +2,11 @@
 //!
 //! `schema.rs` has the tables and `command.rs` what changes them. Each file of `http/` has the
 //! endpoints of one part of the interface: a read is a function of the tables, a write a command.
+//! `log.rs` takes commands to the store: through a journal, or, in `cluster/`, through Raft.
 #![expect(unreachable_pub, reason = "a program has no public interface")]
 
 mod app;
+mod cluster;
 mod command;
 mod duration;
 mod http;
@@ -13,26 +15,30 @@ mod log;
 mod options;
 mod probe;
 mod schema;
+mod server;
 mod timers;
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
 
-use app::{Agent, App};
-use command::{Command, Registration};
+use cluster::Setup;
 use log::{Failure, Log};
-use options::{Keep, Options};
-use schema::{Check, Definition, Node, Status};
-use timers::{Heard, Timers};
+use options::{Keep, Options, Role, Run};
+
+/// How far a node's port for other nodes is above that for clients, if it is not given.
+const PEER_PORT: u16 = 1000;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let (listen, keep) = match options::parse(std::env::args().skip(1)) {
-        Ok(Options::Run { listen, keep }) => (listen, keep),
+    let run = match options::parse(std::env::args().skip(1)) {
+        Ok(Options::Run(run)) => run,
         Ok(Options::Help) => {
             print!("{}", options::USAGE);
             return ExitCode::SUCCESS;
@@ -42,7 +48,7 @@ async fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    match run(listen, keep).await {
+    match start(run).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("catalog: {error}");
@@ -51,121 +57,119 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(listen: SocketAddr, keep: Keep) -> Result<(), Failure> {
+async fn start(Run { listen, keep, role }: Run) -> Result<(), Failure> {
     // A held query is an open socket.
     rlimit::increase_nofile_limit(u64::MAX)?;
-    let log = match keep {
-        Keep::Nothing => log::in_memory(),
-        Keep::Folder(folder) => log::open(&folder)?,
-        Keep::OwnFolder => log::open(&options::own_folder(|name| std::env::var(name).ok()))?,
-    };
-    let listener = TcpListener::bind(listen)
-        .await
-        .map_err(|error| format!("cannot listen on {listen}: {error}"))?;
-    let agent = agent(&log, listener.local_addr()?);
-    let (timers, heard) = Timers::new();
-    let app = App::new(log, agent, timers);
-    register_self(&app).await?;
-    tokio::spawn(timers::run(app.clone(), heard));
-
-    let mut terminate = signal(SignalKind::terminate())?;
-    let closing = app.clone();
-    let shutdown = async move {
-        tokio::select! {
-            _ = tokio::signal::ctrl_c() => {}
-            _ = terminate.recv() => {}
+    let host = gethostname::gethostname().to_string_lossy().into_owned();
+    let (ending, end) = watch::channel(false);
+    let mut nodes = JoinSet::new();
+    match role {
+        Role::Alone => {
+            let log = match keep {
+                Keep::Nothing => log::in_memory(),
+                Keep::Folder(folder) => log::open(&folder)?,
+                Keep::OwnFolder => log::open(&own_folder())?,
+            };
+            let listener = bind(listen).await?;
+            nodes.spawn(server::run(log, host, listener, end, false));
         }
-        // Held queries are answered now.
-        closing.store.close();
-    };
-    println!("catalog: listening on http://{}", app.agent.address);
-    let listener = listener.tap_io(|socket| {
-        // An answer is one write: nothing is won by waiting for more.
-        let _ = socket.set_nodelay(true);
-    });
-    axum::serve(listener, http::router(app.clone()))
-        .with_graceful_shutdown(shutdown)
-        .await?;
-    app.close()
-}
-
-/// This node: named after the machine, with the id it was given at its first start.
-fn agent(log: &Log, address: SocketAddr) -> Agent {
-    let name = gethostname::gethostname().to_string_lossy().into_owned();
-    let known = log.store().snapshot();
-    let known = known.nodes().get(&name);
-    let reachable = match address.ip() {
-        ip if ip.is_unspecified() => IpAddr::from(Ipv4Addr::LOCALHOST),
-        ip => ip,
-    };
-    Agent {
-        node: Node {
-            id: known.map_or_else(new_id, |node| node.id.clone()),
-            name,
-            address: reachable.to_string(),
-            tagged_addresses: known
-                .map(|node| node.tagged_addresses.clone())
-                .unwrap_or_default(),
-            meta: known.map(|node| node.meta.clone()).unwrap_or_default(),
-        },
-        address,
+        Role::Cluster {
+            nodes: count,
+            entries,
+        } => {
+            let folder = folder(keep).join("cluster");
+            let mut listeners = BTreeMap::new();
+            for number in 1..=count {
+                let client = bind(above(listen, number - 1)?).await?;
+                let peer = bind(above(client.local_addr()?, PEER_PORT)?).await?;
+                listeners.insert(u64::from(number), (client, peer));
+            }
+            let addresses = listeners.iter().map(|(&number, (_, peer))| {
+                let address = peer.local_addr()?;
+                Ok::<_, Failure>((number, address.to_string()))
+            });
+            let peers: BTreeMap<u64, String> = addresses.collect::<Result<_, _>>()?;
+            for (number, (client, peer)) in listeners {
+                let setup = Setup {
+                    number,
+                    name: format!("{host}-{number}"),
+                    folder: folder.join(format!("node-{number}")),
+                    listener: peer,
+                    peers: peers.clone(),
+                    keep: entries,
+                };
+                // Where all end at once, nobody is left to lead.
+                let (log, name) = member(setup).await?;
+                nodes.spawn(server::run(log, name, client, end.clone(), false));
+            }
+        }
+        Role::Node {
+            number,
+            peers,
+            entries,
+        } => {
+            let address = peers.get(&number).cloned().unwrap_or_default();
+            let setup = Setup {
+                number,
+                name: format!("{host}-{number}"),
+                folder: folder(keep).join(format!("node-{number}")),
+                listener: TcpListener::bind(&address)
+                    .await
+                    .map_err(|error| format!("cannot listen on {address}: {error}"))?,
+                peers,
+                keep: entries,
+            };
+            let client = bind(listen).await?;
+            let (log, name) = member(setup).await?;
+            nodes.spawn(server::run(log, name, client, end, true));
+        }
+    }
+    let mut terminate = signal(SignalKind::terminate())?;
+    loop {
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => drop(ending.send(true)),
+            _ = terminate.recv() => drop(ending.send(true)),
+            ended = nodes.join_next() => match ended {
+                Some(ended) => ended??,
+                None => return Ok(()),
+            }
+        }
     }
 }
 
-/// A random UUID (version 4).
-fn new_id() -> String {
-    let bits = fastrand::u128(..) & !(0xf << 76) & !(0x3 << 62) | (0x4 << 76) | (0x2 << 62);
-    let hex = format!("{bits:032x}");
-    [
-        &hex[..8],
-        &hex[8..12],
-        &hex[12..16],
-        &hex[16..20],
-        &hex[20..],
-    ]
-    .join("-")
+/// A node of a cluster, and its name.
+async fn member(setup: Setup) -> Result<(Log, String), Failure> {
+    let (number, name) = (setup.number, setup.name.clone());
+    let folder = setup.folder.display().to_string();
+    let node = cluster::Node::start(setup).await?;
+    println!(
+        "catalog: node {number}: data in {folder}, talks to others on {}",
+        node.address()
+    );
+    Ok((Log::Cluster(node), name))
 }
 
-async fn register_self(app: &App) -> Result<(), Failure> {
-    let node = app.agent.node.clone();
-    let alive = Check {
-        node: node.name.clone(),
-        id: "serfHealth".to_owned(),
-        name: "Serf Health Status".to_owned(),
-        status: Status::Passing,
-        notes: String::new(),
-        output: "Agent alive and reachable".to_owned(),
-        service_id: String::new(),
-        kind: String::new(),
-        definition: Definition::default(),
-    };
-    let registration = Registration {
-        node,
-        skip_node_update: false,
-        service: None,
-        checks: vec![alive],
-        keep_status: false,
-        replace_checks: false,
-    };
-    let outcome = app.propose(Command::Register(Box::new(registration))).await;
-    outcome
-        .map_err(|error| format!("cannot register this node: {error:?}"))?
-        .map_err(|rejected| format!("cannot register this node: {rejected}"))?;
-    for check in app.store.snapshot().checks().leading(&app.agent.node.name) {
-        app.timers.heard(Heard::Begun(check.id.clone()));
-    }
-    Ok(())
+fn own_folder() -> PathBuf {
+    options::own_folder(|name| std::env::var(name).ok())
 }
 
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn ids_are_random_uuids() {
-        let id = super::new_id();
-        let lengths: Vec<_> = id.split('-').map(str::len).collect();
-        assert_eq!(lengths, [8, 4, 4, 4, 12]);
-        assert_eq!(id.as_bytes()[14], b'4');
-        assert!(b"89ab".contains(&id.as_bytes()[19]));
-        assert_ne!(id, super::new_id());
+fn folder(keep: Keep) -> PathBuf {
+    match keep {
+        Keep::Folder(folder) => folder,
+        Keep::OwnFolder | Keep::Nothing => own_folder(),
     }
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
+    let listener = TcpListener::bind(address).await;
+    Ok(listener.map_err(|error| format!("cannot listen on {address}: {error}"))?)
+}
+
+/// The same address, some ports on. Port 0 is any.
+fn above(mut address: SocketAddr, ports: u16) -> Result<SocketAddr, Failure> {
+    if address.port() != 0 {
+        let port = address.port().checked_add(ports);
+        address.set_port(port.ok_or_else(|| format!("{address}: no port is {ports} above it"))?);
+    }
+    Ok(address)
 }

@@ -185,7 +185,7 @@ async fn carry_out(app: App, act: Act, check: Check) {
     if let Some(command) = command
         && let Err(error) = app.propose(command).await
     {
-        eprintln!("catalog: check {id:?}: {error:?}");
+        eprintln!("catalog: check {id:?}: {error}");
     }
     app.timers.heard(Heard::Reported(id));
 }

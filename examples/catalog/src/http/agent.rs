@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::blocking::json as body;
+use super::blocking::{json as body, written};
 use super::error::HttpError;
 use super::request::{JsonBody, Params};
 use super::shapes;
@@ -38,30 +38,66 @@ pub async fn self_(State(app): State<App>, params: Params) -> Response {
             "DebugConfig": {},
             "Coord": null,
             "Member": member(&app),
-            "Stats": {},
+            "Stats": stats(&app),
             "Meta": agent.node.meta,
         }),
     )
 }
 
+/// What tools look at to find the leader.
+fn stats(app: &App) -> Value {
+    let leads = app.log.leads();
+    json!({
+        "consul": { "leader": leads.to_string(), "server": "true" },
+        "raft": {
+            "state": if leads { "Leader" } else { "Follower" },
+            "applied_index": app.store.position().index.to_string(),
+        },
+    })
+}
+
+/// All members of the cluster, or this node alone.
 pub async fn members(State(app): State<App>, params: Params) -> Response {
-    body(&params, &[member(&app)])
+    let Some(members) = app.log.members() else {
+        return body(&params, &[member(&app)]);
+    };
+    let members: Vec<Value> = members
+        .iter()
+        .map(|seen| {
+            let (host, port) = seen.member.address.rsplit_once(':').unwrap_or_default();
+            let voters = if seen.voter { "0" } else { "1" };
+            describe(&seen.member.name, host, port, &[("nonvoter", voters)])
+        })
+        .collect();
+    body(&params, &members)
 }
 
 fn member(app: &App) -> Value {
-    let (node, address) = (&app.agent.node, app.agent.address);
+    let (node, port) = (&app.agent.node, app.agent.address.port().to_string());
+    let tags = [("id", node.id.as_str()), ("bootstrap", "1")];
+    describe(&node.name, &node.address, &port, &tags)
+}
+
+/// A server as Consul's gossip describes it.
+fn describe(name: &str, host: &str, port: &str, more: &[(&str, &str)]) -> Value {
+    let mut tags = Map::new();
+    let common = [
+        ("dc", DATACENTER),
+        ("role", "consul"),
+        ("build", VERSION),
+        ("port", port),
+    ];
+    tags.extend(
+        common
+            .iter()
+            .chain(more)
+            .map(|(name, value)| ((*name).to_owned(), json!(value))),
+    );
     json!({
-        "Name": node.name,
-        "Addr": node.address,
-        "Port": address.port(),
-        "Tags": {
-            "dc": DATACENTER,
-            "id": node.id,
-            "role": "consul",
-            "bootstrap": "1",
-            "build": VERSION,
-            "port": address.port().to_string(),
-        },
+        "Name": name,
+        "Addr": host,
+        "Port": port.parse::<u16>().unwrap_or(0),
+        "Tags": tags,
         // Alive.
         "Status": 1,
         "ProtocolMin": 1,
@@ -73,22 +109,22 @@ fn member(app: &App) -> Value {
     })
 }
 
-pub async fn services(State(app): State<App>, params: Params) -> Response {
-    let db = app.store.snapshot();
+pub async fn services(State(app): State<App>, params: Params) -> Result<Response, HttpError> {
+    let db = app.snapshot(&params).await?;
     let services = db.services().leading(&app.agent.node.name);
     let by_id: Map<String, Value> = services
         .map(|service| (service.id.clone(), shapes::service(service)))
         .collect();
-    body(&params, &by_id)
+    Ok(body(&params, &by_id))
 }
 
-pub async fn checks(State(app): State<App>, params: Params) -> Response {
-    let db = app.store.snapshot();
+pub async fn checks(State(app): State<App>, params: Params) -> Result<Response, HttpError> {
+    let db = app.snapshot(&params).await?;
     let checks = db.checks().leading(&app.agent.node.name);
     let by_id: Map<String, Value> = checks
         .map(|check| (check.id.clone(), shapes::check(&db, check)))
         .collect();
-    body(&params, &by_id)
+    Ok(body(&params, &by_id))
 }
 
 /// What `/v1/agent/service/register` is sent.
@@ -134,7 +170,7 @@ pub async fn register_service(
     State(app): State<App>,
     params: Params,
     JsonBody(request): JsonBody<ServiceBody>,
-) -> Result<StatusCode, HttpError> {
+) -> Result<Response, HttpError> {
     let replace = params.flag("replace-existing-checks")?;
     let (service, checks) = request.into_service(&app.agent.node.name)?;
     register(&app, Some(service), checks, replace).await
@@ -143,7 +179,7 @@ pub async fn register_service(
 pub async fn register_check(
     State(app): State<App>,
     JsonBody(request): JsonBody<CheckBody>,
-) -> Result<StatusCode, HttpError> {
+) -> Result<Response, HttpError> {
     if request.name.is_empty() {
         return Err(HttpError::bad_request("Missing check name"));
     }
@@ -157,22 +193,21 @@ async fn register(
     service: Option<Service>,
     checks: Vec<Check>,
     replace_checks: bool,
-) -> Result<StatusCode, HttpError> {
+) -> Result<Response, HttpError> {
     let ids: Vec<String> = checks.iter().map(|check| check.id.clone()).collect();
     let registration = Registration {
         node: app.agent.node.clone(),
-        skip_node_update: false,
+        skip_node_update: true,
         keep_status: service.is_some(),
         service,
         checks,
         replace_checks,
     };
-    app.propose(Command::Register(Box::new(registration)))
-        .await??;
+    let (index, _) = app.write(Command::Register(Box::new(registration))).await?;
     for id in ids {
         app.timers.heard(Heard::Begun(id));
     }
-    Ok(StatusCode::OK)
+    Ok(written(index, StatusCode::OK.into_response()))
 }
 
 impl ServiceBody {
@@ -272,14 +307,14 @@ fn kind(definition: &Definition) -> Result<&'static str, String> {
 pub async fn deregister_service(
     State(app): State<App>,
     Path(id): Path<String>,
-) -> Result<StatusCode, HttpError> {
+) -> Result<Response, HttpError> {
     deregister(&app, Some(id.clone()), None, Rejected::UnknownService(id)).await
 }
 
 pub async fn deregister_check(
     State(app): State<App>,
     Path(id): Path<String>,
-) -> Result<StatusCode, HttpError> {
+) -> Result<Response, HttpError> {
     deregister(&app, None, Some(id.clone()), Rejected::UnknownCheck(id)).await
 }
 
@@ -288,18 +323,16 @@ async fn deregister(
     service: Option<String>,
     check: Option<String>,
     absent: Rejected,
-) -> Result<StatusCode, HttpError> {
+) -> Result<Response, HttpError> {
     let node = app.agent.node.name.clone();
-    match app
-        .propose(Command::Deregister(Deregistration {
-            node,
-            service,
-            check,
-        }))
-        .await??
-    {
-        Reply::Was(false) => Err(absent.into()),
-        _ => Ok(StatusCode::OK),
+    let deregistration = Deregistration {
+        node,
+        service,
+        check,
+    };
+    match app.write(Command::Deregister(deregistration)).await? {
+        (_, Reply::Was(false)) => Err(absent.into()),
+        (index, _) => Ok(written(index, StatusCode::OK.into_response())),
     }
 }
 
@@ -315,7 +348,7 @@ pub async fn update(
     State(app): State<App>,
     Path(id): Path<String>,
     JsonBody(UpdateBody { status, output }): JsonBody<UpdateBody>,
-) -> Result<StatusCode, HttpError> {
+) -> Result<Response, HttpError> {
     report(&app, id, status, output).await
 }
 
@@ -323,7 +356,7 @@ pub async fn pass(
     State(app): State<App>,
     Path(id): Path<String>,
     params: Params,
-) -> Result<StatusCode, HttpError> {
+) -> Result<Response, HttpError> {
     let note = params.get("note").unwrap_or_default().to_owned();
     report(&app, id, Status::Passing, note).await
 }
@@ -332,7 +365,7 @@ pub async fn warn(
     State(app): State<App>,
     Path(id): Path<String>,
     params: Params,
-) -> Result<StatusCode, HttpError> {
+) -> Result<Response, HttpError> {
     let note = params.get("note").unwrap_or_default().to_owned();
     report(&app, id, Status::Warning, note).await
 }
@@ -341,7 +374,7 @@ pub async fn fail(
     State(app): State<App>,
     Path(id): Path<String>,
     params: Params,
-) -> Result<StatusCode, HttpError> {
+) -> Result<Response, HttpError> {
     let note = params.get("note").unwrap_or_default().to_owned();
     report(&app, id, Status::Critical, note).await
 }
@@ -352,7 +385,7 @@ async fn report(
     check: String,
     status: Status,
     output: String,
-) -> Result<StatusCode, HttpError> {
+) -> Result<Response, HttpError> {
     let node = app.agent.node.name.clone();
     let db = app.store.snapshot();
     let known = db.checks().get((&node, &check));
@@ -362,16 +395,18 @@ async fn report(
             format!("CheckID {check:?} does not have associated TTL"),
         ));
     }
+    let mut answer = StatusCode::OK.into_response();
     if known.is_none_or(|known| known.status != status || known.output != output) {
         let check = check.clone();
-        app.propose(Command::UpdateCheck {
+        let update = Command::UpdateCheck {
             node,
             check,
             status,
             output,
-        })
-        .await??;
+        };
+        let (index, _) = app.write(update).await?;
+        answer = written(index, answer);
     }
     app.timers.heard(Heard::Reported(check));
-    Ok(StatusCode::OK)
+    Ok(answer)
 }

@@ -8,17 +8,19 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use highwater::{Answer, LogIndex};
+use highwater::{Answer, LogIndex, Snapshot};
 use serde::Serialize;
 
 use super::error::HttpError;
 use super::request::Params;
 use crate::app::App;
 use crate::duration::GoDuration;
-use crate::schema::CatalogView;
+use crate::schema::{Catalog, CatalogView};
 
 const DEFAULT_WAIT: Duration = Duration::from_mins(5);
 const MOST_WAIT: Duration = Duration::from_mins(10);
+/// How long a read that is to be at an index waits for it, if it does not say.
+const CATCH_UP: Duration = Duration::from_secs(10);
 
 impl App {
     /// Answers when the query's index is past `?index`, or after `?wait` with what there is.
@@ -28,6 +30,7 @@ impl App {
         query: impl FnMut(&CatalogView) -> R,
     ) -> Result<Answer<R>, HttpError> {
         let (after, wait) = after_and_wait(params)?;
+        self.snapshot(params).await?;
         Ok(self
             .store
             .blocking_query_async(after, tokio::time::sleep(wait), query)
@@ -41,8 +44,44 @@ impl App {
         query: impl FnMut(&CatalogView) -> R,
     ) -> Result<Response, HttpError> {
         let answer = self.read(params, query).await?;
-        Ok(indexed(answer.index, json(params, &answer.value)))
+        Ok(self.indexed(answer.index, json(params, &answer.value)))
     }
+
+    /// What this node has, once it has what `?at-least` and `?consistent` ask for.
+    pub async fn snapshot(&self, params: &Params) -> Result<Snapshot<Catalog>, HttpError> {
+        let mut least = LogIndex(params.number("at-least")?.unwrap_or(0));
+        if params.has("consistent") {
+            let index = self.log.read_index().await;
+            least = least.max(index.map_err(HttpError::unavailable)?);
+        }
+        let wait = match wait(params)? {
+            Duration::ZERO => CATCH_UP,
+            wait => wait.min(MOST_WAIT),
+        };
+        let snapshot = self
+            .store
+            .snapshot_at_least_async(least, tokio::time::sleep(wait));
+        Ok(snapshot.await?)
+    }
+
+    /// Adds the headers that every read has.
+    pub fn indexed(&self, index: LogIndex, response: Response) -> Response {
+        let contact = self.log.contact();
+        let known = if contact.known { "true" } else { "false" };
+        let millis = u64::try_from(contact.last.as_millis()).unwrap_or(u64::MAX);
+        let mut response = written(index, response);
+        let headers = response.headers_mut();
+        headers.insert("x-consul-knownleader", HeaderValue::from_static(known));
+        headers.insert("x-consul-lastcontact", HeaderValue::from(millis));
+        response
+    }
+}
+
+/// Adds the index of a write, which a read can ask to be at.
+pub fn written(index: LogIndex, mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert("x-consul-index", HeaderValue::from(index.0));
+    response
 }
 
 /// `?index` and `?wait`, the latter with up to a sixteenth more, so that queries that began
@@ -57,30 +96,22 @@ fn after_and_wait(params: &Params) -> Result<(LogIndex, Duration), HttpError> {
             LogIndex(index)
         }
     };
-    let wait = match params.get("wait").unwrap_or_default() {
-        "" => Duration::ZERO,
-        text => {
-            let wait: GoDuration = text
-                .parse()
-                .map_err(|_| HttpError::bad_request("Invalid wait time"))?;
-            wait.0
-        }
-    };
-    let wait = if wait.is_zero() {
-        DEFAULT_WAIT
-    } else {
-        wait.min(MOST_WAIT)
+    let wait = match wait(params)? {
+        Duration::ZERO => DEFAULT_WAIT,
+        wait => wait.min(MOST_WAIT),
     };
     Ok((after, wait + wait.mul_f64(fastrand::f64() / 16.0)))
 }
 
-/// Adds the headers that every read has. There is one server: it leads, and is never behind.
-pub fn indexed(index: LogIndex, mut response: Response) -> Response {
-    let headers = response.headers_mut();
-    headers.insert("x-consul-index", HeaderValue::from(index.0));
-    headers.insert("x-consul-knownleader", HeaderValue::from_static("true"));
-    headers.insert("x-consul-lastcontact", HeaderValue::from_static("0"));
-    response
+/// `?wait`; zero if it is not given.
+fn wait(params: &Params) -> Result<Duration, HttpError> {
+    match params.get("wait").unwrap_or_default() {
+        "" => Ok(Duration::ZERO),
+        text => match text.parse() {
+            Ok(GoDuration(wait)) => Ok(wait),
+            Err(_) => Err(HttpError::bad_request("Invalid wait time")),
+        },
+    }
 }
 
 /// A body of JSON, indented on `?pretty`.

@@ -7,7 +7,7 @@ use axum::response::Response;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::blocking::json as body;
+use super::blocking::{json as body, written};
 use super::error::HttpError;
 use super::request::{JsonBody, Params, own_datacenter};
 use super::shapes;
@@ -152,8 +152,8 @@ pub async fn register(
 ) -> Result<Response, HttpError> {
     own_datacenter(&request.datacenter)?;
     let registration = Box::new(request.into_registration()?);
-    app.propose(Command::Register(registration)).await??;
-    Ok(body(&params, &true))
+    let (index, _) = app.write(Command::Register(registration)).await?;
+    Ok(written(index, body(&params, &true)))
 }
 
 impl RegisterBody {
@@ -271,6 +271,6 @@ pub async fn deregister(
         service: Some(request.serviceid).filter(|id| !id.is_empty()),
         check: Some(request.checkid).filter(|id| !id.is_empty()),
     };
-    app.propose(Command::Deregister(deregistration)).await??;
-    Ok(body(&params, &true))
+    let (index, _) = app.write(Command::Deregister(deregistration)).await?;
+    Ok(written(index, body(&params, &true)))
 }

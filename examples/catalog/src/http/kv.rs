@@ -5,11 +5,11 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use highwater::LogIndex;
 
-use super::blocking::{indexed, json};
+use super::blocking::{json, written};
 use super::error::HttpError;
 use super::request::{Params, RawBody};
 use crate::app::App;
-use crate::command::{Command, Rejected, Reply};
+use crate::command::{Command, Rejected};
 use crate::kv::{KvOp, KvPair};
 
 type Key = Option<Path<String>>;
@@ -37,7 +37,7 @@ pub async fn get(State(app): State<App>, key: Key, params: Params) -> Result<Res
         [pair] if params.has("raw") && !params.has("recurse") => raw(pair),
         pairs => json(&params, &pairs),
     };
-    Ok(indexed(found.index, response))
+    Ok(app.indexed(found.index, response))
 }
 
 async fn keys(app: &App, prefix: &str, params: &Params) -> Result<Response, HttpError> {
@@ -63,7 +63,7 @@ async fn keys(app: &App, prefix: &str, params: &Params) -> Result<Response, Http
     } else {
         json(params, &found.value)
     };
-    Ok(indexed(found.index, response))
+    Ok(app.indexed(found.index, response))
 }
 
 /// `key` up to and with the first separator beyond the prefix.
@@ -135,11 +135,13 @@ pub async fn delete(
 }
 
 async fn stored(app: &App, params: &Params, op: KvOp) -> Result<Response, HttpError> {
-    match app.propose(Command::Kv(op)).await? {
-        Ok(Reply::Pairs(_) | Reply::Done | Reply::Was(_)) => Ok(json(params, &true)),
-        Err(Rejected::Stale) => Ok(json(params, &false)),
-        Err(other) => Err(other.into()),
-    }
+    let stored = app.propose(Command::Kv(op)).await?;
+    let answer = match stored.result {
+        Ok(_) => json(params, &true),
+        Err(Rejected::Stale) => json(params, &false),
+        Err(other) => return Err(other.into()),
+    };
+    Ok(written(stored.index, answer))
 }
 
 fn name(key: Key) -> String {

@@ -6,6 +6,7 @@ mod catalog;
 mod error;
 mod health;
 mod kv;
+mod operator;
 mod request;
 mod shapes;
 mod status;
@@ -14,7 +15,7 @@ mod txn;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{Method, StatusCode, Uri};
-use axum::routing::{get, put};
+use axum::routing::{delete, get, put};
 
 use crate::app::App;
 pub use error::HttpError;
@@ -46,6 +47,7 @@ pub fn router(app: App) -> Router {
         .route("/v1/agent/check/warn/{*id}", put(agent::warn))
         .route("/v1/agent/check/fail/{*id}", put(agent::fail))
         .route("/v1/agent/check/update/{*id}", put(agent::update))
+        .route("/v1/agent/leave", put(operator::leave))
         .route("/v1/catalog/register", put(catalog::register))
         .route("/v1/catalog/deregister", put(catalog::deregister))
         .route("/v1/catalog/datacenters", get(catalog::datacenters))
@@ -58,6 +60,11 @@ pub fn router(app: App) -> Router {
         .route("/v1/health/state/{*state}", get(health::state))
         .route("/v1/health/service/{*name}", get(health::service))
         .route("/v1/status/leader", get(status::leader))
+        .route(
+            "/v1/operator/raft/configuration",
+            get(operator::configuration),
+        )
+        .route("/v1/operator/raft/peer", delete(operator::remove))
         .route("/v1/status/peers", get(status::peers))
         .fallback(unknown)
         .method_not_allowed_fallback(not_allowed)

@@ -10,7 +10,7 @@ use highwater::LogIndex;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::blocking::json as body;
+use super::blocking::{json as body, written};
 use super::error::HttpError;
 use super::request::{JsonBody, Params};
 use crate::app::App;
@@ -58,12 +58,12 @@ pub async fn put(
             Err(what) => refused.push(TxnError { op_index, what }),
         }
     }
-    let outcome = if refused.is_empty() {
-        run(&app, parsed).await?
+    let (index, outcome) = if refused.is_empty() {
+        run(&app, &params, parsed).await?
     } else {
-        Err(refused)
+        (None, Err(refused))
     };
-    Ok(match outcome {
+    let answer = match outcome {
         Ok(pairs) => {
             let results: Vec<_> = pairs.iter().map(|pair| json!({ "KV": pair })).collect();
             body(&params, &json!({ "Results": results, "Errors": null }))
@@ -72,23 +72,35 @@ pub async fn put(
             let answer = body(&params, &json!({ "Results": null, "Errors": errors }));
             (StatusCode::CONFLICT, answer).into_response()
         }
+    };
+    Ok(match index {
+        Some(index) => written(index, answer),
+        None => answer,
     })
 }
 
-/// Through the log; what only reads is answered from a snapshot.
-async fn run(app: &App, ops: Vec<KvOp>) -> Result<Result<Vec<KvPair>, Vec<TxnError>>, HttpError> {
+type Outcome = Result<Vec<KvPair>, Vec<TxnError>>;
+
+/// Through the log, with the index there; what only reads is answered from a snapshot.
+async fn run(
+    app: &App,
+    params: &Params,
+    ops: Vec<KvOp>,
+) -> Result<(Option<LogIndex>, Outcome), HttpError> {
     let reads: Option<Vec<KvRead>> = ops.iter().map(KvOp::as_read).collect();
-    let outcome = match reads {
-        Some(reads) => kv::read_all(reads, &app.store.snapshot()),
-        None => match app.propose(Command::Txn(ops)).await? {
-            Ok(Reply::Pairs(pairs)) => Ok(pairs),
-            Ok(Reply::Done | Reply::Was(_)) => Ok(Vec::new()),
-            Err(rejected) => Err(rejected),
-        },
+    let (index, outcome) = if let Some(reads) = reads {
+        (None, kv::read_all(reads, &*app.snapshot(params).await?))
+    } else {
+        let written = app.propose(Command::Txn(ops)).await?;
+        let outcome = written.result.map(|reply| match reply {
+            Reply::Pairs(pairs) => pairs,
+            Reply::Done | Reply::Was(_) => Vec::new(),
+        });
+        (Some(written.index), outcome)
     };
     match outcome {
-        Ok(pairs) => Ok(Ok(pairs)),
-        Err(Rejected::Txn(errors)) => Ok(Err(errors)),
+        Ok(pairs) => Ok((index, Ok(pairs))),
+        Err(Rejected::Txn(errors)) => Ok((index, Err(errors))),
         Err(other) => Err(other.into()),
     }
 }

@@ -1,0 +1,340 @@
+//! A node of a cluster: the catalog's log is Raft's.
+//!
+//! `identity.rs` says who a node is, `wire.rs` what nodes ask each other, `network.rs` asks for
+//! Raft, `server.rs` answers, `writes.rs` has commands applied exactly once, `membership.rs` begins,
+//! joins and leaves clusters.
+
+mod identity;
+mod membership;
+mod network;
+mod server;
+mod wire;
+mod writes;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use highwater::openraft_next::{Inbox, Options, Request, Response, StateMachine, open, read_index};
+use highwater::{LogIndex, Store};
+use openraft::async_runtime::watch::WatchReceiver;
+use openraft::{Config, ServerState, SnapshotPolicy};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::command::{Command, Rejected, Reply};
+use crate::log::{Failure, Written};
+use crate::schema::Catalog;
+pub use identity::{Member, MemberId};
+use wire::{Ask, Peers, What};
+use writes::Writes;
+
+openraft::declare_raft_types!(
+    /// The catalog's Raft.
+    pub Types:
+        D = Request<Command>,
+        R = Response<Reply, Rejected>,
+        NodeId = MemberId,
+        Node = Member,
+);
+
+type Raft = openraft::Raft<Types, StateMachine<Catalog, Command, Types>>;
+
+const HEARTBEAT: Duration = Duration::from_millis(150);
+/// A follower that hears nothing for longer stands for election.
+const ELECTION: std::ops::Range<Duration> = Duration::from_millis(700)..Duration::from_millis(1400);
+/// How long a write or a consistent read is tried before it is refused.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long the leader is given to answer one try.
+const TRY: Duration = Duration::from_secs(3);
+/// Between tries.
+const PAUSE: Duration = Duration::from_millis(25);
+
+/// How a node is started.
+pub struct Setup {
+    /// The node's number, unlike that of any other.
+    pub number: u64,
+    /// Its name in the catalog.
+    pub name: String,
+    /// Where its log and images are.
+    pub folder: PathBuf,
+    /// Where it is asked by other nodes.
+    pub listener: TcpListener,
+    /// Where the others are, by number; those that begin the cluster, or some that are in it.
+    pub peers: BTreeMap<u64, String>,
+    /// So many entries of the log are kept for followers that are behind, and an image is made
+    /// after as many.
+    pub keep: u64,
+}
+
+/// A running node. Cheap to clone.
+#[derive(Clone)]
+pub struct Node(Arc<Inner>);
+
+struct Inner {
+    id: MemberId,
+    member: Member,
+    raft: Raft,
+    store: Store<Catalog>,
+    inbox: Inbox,
+    peers: Peers,
+    writes: Writes,
+    /// When the leader was last heard of, in milliseconds after `started`, plus one.
+    heard: AtomicU64,
+    started: Instant,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl std::fmt::Debug for Node {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Node").field(&self.0.id).finish()
+    }
+}
+
+/// A member as seen by a node.
+pub struct Seen {
+    pub id: MemberId,
+    pub member: Member,
+    pub voter: bool,
+    pub leader: bool,
+}
+
+/// What a node knows of its leader.
+#[derive(Clone, Copy, Debug)]
+pub struct Contact {
+    pub known: bool,
+    /// How long ago it was heard of.
+    pub last: Duration,
+}
+
+impl Contact {
+    /// Of the leader with itself.
+    pub const LEADER: Contact = Contact {
+        known: true,
+        last: Duration::ZERO,
+    };
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn config(keep: u64) -> Result<Arc<Config>, Failure> {
+    let config = Config {
+        cluster_name: "catalog".to_owned(),
+        heartbeat_interval: millis(HEARTBEAT),
+        election_timeout_min: millis(ELECTION.start),
+        election_timeout_max: millis(ELECTION.end),
+        enable_pre_vote: Some(true),
+        // A frame has room for so many of the longest commands.
+        max_payload_entries: 64,
+        snapshot_policy: SnapshotPolicy::LogsSinceLast(keep),
+        max_in_snapshot_log_to_keep: keep,
+        purge_batch_size: 64,
+        ..Config::default()
+    };
+    Ok(Arc::new(config.validate()?))
+}
+
+impl Node {
+    /// Opens a node's folder and takes part in its cluster, which it begins or joins meanwhile.
+    pub async fn start(setup: Setup) -> Result<Self, Failure> {
+        let id = identity::of_folder(setup.number, &setup.folder)?;
+        let address = setup.listener.local_addr()?;
+        let member = Member {
+            name: setup.name,
+            address: match setup.peers.get(&setup.number) {
+                Some(given) => given.clone(),
+                None => address.to_string(),
+            },
+        };
+        let (log, machine) =
+            open::<Catalog, Command, Types>(&id, &setup.folder, Options::default())?;
+        let (store, inbox) = (machine.store().clone(), machine.inbox());
+        let peers = Peers::new(setup.peers);
+        let network = network::Network(peers.clone());
+        let raft = Raft::new(id, config(setup.keep)?, network, log, machine).await?;
+        let node = Node(Arc::new(Inner {
+            id,
+            member,
+            raft,
+            store,
+            inbox,
+            peers,
+            writes: Writes::default(),
+            heard: AtomicU64::new(0),
+            started: Instant::now(),
+            tasks: Mutex::default(),
+        }));
+        let serving = tokio::spawn(server::serve(node.clone(), setup.listener));
+        let settling = tokio::spawn(membership::settle(node.clone()));
+        node.tasks().extend([serving, settling]);
+        Ok(node)
+    }
+
+    fn tasks(&self) -> std::sync::MutexGuard<'_, Vec<JoinHandle<()>>> {
+        self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn id(&self) -> MemberId {
+        self.0.id
+    }
+
+    pub fn store(&self) -> &Store<Catalog> {
+        &self.0.store
+    }
+
+    /// Where this node is asked by others.
+    pub fn address(&self) -> &str {
+        &self.0.member.address
+    }
+
+    fn leader(&self) -> Option<MemberId> {
+        self.0.raft.server_metrics().borrow_watched().current_leader
+    }
+
+    /// Whether this node is the leader, or takes itself for it.
+    pub fn leads(&self) -> bool {
+        let metrics = self.0.raft.server_metrics();
+        metrics.borrow_watched().state == ServerState::Leader
+    }
+
+    /// The members of the cluster, as far as this node knows.
+    pub fn members(&self) -> Vec<Seen> {
+        let leader = self.leader();
+        let metrics = self.0.raft.server_metrics();
+        let config = &metrics.borrow_watched().membership_config;
+        let voters: Vec<MemberId> = config.voter_ids().collect();
+        let seen = config.nodes().map(|(&id, member)| Seen {
+            id,
+            member: Member {
+                address: self.0.peers.address(id, member).to_owned(),
+                ..member.clone()
+            },
+            voter: voters.contains(&id),
+            leader: leader == Some(id),
+        });
+        seen.collect()
+    }
+
+    /// The leader and where it is.
+    fn leader_address(&self) -> Option<(MemberId, String)> {
+        let leader = self.members().into_iter().find(|seen| seen.leader)?;
+        Some((leader.id, leader.member.address))
+    }
+
+    pub fn contact(&self) -> Contact {
+        if self.leads() {
+            return Contact::LEADER;
+        }
+        let up = self.0.started.elapsed();
+        // Never heard of: not since the start, at least.
+        let heard = self.0.heard.load(Ordering::Relaxed).saturating_sub(1);
+        Contact {
+            known: self.leader().is_some(),
+            last: up.saturating_sub(Duration::from_millis(heard)),
+        }
+    }
+
+    fn hear(&self) {
+        let now = millis(self.0.started.elapsed());
+        self.0.heard.store(now + 1, Ordering::Relaxed);
+    }
+
+    /// Has a command applied exactly once, by the leader, and waits until this node has it too.
+    pub async fn write(&self, command: &Command) -> Result<Written, String> {
+        let written = writes::write(self, command).await?;
+        // It is done, whether or not this node comes to know in time.
+        let here = self
+            .store()
+            .snapshot_at_least_async(written.index, sleep(TRY));
+        let _ = here.await;
+        Ok(written)
+    }
+
+    /// An index at or above that of every write that was answered before this was called.
+    pub async fn read_index(&self) -> Result<LogIndex, String> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let asked = match self.leader_address() {
+                Some((id, _)) if id == self.0.id => {
+                    let asked = timeout(TRY, read_index(&self.0.raft)).await;
+                    asked
+                        .map_err(|late| late.to_string())
+                        .and_then(|asked| asked.map_err(|error| error.to_string()))
+                }
+                Some((id, address)) => {
+                    let question = Ask {
+                        to: Some(id),
+                        what: What::ReadIndex,
+                    };
+                    let asked = self.0.peers.ask::<LogIndex>(&address, &question, TRY).await;
+                    asked
+                        .map_err(|error| error.to_string())
+                        .and_then(|asked| asked.map_err(|refused| refused.to_string()))
+                }
+                None => Err(NO_LEADER.to_owned()),
+            };
+            match asked {
+                Ok(index) => return Ok(index),
+                Err(why) if Instant::now() + PAUSE >= until => return Err(why),
+                Err(_) => sleep(PAUSE).await,
+            }
+        }
+    }
+
+    /// Ends the node: another takes the lead, if it is asked to hand it over.
+    pub async fn close(&self, hand_over: bool) -> Result<(), Failure> {
+        if hand_over {
+            self.hand_over().await;
+        }
+        let ended = self.0.raft.shutdown().await;
+        for task in self.tasks().drain(..) {
+            task.abort();
+        }
+        // What is asked now is refused.
+        self.0.store.close();
+        Ok(ended?)
+    }
+
+    /// Lets another voter lead, if this node does and there is one that answers in time.
+    async fn hand_over(&self) {
+        let mut others: Vec<_> = self.members();
+        others.retain(|seen| seen.voter && seen.id != self.0.id);
+        for other in others {
+            if !self.leads() {
+                return;
+            }
+            let question = Ask {
+                to: Some(other.id),
+                what: What::Hello,
+            };
+            let address = &other.member.address;
+            let answers = self
+                .0
+                .peers
+                .ask::<wire::Hello>(address, &question, HEARTBEAT);
+            if !matches!(answers.await, Ok(Ok(_))) {
+                continue;
+            }
+            if self
+                .0
+                .raft
+                .trigger()
+                .transfer_leader(other.id)
+                .await
+                .is_err()
+            {
+                return;
+            }
+            let wait = self.0.raft.wait(Some(ELECTION.end));
+            let follows = wait.metrics(|now| now.state != ServerState::Leader, "handed over");
+            let _ = follows.await;
+        }
+    }
+}
+
+const NO_LEADER: &str = "No cluster leader";

@@ -1,0 +1,221 @@
+//! Commands on their way to the leader, whoever that is: each is applied once, or refused.
+//!
+//! A node has a session in the replicated state, and numbers its commands in it. It sends each
+//! again, with the same number, until some leader has answered: what was applied already is
+//! answered as it was then.
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use highwater::fsm::{
+    MAX_WINDOW, Outcome, Proposal, RequestId, SessionError, SessionId, SessionOptions,
+};
+use highwater::openraft_next::{Request, Response};
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::wire::{Ask, What};
+use super::{MemberId, NO_LEADER, Node, PATIENCE, PAUSE, TRY, millis};
+use crate::command::{Command, Rejected, Reply};
+use crate::log::Written;
+
+/// A node that proposes nothing for so long opens another session.
+const SESSION: Duration = Duration::from_hours(1);
+
+/// What a node has proposed.
+pub struct Writes {
+    session: Mutex<Option<Session>>,
+    /// Held by whoever opens a session.
+    opening: tokio::sync::Mutex<()>,
+    /// As many as the leader is to have at once.
+    room: Semaphore,
+}
+
+struct Session {
+    id: SessionId,
+    last: u64,
+    /// Numbers that are not answered.
+    waiting: BTreeSet<u64>,
+}
+
+impl Default for Writes {
+    fn default() -> Self {
+        Writes {
+            session: Mutex::default(),
+            opening: tokio::sync::Mutex::default(),
+            room: Semaphore::new(MAX_WINDOW as usize / 2),
+        }
+    }
+}
+
+/// A number of a session, while its command waits for an answer.
+struct Numbered<'a> {
+    writes: &'a Writes,
+    id: RequestId,
+}
+
+impl Drop for Numbered<'_> {
+    fn drop(&mut self) {
+        if let Some(session) = &mut *self.writes.session() {
+            session.waiting.remove(&self.id.sequence);
+        }
+    }
+}
+
+impl Writes {
+    fn session(&self) -> MutexGuard<'_, Option<Session>> {
+        self.session.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The next number of the session, if there is one.
+    fn number(&self) -> Option<Numbered<'_>> {
+        let mut session = self.session();
+        let session = session.as_mut()?;
+        session.last += 1;
+        session.waiting.insert(session.last);
+        let first = session.waiting.first().copied().unwrap_or(session.last);
+        Some(Numbered {
+            writes: self,
+            id: RequestId {
+                session: session.id,
+                sequence: session.last,
+                answered: first - 1,
+            },
+        })
+    }
+
+    /// The state knows this session no longer.
+    fn forget(&self, id: SessionId) {
+        self.session().take_if(|session| session.id == id);
+    }
+}
+
+fn now() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(0, millis)
+}
+
+pub async fn write(node: &Node, command: &Command) -> Result<Written, String> {
+    let until = Instant::now() + PATIENCE;
+    let writes = &node.0.writes;
+    let _room = timeout(PATIENCE, writes.room.acquire()).await;
+    let seed = fastrand::u64(..);
+    loop {
+        let Some(numbered) = writes.number() else {
+            open(node, until).await?;
+            continue;
+        };
+        let session = numbered.id.session;
+        let proposal = Proposal::in_session(numbered.id, command, now(), seed);
+        let proposal = proposal.map_err(|error| error.to_string())?;
+        let (response, tries) = send(node, &Request::from(&proposal), until).await?;
+        return match response.outcome {
+            Outcome::Done(result) => Ok(Written {
+                index: response.index,
+                result,
+            }),
+            Outcome::Repeated { index, result } => Ok(Written { index, result }),
+            Outcome::Refused(SessionError::Unknown { .. }) => {
+                writes.forget(session);
+                if tries == 1 {
+                    // It was not applied, and is nowhere else.
+                    continue;
+                }
+                Err(format!("{UNKNOWN}: its session has expired"))
+            }
+            other => Err(format!("{UNKNOWN}: {other:?}")),
+        };
+    }
+}
+
+/// It was sent, and there is no answer.
+const UNKNOWN: &str = "it is not known whether this was applied";
+
+/// Opens a session, unless somebody just has.
+async fn open(node: &Node, until: Instant) -> Result<(), String> {
+    let writes = &node.0.writes;
+    let _opening = writes.opening.lock().await;
+    if writes.session().is_some() {
+        return Ok(());
+    }
+    let options = SessionOptions {
+        ttl: SESSION,
+        window: MAX_WINDOW,
+    };
+    let proposal = Proposal::<Command>::open_session(options, now());
+    // Sent twice, it opens two, of which one is never used.
+    let (response, _) = send(node, &Request::from(&proposal), until).await?;
+    match response.outcome {
+        Outcome::Session(id) => {
+            *writes.session() = Some(Session {
+                id,
+                last: 0,
+                waiting: BTreeSet::new(),
+            });
+            Ok(())
+        }
+        other => Err(format!("no session was opened: {other:?}")),
+    }
+}
+
+/// Sends until there is an answer; with how often it was sent.
+async fn send(
+    node: &Node,
+    request: &Request<Command>,
+    until: Instant,
+) -> Result<(Response<Reply, Rejected>, u32), String> {
+    let mut tries = 0;
+    loop {
+        let why = match node.leader_address() {
+            Some((leader, address)) => {
+                tries += 1;
+                let sent = async {
+                    if leader == node.id() {
+                        let written = node.0.raft.client_write(request.clone()).await;
+                        return written.map(|w| w.data).map_err(|e| e.to_string());
+                    }
+                    let ask = Ask {
+                        to: Some(leader),
+                        what: What::Write(request.clone()),
+                    };
+                    match node.0.peers.ask(&address, &ask, TRY).await {
+                        Ok(Ok(response)) => Ok(response),
+                        Ok(Err(refused)) => Err(refused.to_string()),
+                        Err(error) => Err(error.to_string()),
+                    }
+                };
+                tokio::select! {
+                    sent = timeout(TRY, sent) => match sent {
+                        Ok(Ok(response)) => return Ok((response, tries)),
+                        Ok(Err(why)) => why,
+                        Err(late) => late.to_string(),
+                    },
+                    () = leader_changes(node, leader) => "the leader has changed".to_owned(),
+                }
+            }
+            None => NO_LEADER.to_owned(),
+        };
+        if Instant::now() + PAUSE >= until {
+            return Err(if tries == 0 {
+                why
+            } else {
+                format!("{UNKNOWN}: {why}")
+            });
+        }
+        sleep(PAUSE).await;
+    }
+}
+
+/// Until another is the leader.
+async fn leader_changes(node: &Node, from: MemberId) {
+    let wait = node.0.raft.wait(None);
+    let another = |now: MemberId| now != from;
+    let changed = wait.metrics(
+        |metrics| metrics.current_leader.is_some_and(another),
+        "another leader",
+    );
+    if changed.await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}

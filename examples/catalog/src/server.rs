@@ -1,0 +1,169 @@
+//! One node that serves HTTP, from its start to its end.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use axum::serve::ListenerExt;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use crate::app::{Agent, App};
+use crate::command::{Command, Registration};
+use crate::http::{self, HttpError};
+use crate::log::{Failure, Log};
+use crate::schema::{Check, Definition, Node, Status};
+use crate::timers::{self, Heard, Timers};
+
+/// Serves until `end` is true or the node is asked to leave. At its end another may be asked to
+/// lead.
+pub async fn run(
+    log: Log,
+    name: String,
+    listener: TcpListener,
+    mut end: watch::Receiver<bool>,
+    hand_over: bool,
+) -> Result<(), Failure> {
+    let agent = agent(&log, name, listener.local_addr()?);
+    let (timers, heard) = Timers::new();
+    let app = App::new(log, agent, timers);
+    let registering = match &*app.log {
+        Log::Alone(_) => {
+            let registered = register(&app).await;
+            registered.map_err(|error| format!("cannot register this node: {error}"))?;
+            None
+        }
+        // The cluster may take its time, and reads need not wait for it.
+        Log::Cluster(_) => Some(tokio::spawn(register_in_cluster(app.clone()))),
+    };
+    let checking = tokio::spawn(timers::run(app.clone(), heard));
+
+    let closing = app.clone();
+    let shutdown = async move {
+        tokio::select! {
+            _ = end.wait_for(|end| *end) => {}
+            () = closing.end.notified() => {}
+        }
+        if let Log::Cluster(_) = &*closing.log {
+            // Its store is closed when it takes part no longer.
+            let closed = closing.log.close(hand_over).await;
+            if let Err(error) = closed {
+                eprintln!("catalog: {error}");
+            }
+        } else {
+            // Held queries are answered now.
+            closing.store.close();
+        }
+    };
+    println!("catalog: listening on http://{}", app.agent.address);
+    let listener = listener.tap_io(|socket| {
+        // An answer is one write: nothing is won by waiting for more.
+        let _ = socket.set_nodelay(true);
+    });
+    axum::serve(listener, http::router(app.clone()))
+        .with_graceful_shutdown(shutdown)
+        .await?;
+    for task in registering.iter().chain([&checking]) {
+        task.abort();
+    }
+    match &*app.log {
+        Log::Alone(_) => app.log.close(false).await,
+        Log::Cluster(_) => Ok(()),
+    }
+}
+
+/// This node, with the id it was given at its first start.
+fn agent(log: &Log, name: String, address: SocketAddr) -> Agent {
+    let db = log.store().snapshot();
+    let id = match log {
+        Log::Alone(_) => match db.nodes().get(&name) {
+            Some(known) => known.id.clone(),
+            None => uuid(fastrand::u128(..)),
+        },
+        Log::Cluster(node) => uuid(fastrand::Rng::with_seed(node.id().life).u128(..)),
+    };
+    let reachable = match address.ip() {
+        ip if ip.is_unspecified() => IpAddr::from(Ipv4Addr::LOCALHOST),
+        ip => ip,
+    };
+    Agent {
+        node: Node {
+            id,
+            name,
+            address: reachable.to_string(),
+            tagged_addresses: BTreeMap::new(),
+            meta: BTreeMap::new(),
+        },
+        address,
+    }
+}
+
+/// A UUID (version 4) of these random bits.
+fn uuid(bits: u128) -> String {
+    let bits = bits & !(0xf << 76) & !(0x3 << 62) | (0x4 << 76) | (0x2 << 62);
+    let hex = format!("{bits:032x}");
+    [
+        &hex[..8],
+        &hex[8..12],
+        &hex[12..16],
+        &hex[16..20],
+        &hex[20..],
+    ]
+    .join("-")
+}
+
+/// Until it is done: when there is a leader.
+async fn register_in_cluster(app: App) {
+    while register(&app).await.is_err() {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
+/// Puts this node into the catalog, as what is known of it otherwise says, and starts its checks.
+async fn register(app: &App) -> Result<(), HttpError> {
+    let index = app.log.read_index().await.map_err(HttpError::unavailable)?;
+    let patience = tokio::time::sleep(Duration::from_secs(10));
+    let db = app.store.snapshot_at_least_async(index, patience).await?;
+    let mut node = app.agent.node.clone();
+    if let Some(known) = db.nodes().get(&node.name) {
+        node.tagged_addresses.clone_from(&known.tagged_addresses);
+        node.meta.clone_from(&known.meta);
+    }
+    let alive = Check {
+        node: node.name.clone(),
+        id: "serfHealth".to_owned(),
+        name: "Serf Health Status".to_owned(),
+        status: Status::Passing,
+        notes: String::new(),
+        output: "Agent alive and reachable".to_owned(),
+        service_id: String::new(),
+        kind: String::new(),
+        definition: Definition::default(),
+    };
+    let registration = Registration {
+        node,
+        skip_node_update: false,
+        service: None,
+        checks: vec![alive],
+        keep_status: false,
+        replace_checks: false,
+    };
+    app.write(Command::Register(Box::new(registration))).await?;
+    for check in db.checks().leading(&app.agent.node.name) {
+        app.timers.heard(Heard::Begun(check.id.clone()));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn ids_are_random_uuids() {
+        let id = super::uuid(u128::MAX);
+        let lengths: Vec<_> = id.split('-').map(str::len).collect();
+        assert_eq!(lengths, [8, 4, 4, 4, 12]);
+        assert_eq!(id.as_bytes()[14], b'4');
+        assert!(b"89ab".contains(&id.as_bytes()[19]));
+        assert_ne!(id, super::uuid(0));
+    }
+}
