@@ -263,6 +263,10 @@ fn continues_a_snapshot_without_gap_or_repetition() {
     for _ in 0..20 {
         let snap = store.snapshot();
         let mut last = snap.index().0;
+        if last == 2_000 {
+            // Nothing will come.
+            break;
+        }
         let mut feed = store.subscribe(Start::After(snap.position())).unwrap();
         for _ in 0..5 {
             let Some(event) = feed.next(soon()).unwrap() else {
@@ -398,4 +402,86 @@ fn a_restore_ends_what_it_cannot_continue() {
         store.subscribe(from).unwrap_err(),
         SubscribeError::HistoryChanged { now }
     );
+}
+
+#[test]
+fn who_waits_is_told_of_a_rewind() {
+    let store = Store::<Catalog>::new();
+    let write = |index| {
+        commit_at(&store, index, |txn| {
+            txn.nodes_mut()
+                .upsert(node("a", u32::try_from(index).unwrap()))
+                .unwrap();
+        });
+    };
+    write(1);
+    let mut image = Vec::new();
+    store.snapshot().write_image(&mut image).unwrap();
+    write(9);
+    let mut feed = store.subscribe(Start::Now).unwrap();
+    let waiting = thread::spawn(move || block_on(feed.next_async()).map(|event| event.index()));
+    thread::sleep(Duration::from_millis(20));
+    // What it waits for, index 10, is farther away than before.
+    store.rewind(&image[..]).unwrap();
+    let told = waiting.join().unwrap();
+    assert_eq!(
+        told,
+        Err(SubscribeError::HistoryChanged { now: position(1) })
+    );
+}
+
+#[test]
+fn a_snapshot_and_what_comes_after_it() {
+    let store = Store::<Catalog>::with_options(Options {
+        window: 2,
+        ..Options::default()
+    });
+    let write = |store: &Store<Catalog>, index| {
+        commit_at(store, index, |txn| {
+            txn.nodes_mut()
+                .upsert(node("a", u32::try_from(index).unwrap()))
+                .unwrap();
+        });
+    };
+    for index in 1..=500 {
+        write(&store, index);
+    }
+    // The beginning is not kept any more.
+    assert!(store.subscribe(Start::After(position(1))).is_err());
+    let (snapshot, mut feed) = store.follow().unwrap();
+    assert_eq!(snapshot.nodes().get("a").unwrap().modify_index().0, 500);
+    assert_eq!(feed.position(), snapshot.position());
+    assert_eq!(drain(&mut feed), []);
+    write(&store, 501);
+    assert_eq!(drain(&mut feed), events(&[(501, "a500>a501")]));
+
+    // Beside a writer: nothing twice, nothing left out.
+    let writer = {
+        let store = store.clone();
+        thread::spawn(move || (502..=2500).for_each(|index| write(&store, index)))
+    };
+    let mut begun = 0;
+    while !writer.is_finished() {
+        let (snapshot, mut feed) = store.follow().unwrap();
+        let mut last = snapshot.nodes().get("a").unwrap().modify_index().0;
+        assert_eq!(last, snapshot.index().0);
+        drop(snapshot);
+        begun += 1;
+        loop {
+            match feed.try_next() {
+                Ok(Some(event)) => {
+                    assert_eq!(event.index().0, last + 1);
+                    last += 1;
+                }
+                Ok(None) => break,
+                // It was slower than the writer.
+                Err(SubscribeError::Compacted { .. }) => break,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+    writer.join().unwrap();
+    assert!(begun > 0);
+    store.close();
+    assert!(matches!(store.follow(), Err(SubscribeError::Closed)));
 }

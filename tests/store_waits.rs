@@ -2,7 +2,10 @@
 
 mod store_schema;
 
-use highwater::{CommitError, LogIndex, Store, StoreError, WaitError};
+use highwater::WaitError::HistoryChanged;
+use highwater::{
+    CommitError, HistoryId, LogIndex, Options, Position, Store, StoreError, WaitError,
+};
 use std::thread;
 use std::time::{Duration, Instant};
 use store_schema::*;
@@ -152,4 +155,39 @@ fn the_last_handle_closes_the_store() {
     );
     assert_eq!(txn.commit(), Err(CommitError::Closed));
     assert_eq!(snap.nodes().get("a").unwrap().address, 1);
+}
+
+#[test]
+fn a_position_of_another_history_is_an_error_at_once() {
+    let history = HistoryId(7);
+    let store = Store::<Catalog>::with_options(Options {
+        history,
+        ..Options::default()
+    });
+    let at = |history, index| Position {
+        history,
+        index: LogIndex(index),
+    };
+    let foreign = HistoryChanged {
+        began: HistoryId(8),
+        now: history,
+    };
+    // Also if its index is long passed.
+    for index in [0, 1, 100] {
+        let wanted = at(HistoryId(8), index);
+        assert_eq!(
+            store.snapshot_at_least(wanted, soon()).unwrap_err(),
+            foreign
+        );
+        let never = std::future::pending();
+        let waited = block_on(store.snapshot_at_least_async(wanted, never));
+        assert_eq!(waited.unwrap_err(), foreign);
+    }
+    let waiter = {
+        let store = store.clone();
+        thread::spawn(move || store.snapshot_at_least(at(history, 2), soon()))
+    };
+    store.advance_to(LogIndex(2)).unwrap();
+    let snapshot = waiter.join().unwrap().unwrap();
+    assert_eq!(snapshot.position(), at(history, 2));
 }

@@ -161,6 +161,15 @@ fn prefixes_ranges_and_tables() {
     assert!(fires(read, |txn| put(txn, "c", "n", 1)));
     assert!(!fires(read, |txn| put(txn, "cab", "n", 1)));
     assert!(!fires(read, |txn| put(txn, "caaa", "n", 1)));
+    // A long text, of which each length is not watched by itself.
+    let text = format!("ca{}", "x".repeat(20_000));
+    let longer = format!("ca{}", "x".repeat(1000));
+    let read = |db: &CatalogView| ignore(db.services().longest_prefix(&text));
+    assert!(fires(read, |txn| put(txn, "ca", "n", 1)));
+    assert!(fires(read, |txn| put(txn, &longer, "n", 1)));
+    assert!(fires(read, |txn| put(txn, "c", "n", 1)));
+    assert!(!fires(read, |txn| put(txn, "b", "n", 1)));
+    assert!(!fires(read, |txn| put(txn, "cay", "n", 1)));
     // A range that is empty by its bounds covers nothing.
     let read = |db: &CatalogView| ignore(db.services().range("x".."b").count());
     assert!(!fires(read, |txn| put(txn, "f", "n", 1)));

@@ -135,6 +135,11 @@ impl Stream {
         self.position
     }
 
+    /// Which line of events it follows.
+    pub(crate) fn line(&self) -> u64 {
+        self.line
+    }
+
     /// The next entry's changes, if they are there already.
     pub(crate) fn try_next(&mut self) -> Result<Option<(Position, RawChanges)>, SubscribeError> {
         // Asked before the look: what was published before the end is delivered before the error.

@@ -6,6 +6,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::snapshot::Snapshot;
 use super::store::Store;
 use super::view::Views;
 use crate::feed::{RawChanges, Source, Start, Stream, SubscribeError};
@@ -82,13 +83,40 @@ impl<S: Views> Deref for Event<S> {
 impl<S: Views> Store<S> {
     /// Follows the commits from now, or from a position that is still in the window.
     ///
-    /// `Start::After(snapshot.position())` continues a snapshot without a gap.
+    /// `Start::After(position)` continues what was seen up to there without a gap.
     pub fn subscribe(&self, from: Start) -> Result<Subscription<S>, SubscribeError> {
         let source: Arc<dyn Source> = Arc::<super::core::Core>::clone(self.core());
         Ok(Subscription {
             stream: Stream::start(source, from)?,
             schema: PhantomData,
         })
+    }
+}
+
+impl<S: Views> Store<S> {
+    /// A snapshot, and the commits after it: all that is and comes, with nothing twice and nothing
+    /// left out. For who begins, and for who was away for longer than the window keeps
+    /// ([`SubscribeError::Compacted`]).
+    ///
+    /// The snapshot pins its version while it is held: read it, drop it, then follow.
+    pub fn follow(&self) -> Result<(Snapshot<S>, Subscription<S>), SubscribeError> {
+        let source: Arc<dyn Source> = Arc::<super::core::Core>::clone(self.core());
+        loop {
+            let snapshot = self.snapshot();
+            let from = Start::After(snapshot.position());
+            match Stream::start(Arc::clone(&source), from) {
+                // So many commits, or a restore, came between the two.
+                Err(SubscribeError::Compacted { .. } | SubscribeError::HistoryChanged { .. }) => {}
+                stream => {
+                    let stream = stream?;
+                    if stream.line() != snapshot.version().payload().line {
+                        continue;
+                    }
+                    let schema = PhantomData;
+                    return Ok((snapshot, Subscription { stream, schema }));
+                }
+            }
+        }
     }
 }
 

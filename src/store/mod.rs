@@ -47,7 +47,7 @@ pub(crate) use self::erased::LoadError;
 pub use self::erased::{TableOps, table_ops};
 pub use self::error::{CommitError, KeyText, StoreError, WaitError, WriteError};
 pub use self::follow::{Event, Subscription};
-pub use self::query::Answer;
+pub use self::query::{Answer, Mark};
 pub use self::reader::{IndexReader, Rows, TableReader};
 pub use self::snapshot::Snapshot;
 pub use self::store::Store;

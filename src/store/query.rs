@@ -58,6 +58,44 @@ async fn race(
     .await
 }
 
+/// What a reader waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mark {
+    /// An index of the history that the store holds when the wait begins.
+    Index(LogIndex),
+    /// An index of this history: of another, the store will never be there.
+    Position(Position),
+}
+
+impl Mark {
+    fn index(self) -> LogIndex {
+        match self {
+            Mark::Index(index) => index,
+            Mark::Position(position) => position.index,
+        }
+    }
+
+    /// The history that the wait is bound to, if it is known before the first look.
+    fn history(self) -> Option<HistoryId> {
+        match self {
+            Mark::Index(_) => None,
+            Mark::Position(position) => Some(position.history),
+        }
+    }
+}
+
+impl From<LogIndex> for Mark {
+    fn from(index: LogIndex) -> Self {
+        Mark::Index(index)
+    }
+}
+
+impl From<Position> for Mark {
+    fn from(position: Position) -> Self {
+        Mark::Position(position)
+    }
+}
+
 /// How far the wait for a log index has got.
 enum Progress<S: Views> {
     Reached(Snapshot<S>),
@@ -116,17 +154,18 @@ impl<S: Views> Store<S> {
         })
     }
 
-    /// A snapshot at `index` or later: at once if it is applied, otherwise as soon as it is.
+    /// A snapshot at an index or later: at once if it is applied, otherwise as soon as it is.
     ///
-    /// The index is one of the history the store holds now; if another takes its place, the wait
-    /// ends with [`WaitError::HistoryChanged`]. At the deadline [`WaitError::Lagging`] says what
-    /// is applied.
+    /// A bare index is one of the history the store holds now; if another takes its place, or a
+    /// position is of another, the wait ends with [`WaitError::HistoryChanged`]. At the deadline
+    /// [`WaitError::Lagging`] says what is applied.
     pub fn snapshot_at_least(
         &self,
-        index: LogIndex,
+        mark: impl Into<Mark>,
         deadline: Instant,
     ) -> Result<Snapshot<S>, WaitError> {
-        let mut began = None;
+        let mark = mark.into();
+        let (index, mut began) = (mark.index(), mark.history());
         loop {
             match self.progress(index, &mut began)? {
                 Progress::Reached(snapshot) => return Ok(snapshot),
@@ -141,11 +180,12 @@ impl<S: Views> Store<S> {
     /// The same on any executor. `until`: any timer, e.g. `tokio::time::sleep(limit)`.
     pub async fn snapshot_at_least_async(
         &self,
-        index: LogIndex,
+        mark: impl Into<Mark>,
         until: impl Future<Output = ()>,
     ) -> Result<Snapshot<S>, WaitError> {
+        let mark = mark.into();
+        let (index, mut began) = (mark.index(), mark.history());
         let mut until = pin!(until);
-        let mut began = None;
         loop {
             let waiter = match self.progress(index, &mut began)? {
                 Progress::Reached(snapshot) => return Ok(snapshot),

@@ -42,6 +42,10 @@ impl<T> fmt::Debug for TableReader<'_, T> {
     }
 }
 
+/// A longest-prefix look-up watches each key that would be a better answer, if its text is this much
+/// longer than the answer, in bytes.
+const EACH_LENGTH: usize = 256;
+
 /// An answer's index is at least 1, so that a client that hands it back never asks from 0 again.
 fn query_index(stamp: Stamp) -> LogIndex {
     LogIndex(stamp.max(1))
@@ -150,6 +154,9 @@ impl<'a, T: Table> TableReader<'a, T> {
     }
 
     /// The record whose key is the longest prefix of `text`.
+    ///
+    /// A watch of it covers the absence of every longer one: each length by itself, up to 256
+    /// bytes; beyond, all keys between the shortest that would do and the text.
     pub fn longest_prefix(&self, text: impl AsPrefix<T::Key>) -> Option<&'a Row<T>>
     where
         T::Key: TextKey,
@@ -160,12 +167,26 @@ impl<'a, T: Table> TableReader<'a, T> {
         let found = self.tree().longest_prefix(query, T::Key::TERMINATOR);
         if let Some(tracker) = self.view.tracker() {
             // The record found, and the absence of every longer one.
-            let shortest = found.map_or(0, |(len, _)| len);
-            for len in shortest..=query.len() {
+            let key = |len: usize| {
                 let mut key = KeyBuf::new();
                 key.extend(&query[..len]);
                 key.extend(T::Key::TERMINATOR);
-                tracker.read(self.base, Scope::Point(key));
+                key
+            };
+            let shortest = found.map_or(0, |(len, _)| len);
+            if query.len() - shortest <= EACH_LENGTH {
+                for len in shortest..=query.len() {
+                    tracker.read(self.base, Scope::Point(key(len)));
+                }
+            } else {
+                // They are among the keys from the shortest to the text itself.
+                let mut hi = key(query.len());
+                hi.push(0);
+                let range = ByteRange {
+                    lo: key(shortest),
+                    hi: Some(hi),
+                };
+                tracker.read(self.base, Scope::Range(range));
             }
         }
         found.map(|(_, row)| row)

@@ -239,12 +239,12 @@ impl<S: Views> Store<S> {
             driver,
             kept,
         });
-        core.watches.restored(position);
+        core.watches.restored();
         drop(trash);
         Ok(())
     }
 
-    fn open(&self) -> Result<(), StoreError> {
+    pub(crate) fn open(&self) -> Result<(), StoreError> {
         self.core()
             .watches
             .ended()

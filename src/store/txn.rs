@@ -227,7 +227,7 @@ fn announce(core: &Core, number: u64, position: Position, sets: &[Arc<ChangeSet>
     core.watches.published(position, &changed);
     if changed.failed.get() {
         // What a table's key functions would not say again may be anything.
-        core.watches.restored(position);
+        core.watches.restored();
     }
 }
 

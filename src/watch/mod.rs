@@ -159,7 +159,9 @@ impl Watches {
         if self.live.load(Ordering::Relaxed) == 0 {
             return;
         }
-        self.wake_reached(position);
+        if self.waiting.load(Ordering::Relaxed) > 0 {
+            self.wake_indexes(|indexes| indexes.take_reached(position));
+        }
         let version = changes.version();
         let mut hits = Vec::new();
         let mut keys = Keys::default();
@@ -179,14 +181,14 @@ impl Watches {
         self.fire(hits);
     }
 
-    /// To be called after a restored root is published, with no lock held: fires every watch, and
-    /// wakes index waiters as [`Watches::published`] does.
-    pub(crate) fn restored(&self, position: Position) {
+    /// To be called after a restored root is published, with no lock held: fires every watch and
+    /// wakes every index waiter, for an index that was passed may be ahead again.
+    pub(crate) fn restored(&self) {
         fence(Ordering::SeqCst);
         if self.live.load(Ordering::Relaxed) == 0 {
             return;
         }
-        self.wake_reached(position);
+        self.wake_indexes(IndexRegistry::take_all);
         let mut hits = Vec::new();
         for registry in &self.trees {
             lock(registry).hit_all(&mut hits);
@@ -204,19 +206,10 @@ impl Watches {
             registry.close();
             registry.hit_all(&mut hits);
         }
-        let reached = {
-            let mut indexes = lock(&self.indexes);
+        self.wake_indexes(|indexes| {
             indexes.close();
-            let reached = indexes.take_all();
-            self.gone(reached.len());
-            reached
-        };
-        wake(
-            reached
-                .iter()
-                .filter_map(|signal| signal.fire())
-                .collect::<Vec<_>>(),
-        );
+            indexes.take_all()
+        });
         self.fire(hits);
     }
 
@@ -322,18 +315,16 @@ impl Watches {
         }
     }
 
-    fn wake_reached(&self, position: Position) {
-        if self.waiting.load(Ordering::Relaxed) == 0 {
-            return;
-        }
-        let reached = {
+    /// Wakes the index waiters that `take` takes out.
+    fn wake_indexes(&self, take: impl FnOnce(&mut IndexRegistry) -> Vec<Arc<Signal>>) {
+        let taken = {
             let mut indexes = lock(&self.indexes);
-            let reached = indexes.take_reached(position);
-            self.gone(reached.len());
-            reached
+            let taken = take(&mut indexes);
+            self.gone(taken.len());
+            taken
         };
         wake(
-            reached
+            taken
                 .iter()
                 .filter_map(|signal| signal.fire())
                 .collect::<Vec<_>>(),

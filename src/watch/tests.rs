@@ -176,7 +176,7 @@ proptest! {
                 }
                 Op::Restore => {
                     version += 1;
-                    watches.restored(at(version));
+                    watches.restored();
                     for modelled in &mut model {
                         modelled.fired = true;
                     }
@@ -299,10 +299,7 @@ fn index_waiters_wake_when_reached_or_when_the_history_changes() {
     watches.published(at(5), &changed(&[]));
     assert!(fired(&five) && !fired(&six));
     assert_eq!(watches.len(), 1);
-    watches.restored(Position {
-        history: HistoryId(2),
-        index: LogIndex(3),
-    });
+    watches.restored();
     assert!(fired(&six));
     drop((five, six));
     assert_empty(&watches);
