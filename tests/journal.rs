@@ -717,3 +717,84 @@ fn damage_anywhere_loses_nothing_silently() {
         "{opened} opened, {refused} refused"
     );
 }
+
+#[test]
+fn a_closed_store_takes_nothing_into_the_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, _) = open(dir.path());
+    journal.propose(count("tea")).unwrap();
+    journal.store().close();
+    for _ in 0..2 {
+        let refused = journal.propose(count("tea"));
+        assert!(matches!(refused, Err(ProposeError::Closed)), "{refused:?}");
+    }
+    journal.close().unwrap();
+    let (journal, _) = open(dir.path());
+    assert_eq!(balance(journal.store(), "tea"), Some(1));
+}
+
+/// A record that cannot be read as it was written, as with fields that are left out by mistake.
+mod unreadable {
+    use highwater::fsm::{Command, Entry};
+    use highwater::{Schema, Table, WriteError, WriteTxn};
+    use serde::{Deserialize, Deserializer, Serialize};
+
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
+    #[table(name = "notes")]
+    pub(crate) struct Note {
+        #[primary_key]
+        pub(crate) title: String,
+        #[serde(deserialize_with = "long")]
+        pub(crate) text: String,
+    }
+
+    fn long<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+        let text = String::deserialize(from)?;
+        if text.is_empty() {
+            return Err(serde::de::Error::custom("it is empty"));
+        }
+        Ok(text)
+    }
+
+    #[derive(Debug, Schema)]
+    pub(crate) struct Notes {
+        notes: Note,
+    }
+
+    #[derive(Debug, Serialize, Deserialize)]
+    pub(crate) struct Write(pub(crate) String);
+
+    impl Command<Notes> for Write {
+        type Reply = ();
+        type Error = WriteError;
+
+        fn apply(self, _: &Entry, txn: &mut WriteTxn<Notes>) -> Result<(), WriteError> {
+            let title = "t".into();
+            txn.notes_mut()
+                .upsert(Note {
+                    title,
+                    text: self.0,
+                })
+                .map(drop)
+        }
+    }
+}
+
+#[test]
+fn an_image_that_could_not_be_read_cuts_nothing() {
+    use unreadable::{Notes, Write};
+    let dir = tempfile::tempdir().unwrap();
+    let open = || Journal::<Notes, Write>::open(dir.path(), Options::default()).unwrap();
+    let (journal, _) = open();
+    for text in ["a", "", "b", ""] {
+        journal.propose(Write(text.into())).unwrap().result.unwrap();
+        let image = journal.checkpoint();
+        assert_eq!(image.is_err(), text.is_empty(), "{image:?}");
+        let error = journal.image_error().unwrap_or_default();
+        assert_eq!(error.contains("it is empty"), text.is_empty(), "{error}");
+    }
+    journal.close().unwrap();
+    let (journal, _) = open();
+    let snapshot = journal.store().snapshot();
+    assert_eq!(snapshot.notes().get("t").unwrap().text, "");
+}

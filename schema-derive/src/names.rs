@@ -5,7 +5,7 @@ use crate::problems::Problems;
 use proc_macro2::{Span, TokenStream};
 use syn::ext::IdentExt;
 use syn::parse::ParseStream;
-use syn::{Attribute, Ident, LitStr, Token, token};
+use syn::{Attribute, Field, Ident, LitStr, Token, Type, token};
 
 /// `ServiceCheck` to `service_check`, `HTTPRoute` to `http_route`.
 pub(crate) fn snake_case(name: &str) -> String {
@@ -109,6 +109,8 @@ impl Rule {
 #[derive(Default)]
 pub(crate) struct SerdeStruct {
     pub(crate) rename_all: Option<Rule>,
+    /// Missing fields are filled in.
+    pub(crate) default: bool,
     /// The name of the field that serde adds to hold the struct's name.
     pub(crate) tag: Option<String>,
 }
@@ -228,6 +230,7 @@ impl SerdeStruct {
                         found.rename_all = value.one_name(key)?.as_deref().and_then(Rule::parse);
                     }
                     "tag" => found.tag = value.one_name(key)?,
+                    "default" => found.default = true,
                     "transparent" | "from" | "try_from" | "into" | "remote" => return refuse(key),
                     _ => {}
                 }
@@ -240,10 +243,13 @@ impl SerdeStruct {
 }
 
 impl SerdeField {
-    pub(crate) fn read(attributes: &[Attribute], problems: &mut Problems) -> Self {
+    /// `filled`: what is missing of a record is filled in, whichever field it is.
+    pub(crate) fn read(field: &Field, filled: bool, problems: &mut Problems) -> Self {
         let mut found = SerdeField::default();
+        let mut left_out = None;
+        let mut filled = filled || is_option(&field.ty);
         read_serde(
-            attributes,
+            &field.attrs,
             |key, value| {
                 match key.to_string().as_str() {
                     "rename" => found.rename = value.one_name(key)?,
@@ -252,7 +258,12 @@ impl SerdeField {
                         found.not_written = Some(key.span());
                         found.not_read = Some(key.span());
                     }
-                    "skip_serializing" => found.not_written = Some(key.span()),
+                    "skip_serializing" => {
+                        found.not_written = Some(key.span());
+                        left_out = Some(key.clone());
+                    }
+                    "skip_serializing_if" => left_out = Some(key.clone()),
+                    "default" => filled = true,
                     "skip_deserializing" => found.not_read = Some(key.span()),
                     "flatten" => {
                         return Err(syn::Error::new(
@@ -267,6 +278,23 @@ impl SerdeField {
             },
             problems,
         );
+        if let Some(key) = left_out
+            && !filled
+            && found.not_read.is_none()
+        {
+            let message = format!(
+                "a record that was written without this field cannot be read: expected \
+                 `serde(default)` beside `{key}`"
+            );
+            problems.at(key.span(), message);
+        }
         found
     }
+}
+
+/// Whether serde takes a missing field of this type for `None`.
+fn is_option(ty: &Type) -> bool {
+    let Type::Path(path) = ty else { return false };
+    let last = path.path.segments.last();
+    last.is_some_and(|segment| segment.ident == "Option")
 }

@@ -42,7 +42,7 @@ impl<S: Views> Snapshot<S> {
     /// # Errors
     ///
     /// [`ImageError::Write`] if `out` fails, [`ImageError::Unwritable`] if a record cannot be
-    /// serialized. What was written until then has no end mark and is refused by every reader.
+    /// serialized, or what it was serialized to cannot be read. What was written until then has no end mark and is refused by every reader.
     ///
     /// ```
     /// use highwater::{Schema, Store, Table};
@@ -200,7 +200,9 @@ impl Writer<'_> {
                         ));
                     }
                     // Refused here, so that it is not first noticed when the image is needed.
-                    msgpack::check(&record).map_err(|fault| fault.to_string())
+                    msgpack::check(&record).map_err(|fault| fault.to_string())?;
+                    row.reads(&record)
+                        .map_err(|error| format!("what is written cannot be read: {error}"))
                 })
                 .map_err(|what| {
                     let offset = self.frames.offset();

@@ -42,6 +42,8 @@ pub(crate) trait AnyRow {
     fn modify_index(&self) -> LogIndex;
     /// Appends the record as a `MessagePack` map with named fields.
     fn encode(&self, out: &mut Vec<u8>) -> Result<(), rmp_serde::encode::Error>;
+    /// Whether these bytes are a record of the row's type.
+    fn reads(&self, bytes: &[u8]) -> Result<(), rmp_serde::decode::Error>;
 }
 
 impl<T: Table> AnyRow for Row<T> {
@@ -56,6 +58,10 @@ impl<T: Table> AnyRow for Row<T> {
     fn encode(&self, out: &mut Vec<u8>) -> Result<(), rmp_serde::encode::Error> {
         let record: &T = self;
         record.serialize(&mut rmp_serde::Serializer::new(out).with_struct_map())
+    }
+
+    fn reads(&self, bytes: &[u8]) -> Result<(), rmp_serde::decode::Error> {
+        rmp_serde::from_slice::<T>(bytes).map(drop)
     }
 }
 

@@ -37,4 +37,18 @@ struct Skipped {
     place: u16,
 }
 
+#[derive(PartialEq, Serialize, Deserialize, Table)]
+struct Shortened {
+    #[primary_key]
+    name: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tags: Vec<String>,
+    #[serde(skip_serializing)]
+    secret: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    filled: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    option: Option<u8>,
+}
+
 fn main() {}

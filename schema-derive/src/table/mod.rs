@@ -176,7 +176,7 @@ fn read_field<'a>(
     model: &mut TableModel<'a>,
     problems: &mut Problems,
 ) -> FieldModel<'a> {
-    let own = SerdeField::read(&field.attrs, problems);
+    let own = SerdeField::read(field, serde.default, problems);
     let plain = ident.unraw().to_string();
     let name = own.rename.unwrap_or_else(|| match serde.rename_all {
         Some(rule) => rule.apply(&plain),

@@ -6,7 +6,7 @@ use super::queue::{Shut, Wait};
 use super::writer::{Control, Pending, Shared};
 use crate::fsm::{Batch, Command, LogEntry, Outcome};
 use crate::position::LogIndex;
-use crate::store::{Store, Views};
+use crate::store::{Store, StoreError, Views};
 
 /// Applies proposals as the entries after `before`, with one publish, and answers them. On an error
 /// the store is halted before anybody is answered.
@@ -56,8 +56,7 @@ pub(super) fn serve<S: Views, C: Command<S>>(
         }
         if !taken.items.is_empty() {
             let before = last;
-            if store.position().index != before {
-                let error = foreign_write(store, before);
+            if let Err(error) = takes(store, before) {
                 // Before the givers go: their proposers ask the queue why.
                 halt(shared, store, &error);
                 return Err(error);
@@ -71,19 +70,37 @@ pub(super) fn serve<S: Views, C: Command<S>>(
     }
 }
 
-/// Tells everybody that the journal has stopped.
+/// Tells everybody that the journal has stopped, or, if the store was closed, that it is closed.
 pub(super) fn halt<S: Views, C: Command<S>>(
     shared: &Shared<S, C>,
     store: &Store<S>,
     error: &JournalError,
 ) {
+    if matches!(error, JournalError::Closed) {
+        shared.queue.shut(Shut::Closed);
+        return;
+    }
     let reason = error.to_string();
     store.halt(&reason);
     shared.queue.shut(Shut::Halted(reason));
 }
 
+/// Whether the store takes the entries after `log`, which is not in doubt any more when they are
+/// on the disk.
+pub(super) fn takes<S: Views>(store: &Store<S>, log: LogIndex) -> Result<(), JournalError> {
+    if store.position().index != log {
+        return Err(foreign_write(store, log));
+    }
+    store.open().map_err(|ended| match ended {
+        StoreError::Closed => JournalError::Closed,
+        ended => JournalError::Halted {
+            reason: ended.to_string(),
+        },
+    })
+}
+
 /// Somebody has written the store, which is not at the log's end.
-pub(super) fn foreign_write<S: Views>(store: &Store<S>, log: LogIndex) -> JournalError {
+fn foreign_write<S: Views>(store: &Store<S>, log: LogIndex) -> JournalError {
     let reason = format!(
         "the store is at {} and the log at {log}: something else than the journal wrote the store",
         store.position().index,

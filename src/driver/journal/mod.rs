@@ -333,7 +333,8 @@ impl<S: Views, C: Command<S>> Journal<S, C> {
     /// Finishes what is proposed, closes the files in order, and closes the store: its readers go
     /// on, its waiters are told. Blocks until that is done. Closing again does nothing.
     ///
-    /// If the journal had stopped before, this says why.
+    /// Closing the store instead refuses what is not in the log yet. If the journal had stopped
+    /// before, this says why.
     pub fn close(&self) -> Result<(), JournalError> {
         // Held, so that who closes at the same time waits as well.
         let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
@@ -341,6 +342,10 @@ impl<S: Views, C: Command<S>> Journal<S, C> {
             return Ok(());
         };
         self.shared.queue.shut(Shut::Closed);
+        if thread.thread().id() == thread::current().id() {
+            // Dropped by a waker or a record that the log thread runs: it ends by itself.
+            return Ok(());
+        }
         let closed = thread.join().unwrap_or(Err(JournalError::Closed));
         self.store.close();
         closed
@@ -371,11 +376,12 @@ impl<S: Views, C: Command<S>> Journal<S, C> {
     }
 }
 
-/// Why a giver has gone without giving: not for an orderly end, which answers all that is queued.
+/// Why a giver has gone without giving. It is an orderly end only if the store was closed first: the
+/// journal itself answers all that is queued.
 fn stopped<S: Views, C: Command<S>>(shared: &Shared<S, C>) -> Shut {
     match shared.queue.shut_reason() {
-        Some(halted @ Shut::Halted(_)) => halted,
-        _ => Shut::Halted("its thread ended".to_owned()),
+        Some(shut) => shut,
+        None => Shut::Halted("its thread ended".to_owned()),
     }
 }
 

@@ -76,10 +76,17 @@ fn guarded<S: Views, C: Command<S>>(
         let reason = format!("its thread panicked: {}", panic_message(panic.as_ref()));
         Err(JournalError::Halted { reason })
     });
-    if let Err(error) = &ran {
-        commit::halt(shared, store, error);
+    match ran {
+        Ok(()) => Ok(()),
+        Err(error) => {
+            commit::halt(shared, store, &error);
+            match error {
+                // The store was closed, which ends the journal in order.
+                JournalError::Closed => Ok(()),
+                error => Err(error),
+            }
+        }
     }
-    ran
 }
 
 /// The log thread of a journal in memory.
@@ -225,9 +232,7 @@ impl<S: Views, C: Command<S>> Writer<S, C> {
             return self.log.append(std::iter::empty(), cut);
         }
         let before = self.log.last();
-        if self.store.position().index != before {
-            return Err(commit::foreign_write(&self.store, before));
-        }
+        commit::takes(&self.store, before)?;
         let count = items.len() as u64;
         let bytes = items
             .iter()
