@@ -1,0 +1,515 @@
+//! Sequences of operations against a model of `BTreeMap`s, with keys of any bytes: transactions,
+//! batches, savepoints, snapshots held for long, images written and restored. The fuzz target of
+//! this name runs what the fuzzer makes up, `tests/operations.rs` what a seed does.
+#![allow(missing_docs, unreachable_pub, reason = "no interface of anybody")]
+
+use arbitrary::Arbitrary;
+use highwater::{
+    LogIndex, Position, Savepoint, Schema, Snapshot, Store, Table, Turn, WriteError, WriteTxn,
+};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+type Bytes = Vec<u8>;
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
+struct Blob {
+    #[primary_key]
+    key: Bytes,
+    #[index]
+    group: Bytes,
+    #[index(each, unique)]
+    serial: Option<u8>,
+    value: u8,
+}
+
+#[derive(Schema)]
+struct Blobs {
+    blobs: Blob,
+}
+
+/// How a key is made, so that keys meet, nest and fan out.
+#[derive(Arbitrary, Clone, Debug)]
+pub enum Pick {
+    Bytes(Bytes),
+    Used(u8),
+    Longer(u8, Bytes),
+    Shorter(u8, u8),
+    Run(u8, u8),
+}
+
+/// One step.
+#[derive(Arbitrary, Debug)]
+pub enum Op {
+    Put {
+        key: Pick,
+        group: Pick,
+        serial: Option<u8>,
+        value: u8,
+    },
+    Fan {
+        base: Pick,
+        from: u8,
+        count: u8,
+    },
+    Delete {
+        key: Pick,
+    },
+    DeletePrefix {
+        prefix: Pick,
+    },
+    PutIf {
+        key: Pick,
+        value: u8,
+        right: bool,
+    },
+    Commit,
+    Abort,
+    Entry {
+        gap: u8,
+    },
+    Savepoint,
+    Rollback(u8),
+    Release(u8),
+    Hold,
+    Let(u8),
+    Look {
+        prefix: Pick,
+        hi: Pick,
+    },
+    Image,
+    Rewind(u8),
+    RestoreAt {
+        image: u8,
+        gap: u8,
+    },
+    Collect,
+}
+
+/// A stored record with its create and modify index.
+type Stored = (Blob, u64, u64);
+
+/// What the store should hold.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct State {
+    rows: BTreeMap<Bytes, Stored>,
+    /// The last change of each key there ever was.
+    touched: BTreeMap<Bytes, u64>,
+}
+
+impl State {
+    /// Whom the serial number belongs to.
+    fn holder(&self, serial: Option<u8>) -> Option<&Bytes> {
+        let serial = serial?;
+        self.rows
+            .iter()
+            .find(|(_, row)| row.0.serial == Some(serial))
+            .map(|(key, _)| key)
+    }
+
+    fn delete(&mut self, key: &Bytes, index: u64) -> bool {
+        let there = self.rows.remove(key).is_some();
+        if there {
+            self.touched.insert(key.clone(), index);
+        }
+        there
+    }
+}
+
+fn stored(row: &highwater::Row<Blob>) -> Stored {
+    ((**row).clone(), row.create_index().0, row.modify_index().0)
+}
+
+/// Compares what is read with the model.
+fn compare(db: &BlobsView, state: &State) {
+    let blobs = db.blobs();
+    assert_eq!(blobs.len(), state.rows.len());
+    assert!(blobs.iter().map(stored).eq(state.rows.values().cloned()));
+    assert!(
+        blobs
+            .iter()
+            .rev()
+            .map(stored)
+            .eq(state.rows.values().rev().cloned())
+    );
+    let mut groups: Vec<_> = state.rows.values().cloned().collect();
+    groups.sort_by(|a, b| (&a.0.group, &a.0.key).cmp(&(&b.0.group, &b.0.key)));
+    assert!(blobs.group_index().iter().map(stored).eq(groups));
+    let mut serials: Vec<_> = state
+        .rows
+        .values()
+        .filter(|row| row.0.serial.is_some())
+        .cloned()
+        .collect();
+    serials.sort_by_key(|row| row.0.serial);
+    assert!(blobs.serial_index().iter().map(stored).eq(serials));
+}
+
+fn is_past_limit(error: &WriteError) -> bool {
+    matches!(error, WriteError::KeyTooLong { .. })
+}
+
+struct Open {
+    txn: WriteTxn<Blobs>,
+    index: u64,
+    state: State,
+    savepoints: Vec<(Savepoint, State)>,
+}
+
+#[derive(Default)]
+struct World {
+    used: Vec<Bytes>,
+    state: State,
+    held: Vec<(Snapshot<Blobs>, State)>,
+    images: Vec<(Bytes, State, u64)>,
+    /// The last answer for each prefix that was asked for.
+    prefixes: BTreeMap<Bytes, u64>,
+}
+
+impl World {
+    fn pick(&mut self, pick: &Pick) -> Bytes {
+        let old = |number: u8| -> Bytes {
+            let count = self.used.len().max(1);
+            self.used
+                .get(usize::from(number) % count)
+                .cloned()
+                .unwrap_or_default()
+        };
+        let mut key = match pick {
+            Pick::Bytes(bytes) => bytes.clone(),
+            Pick::Used(number) => old(*number),
+            Pick::Longer(number, bytes) => [old(*number), bytes.clone()].concat(),
+            Pick::Shorter(number, len) => {
+                let mut key = old(*number);
+                key.truncate(usize::from(*len));
+                key
+            }
+            Pick::Run(byte, len) => vec![*byte; usize::from(*len) * 12],
+        };
+        key.truncate(5000);
+        self.used.push(key.clone());
+        key
+    }
+
+    fn put(&mut self, open: &mut Open, record: Blob) {
+        let key = record.key.clone();
+        let result = open.txn.blobs_mut().upsert(record.clone());
+        let state = &mut open.state;
+        match result {
+            Err(WriteError::NotUnique { .. }) => {
+                assert!(
+                    state
+                        .holder(record.serial)
+                        .is_some_and(|holder| *holder != key)
+                );
+            }
+            Err(error) => assert!(is_past_limit(&error), "{error}"),
+            Ok(before) => {
+                let old = state.rows.get(&key);
+                assert_eq!(before.as_ref().map(stored).as_ref(), old);
+                assert!(
+                    state
+                        .holder(record.serial)
+                        .is_none_or(|holder| *holder == key)
+                );
+                if old.is_some_and(|old| old.0 == record) {
+                    return;
+                }
+                let created = old.map_or(open.index, |old| old.1);
+                state
+                    .rows
+                    .insert(key.clone(), (record, created, open.index));
+                state.touched.insert(key, open.index);
+            }
+        }
+    }
+
+    /// The index of a prefix is never before its last change and never falls.
+    fn look(&mut self, snapshot: &Snapshot<Blobs>, prefix: &Bytes, hi: &Bytes) {
+        let blobs = snapshot.blobs();
+        let latest = |covers: &dyn Fn(&Bytes) -> bool| {
+            let touched = self.state.touched.iter().filter(|(key, _)| covers(key));
+            touched.map(|(_, index)| *index).max().unwrap_or(1)
+        };
+        let rows = blobs.prefix(&prefix[..]);
+        let index = rows.index().0;
+        assert!(index >= latest(&|key| key.starts_with(prefix)));
+        assert!(index <= snapshot.index().0.max(1));
+        let found = self
+            .state
+            .rows
+            .iter()
+            .filter(|(key, _)| key.starts_with(prefix));
+        assert!(rows.map(stored).eq(found.map(|(_, row)| row.clone())));
+        if let Some(before) = self.prefixes.insert(prefix.clone(), index) {
+            assert!(before <= index);
+        }
+        let rows = blobs.range(&prefix[..]..&hi[..]);
+        assert!(rows.index().0 >= latest(&|key| prefix <= key && key < hi));
+        let found = self
+            .state
+            .rows
+            .iter()
+            .filter(|(key, _)| prefix <= *key && *key < hi);
+        assert!(rows.map(stored).eq(found.map(|(_, row)| row.clone())));
+        let present = self.state.rows.get(prefix);
+        assert_eq!(blobs.get(&prefix[..]).map(stored).as_ref(), present);
+        let index = blobs.index_of(&prefix[..]).0;
+        match present {
+            Some((_, _, modified)) => assert_eq!(index, *modified),
+            None => assert!(index >= latest(&|key| key == prefix)),
+        }
+    }
+
+    fn commit(&mut self, store: &Store<Blobs>, open: Open) {
+        assert_eq!(open.txn.commit().expect("an open store").0, open.index);
+        self.state = open.state;
+        let snapshot = store.snapshot();
+        compare(&snapshot, &self.state);
+    }
+
+    /// After a restore at an index.
+    fn restored(&mut self, store: &Store<Blobs>, position: Position) {
+        assert_eq!(store.position(), position);
+        let snapshot = store.snapshot();
+        snapshot.check().expect("sound indexes");
+        compare(&snapshot, &self.state);
+    }
+}
+
+fn write(snapshot: &Snapshot<Blobs>) -> Bytes {
+    let mut bytes = Vec::new();
+    snapshot.write_image(&mut bytes).expect("a vector takes it");
+    bytes
+}
+
+/// Does all of them, and panics at the first difference.
+pub fn run(ops: &[Op]) {
+    let store = Store::<Blobs>::new();
+    let mut world = World::default();
+    let mut open: Option<Open> = None;
+    for op in ops {
+        let begin = |world: &World, open: &mut Option<Open>| {
+            if open.is_none() {
+                let index = store.position().index.0 + 1;
+                let Ok(Turn::Apply(txn)) = store.write_at(LogIndex(index)) else {
+                    panic!("the next index is refused");
+                };
+                let state = world.state.clone();
+                *open = Some(Open {
+                    txn,
+                    index,
+                    state,
+                    savepoints: Vec::new(),
+                });
+            }
+        };
+        match op {
+            Op::Put {
+                key,
+                group,
+                serial,
+                value,
+            } => {
+                begin(&world, &mut open);
+                let open = open.as_mut().expect("begun");
+                let (key, mut group) = (world.pick(key), world.pick(group));
+                group.truncate(40);
+                world.put(
+                    open,
+                    Blob {
+                        key,
+                        group,
+                        serial: *serial,
+                        value: *value,
+                    },
+                );
+            }
+            Op::Fan { base, from, count } => {
+                begin(&world, &mut open);
+                let open = open.as_mut().expect("begun");
+                let base = world.pick(base);
+                for i in 0..=*count {
+                    let key = [&base[..], &[from.wrapping_add(i)]].concat();
+                    let group = vec![i];
+                    world.put(
+                        open,
+                        Blob {
+                            key,
+                            group,
+                            serial: None,
+                            value: i,
+                        },
+                    );
+                }
+            }
+            Op::Delete { key } => {
+                begin(&world, &mut open);
+                let open = open.as_mut().expect("begun");
+                let key = world.pick(key);
+                match open.txn.blobs_mut().delete(&key[..]) {
+                    Ok(before) => {
+                        assert_eq!(
+                            before.as_ref().map(stored).as_ref(),
+                            open.state.rows.get(&key)
+                        );
+                        open.state.delete(&key, open.index);
+                    }
+                    Err(error) => assert!(is_past_limit(&error), "{error}"),
+                }
+            }
+            Op::DeletePrefix { prefix } => {
+                begin(&world, &mut open);
+                let open = open.as_mut().expect("begun");
+                let prefix = world.pick(prefix);
+                let keys: Vec<Bytes> = open
+                    .txn
+                    .blobs()
+                    .prefix(&prefix[..])
+                    .map(|row| row.key.clone())
+                    .collect();
+                for key in keys {
+                    assert!(
+                        open.txn
+                            .blobs_mut()
+                            .delete(&key[..])
+                            .expect("short")
+                            .is_some()
+                    );
+                    assert!(open.state.delete(&key, open.index));
+                }
+                assert!(!open.state.rows.keys().any(|key| key.starts_with(&prefix)));
+            }
+            Op::PutIf { key, value, right } => {
+                begin(&world, &mut open);
+                let open = open.as_mut().expect("begun");
+                let key = world.pick(key);
+                let old = open.state.rows.get(&key).cloned();
+                let found = old.as_ref().map_or(0, |old| old.2);
+                let expected = LogIndex(if *right { found } else { found + 1 });
+                let record = Blob {
+                    key: key.clone(),
+                    group: vec![*value],
+                    serial: None,
+                    value: *value,
+                };
+                match open.txn.blobs_mut().upsert_if(record.clone(), expected) {
+                    Ok(_) => {
+                        assert!(right);
+                        if old.as_ref().is_none_or(|old| old.0 != record) {
+                            let created = old.map_or(open.index, |old| old.1);
+                            open.state
+                                .rows
+                                .insert(key.clone(), (record, created, open.index));
+                            open.state.touched.insert(key, open.index);
+                        }
+                    }
+                    Err(WriteError::Conflict { found: told, .. }) => {
+                        assert!(!right);
+                        assert_eq!(told.0, found);
+                    }
+                    Err(error) => assert!(is_past_limit(&error), "{error}"),
+                }
+            }
+            Op::Commit => {
+                if let Some(open) = open.take() {
+                    world.commit(&store, open);
+                }
+            }
+            Op::Abort => open = None,
+            Op::Entry { gap } => {
+                if let Some(open) = &mut open {
+                    open.index += 1 + u64::from(*gap);
+                    open.txn
+                        .next_entry(LogIndex(open.index))
+                        .expect("a higher index");
+                    open.savepoints.clear();
+                }
+            }
+            Op::Savepoint => {
+                if let Some(open) = &mut open {
+                    open.savepoints
+                        .push((open.txn.savepoint(), open.state.clone()));
+                }
+            }
+            Op::Rollback(number) | Op::Release(number) => {
+                let Some(open) = &mut open else { continue };
+                let keep = usize::from(*number) % (open.savepoints.len() + 1);
+                let Some((savepoint, state)) = open.savepoints.drain(keep..).next() else {
+                    continue;
+                };
+                if matches!(op, Op::Rollback(_)) {
+                    open.txn.rollback_to(savepoint);
+                    open.state = state;
+                } else {
+                    open.txn.release(savepoint);
+                }
+                compare(&open.txn, &open.state);
+            }
+            Op::Hold => world.held.push((store.snapshot(), world.state.clone())),
+            Op::Let(number) => {
+                if !world.held.is_empty() {
+                    let number = usize::from(*number) % world.held.len();
+                    let (snapshot, state) = world.held.swap_remove(number);
+                    compare(&snapshot, &state);
+                }
+            }
+            Op::Look { prefix, hi } => {
+                let (prefix, hi) = (world.pick(prefix), world.pick(hi));
+                world.look(&store.snapshot(), &prefix, &hi);
+            }
+            Op::Image => {
+                let snapshot = store.snapshot();
+                let image = (write(&snapshot), world.state.clone(), snapshot.index().0);
+                let copy = Store::<Blobs>::from_image(&image.0[..]).expect("a good image");
+                assert!(write(&copy.snapshot()) == image.0);
+                world.images.push(image);
+            }
+            Op::Rewind(number) | Op::RestoreAt { image: number, .. } => {
+                open = None;
+                if world.images.is_empty() {
+                    continue;
+                }
+                let number = usize::from(*number) % world.images.len();
+                let (image, state, index) = world.images[number].clone();
+                let now = store.position();
+                let position = if let Op::RestoreAt { gap, .. } = op {
+                    let index = now.index.0.max(index) + 1 + u64::from(*gap);
+                    let at = Position {
+                        index: LogIndex(index),
+                        ..now
+                    };
+                    let old = std::mem::replace(&mut world.state, state);
+                    let all = old
+                        .touched
+                        .into_keys()
+                        .chain(world.state.rows.keys().cloned());
+                    let touched: Vec<_> = all.map(|key| (key, index)).collect();
+                    world.state.touched.extend(touched);
+                    world.state.rows.values_mut().for_each(|row| row.2 = index);
+                    store
+                        .restore_at(&image[..], at, None)
+                        .expect("a good image")
+                } else {
+                    assert_eq!(index < now.index.0, store.restore(&image[..]).is_err());
+                    world.state = state;
+                    world.prefixes.clear();
+                    store.rewind(&image[..]).expect("a good image")
+                };
+                world.restored(&store, position);
+            }
+            Op::Collect => {
+                open = None;
+                store.collect();
+            }
+        }
+    }
+    drop(open);
+    store.snapshot().check().expect("sound indexes");
+    let World { held, state, .. } = world;
+    compare(&store.snapshot(), &state);
+    drop(store);
+    for (snapshot, state) in held {
+        compare(&snapshot, &state);
+    }
+}
