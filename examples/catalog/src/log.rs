@@ -95,7 +95,7 @@ impl Log {
     /// Ends it, when nobody asks for anything any more. In a cluster another may be asked to lead.
     pub async fn close(&self, hand_over: bool) -> Result<(), Failure> {
         match self {
-            Log::Alone(journal) => Ok(journal.close()?),
+            Log::Alone(journal) => Ok(tokio::task::block_in_place(|| journal.close())?),
             Log::Cluster(node) => node.close(hand_over).await,
         }
     }

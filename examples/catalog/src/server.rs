@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use crate::app::{Agent, App};
 use crate::command::{Command, Registration};
@@ -44,16 +44,12 @@ pub async fn run(
             _ = end.wait_for(|end| *end) => {}
             () = closing.end.notified() => {}
         }
-        if let Log::Cluster(_) = &*closing.log {
-            // Its store is closed when it takes part no longer.
-            let closed = closing.log.close(hand_over).await;
-            if let Err(error) = closed {
-                eprintln!("catalog: {error}");
-            }
-        } else {
-            // Held queries are answered now.
-            closing.store.close();
-        }
+        // What is under way is answered; then the store is closed, and held queries are.
+        closing.log.close(hand_over).await
+    };
+    let (closed, closing) = oneshot::channel();
+    let shutdown = async move {
+        let _ = closed.send(shutdown.await);
     };
     println!("catalog: listening on http://{}", app.agent.address);
     let listener = listener.tap_io(|socket| {
@@ -66,14 +62,11 @@ pub async fn run(
     for task in registering.iter().chain([&checking]) {
         task.abort();
     }
-    match &*app.log {
-        Log::Alone(_) => app.log.close(false).await,
-        Log::Cluster(_) => Ok(()),
-    }
+    closing.await?
 }
 
 /// This node, with the id it was given at its first start.
-fn agent(log: &Log, name: String, address: SocketAddr) -> Agent {
+pub fn agent(log: &Log, name: String, address: SocketAddr) -> Agent {
     let db = log.store().snapshot();
     let id = match log {
         Log::Alone(_) => match db.nodes().get(&name) {
@@ -150,7 +143,10 @@ async fn register(app: &App) -> Result<(), HttpError> {
     };
     app.write(Command::Register(Box::new(registration))).await?;
     for check in db.checks().leading(&app.agent.node.name) {
-        app.timers.heard(Heard::Begun(check.id.clone()));
+        // Others of this node are made by whoever registered them.
+        if timers::MADE_HERE.contains(&check.kind.as_str()) {
+            app.timers.heard(Heard::Begun(check.id.clone()));
+        }
     }
     Ok(())
 }

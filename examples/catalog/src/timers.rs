@@ -6,13 +6,17 @@
 //! other. After a restart every check has its full time again.
 
 use std::collections::{BTreeSet, HashMap};
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::{Instant, sleep_until};
 
 use crate::app::App;
 use crate::command::{Command, Deregistration};
+use crate::http::HttpError;
 use crate::probe;
 use crate::schema::{Check, Status};
 
@@ -20,10 +24,39 @@ use crate::schema::{Check, Status};
 const LEAST_CRITICAL: Duration = Duration::from_mins(1);
 /// No check is made more often.
 const LEAST_INTERVAL: Duration = Duration::from_secs(1);
+/// The kinds of checks that the agent makes.
+pub const MADE_HERE: [&str; 3] = ["ttl", "http", "tcp"];
+/// Reports of different checks seldom wait for each other.
+const GUARDS: usize = 64;
 
 /// Tells the timers of the agent's checks what was heard of.
 #[derive(Clone, Debug)]
-pub struct Timers(UnboundedSender<Heard>);
+pub struct Timers {
+    sender: UnboundedSender<Heard>,
+    reports: Arc<Reports>,
+}
+
+/// When each check was last reported on: what its timer does and what a report does come one after
+/// the other, or a report that came in time would be overruled by an expiry that is under way.
+#[derive(Debug)]
+struct Reports {
+    hasher: RandomState,
+    guards: [Mutex<HashMap<String, Instant>>; GUARDS],
+}
+
+impl Reports {
+    async fn lock(&self, check: &str) -> MutexGuard<'_, HashMap<String, Instant>> {
+        let hash = self.hasher.hash_one(check);
+        #[expect(clippy::cast_possible_truncation, reason = "it is below GUARDS")]
+        self.guards[(hash % GUARDS as u64) as usize].lock().await
+    }
+}
+
+/// Held while a report is taken to the log.
+#[must_use]
+pub struct Reporting<'a> {
+    _guard: MutexGuard<'a, HashMap<String, Instant>>,
+}
 
 /// What was heard of a check.
 #[derive(Debug)]
@@ -38,12 +71,24 @@ impl Timers {
     /// The timers, and what [`run`] takes.
     pub fn new() -> (Self, UnboundedReceiver<Heard>) {
         let (sender, heard) = unbounded_channel();
-        (Timers(sender), heard)
+        let reports = Arc::new(Reports {
+            hasher: RandomState::new(),
+            guards: std::array::from_fn(|_| Mutex::default()),
+        });
+        (Timers { sender, reports }, heard)
+    }
+
+    /// A report has come: until the guard is dropped, the check does not expire.
+    pub async fn report(&self, check: &str) -> Reporting<'_> {
+        let came = Instant::now();
+        let mut guard = self.reports.lock(check).await;
+        guard.insert(check.to_owned(), came);
+        Reporting { _guard: guard }
     }
 
     pub fn heard(&self, heard: Heard) {
         // The receiver ends with the program.
-        let _ = self.0.send(heard);
+        let _ = self.sender.send(heard);
     }
 }
 
@@ -155,37 +200,124 @@ pub async fn run(app: App, mut heard: UnboundedReceiver<Heard>) {
 
 /// Does what the time has come for, and reports it.
 async fn carry_out(app: App, act: Act, check: Check) {
-    let Check {
-        node,
-        id,
-        service_id,
-        status: before,
-        definition,
-        ..
-    } = check;
-    let update = |status, output| Command::UpdateCheck {
-        node: node.clone(),
-        check: id.clone(),
+    let done = match act {
+        Act::Expire => expire(&app, &check).await,
+        Act::Probe => probe(&app, &check).await,
+        Act::Deregister => deregister(&app, &check).await,
+    };
+    if let Err(error) = done {
+        eprintln!("catalog: check {:?}: {error}", check.id);
+    }
+    app.timers.heard(Heard::Reported(check.id));
+}
+
+fn update(check: &Check, status: Status, output: String) -> Command {
+    Command::UpdateCheck {
+        node: check.node.clone(),
+        check: check.id.clone(),
         status,
         output,
-    };
-    let command = match act {
-        Act::Expire => Some(update(Status::Critical, "TTL expired".to_owned())),
-        Act::Probe => {
-            let (status, output) = probe::make(&definition).await;
-            // What is as it was is no news, whatever words it came with.
-            (status != before).then(|| update(status, output))
-        }
-        Act::Deregister => Some(Command::Deregister(Deregistration {
-            node: node.clone(),
-            service: Some(service_id),
-            check: None,
-        })),
-    };
-    if let Some(command) = command
-        && let Err(error) = app.propose(command).await
-    {
-        eprintln!("catalog: check {id:?}: {error}");
     }
-    app.timers.heard(Heard::Reported(id));
+}
+
+async fn expire(app: &App, check: &Check) -> Result<(), HttpError> {
+    let reports = app.timers.reports.lock(&check.id).await;
+    let ttl = check.definition.ttl.0;
+    if reports
+        .get(&check.id)
+        .is_some_and(|last| last.elapsed() < ttl)
+    {
+        return Ok(());
+    }
+    let expired = update(check, Status::Critical, "TTL expired".to_owned());
+    app.propose(expired).await.map(drop)
+}
+
+async fn probe(app: &App, check: &Check) -> Result<(), HttpError> {
+    let (status, output) = probe::make(&check.definition).await;
+    if status == check.status {
+        // What is as it was is no news, whatever words it came with.
+        return Ok(());
+    }
+    app.propose(update(check, status, output)).await.map(drop)
+}
+
+async fn deregister(app: &App, check: &Check) -> Result<(), HttpError> {
+    let _reports = app.timers.reports.lock(&check.id).await;
+    let db = app.store.snapshot();
+    let now = db.checks().get((&check.node, &check.id));
+    if now.is_none_or(|now| now.status != Status::Critical) {
+        return Ok(());
+    }
+    let service = Deregistration {
+        node: check.node.clone(),
+        service: Some(check.service_id.clone()),
+        check: None,
+    };
+    app.propose(Command::Deregister(service)).await.map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::Registration;
+    use crate::duration::GoDuration;
+    use crate::log;
+    use crate::schema::{Definition, Node};
+    use crate::server;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_report_that_came_in_time_counts_however_long_the_log_takes() {
+        let log = log::in_memory();
+        let agent = server::agent(&log, "n".to_owned(), ([127, 0, 0, 1], 1).into());
+        let (timers, _heard) = Timers::new();
+        let app = App::new(log, agent, timers);
+        let ttl = GoDuration(Duration::from_mins(1));
+        let check = Check {
+            node: "n".to_owned(),
+            id: "c".to_owned(),
+            name: "c".to_owned(),
+            status: Status::Passing,
+            notes: String::new(),
+            output: String::new(),
+            service_id: String::new(),
+            kind: "ttl".to_owned(),
+            definition: Definition {
+                ttl,
+                ..Definition::default()
+            },
+        };
+        let registration = Registration {
+            node: Node::clone(&app.agent.node),
+            skip_node_update: false,
+            service: None,
+            checks: vec![check.clone()],
+            keep_status: false,
+            replace_checks: false,
+        };
+        app.write(Command::Register(Box::new(registration)))
+            .await
+            .unwrap();
+        let status = || {
+            let db = app.store.snapshot();
+            db.checks().get(("n", "c")).map(|check| check.status)
+        };
+        // The timer is due while a report is on its way to the log.
+        let reporting = app.timers.report("c").await;
+        let due = tokio::spawn(carry_out(app.clone(), Act::Expire, check.clone()));
+        tokio::task::yield_now().await;
+        drop(reporting);
+        due.await.unwrap();
+        assert_eq!(status(), Some(Status::Passing));
+        // The same without one.
+        app.timers.reports.lock("c").await.clear();
+        carry_out(app.clone(), Act::Expire, check.clone()).await;
+        assert_eq!(status(), Some(Status::Critical));
+        app.write(update(&check, Status::Passing, String::new()))
+            .await
+            .unwrap();
+        // A service whose check passes again is not deregistered any more.
+        carry_out(app.clone(), Act::Deregister, check).await;
+        assert_eq!(status(), Some(Status::Passing));
+    }
 }

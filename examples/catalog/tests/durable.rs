@@ -187,3 +187,64 @@ fn asked_to_end_it_answers_held_queries_and_ends() {
     let catalog = Catalog::in_folder(folder.path());
     assert_eq!(catalog.get("/v1/kv/a?raw").ok().text, "1");
 }
+
+#[test]
+fn asked_to_end_under_load_it_keeps_what_it_answers_and_refuses_the_rest() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut catalog = Catalog::in_folder(folder.path());
+    let writers: Vec<_> = (0..8)
+        .map(|writer| {
+            let client = catalog.client();
+            thread::spawn(move || {
+                let mut answers = Vec::new();
+                for number in 0.. {
+                    let key = format!("/v1/kv/{writer}/{number}");
+                    match client.request("PUT", &key, b"x") {
+                        Ok(reply) => {
+                            answers.push((key, reply.status));
+                            if reply.status != 200 {
+                                break;
+                            }
+                        }
+                        // It has ended.
+                        Err(_) => break,
+                    }
+                }
+                answers
+            })
+        })
+        .collect();
+    thread::sleep(Duration::from_millis(200));
+    let status = catalog.terminate();
+    assert!(status.success(), "{status}");
+    let catalog = Catalog::in_folder(folder.path());
+    for writer in writers {
+        for (key, status) in writer.join().unwrap() {
+            assert_eq!(
+                catalog.get(&key).status,
+                if status == 200 { 200 } else { 404 },
+                "{key}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_check_that_others_make_is_not_made_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut catalog = Catalog::in_folder(folder.path());
+    let me = catalog.get("/v1/agent/self").json()["Config"]["NodeName"].clone();
+    let check = json!({
+        "Node": me, "Address": "127.0.0.1",
+        "Check": {
+            "Name": "far", "Status": "passing",
+            "Definition": { "HTTP": "https://example.invalid", "Interval": "1s", "TTL": "1s" },
+        },
+    });
+    catalog.put_json("/v1/catalog/register", &check).ok();
+    catalog.kill();
+    let catalog = Catalog::in_folder(folder.path());
+    thread::sleep(Duration::from_millis(1500));
+    let known = catalog.get("/v1/agent/checks").json();
+    assert_eq!(known["far"]["Status"], "passing", "{known}");
+}

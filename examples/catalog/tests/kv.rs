@@ -344,9 +344,9 @@ fn transactions_that_only_read_or_are_refused() {
         .put_json("/v1/txn", &json!([{ "Node": {} }]))
         .refused(409, "only KV operations");
     catalog.put("/v1/txn", "{").refused(400, "decode failed");
-    let many: Vec<_> = (0..65).map(|_| op("get", "a", &json!({}))).collect();
+    let many: Vec<_> = (0..129).map(|_| op("get", "a", &json!({}))).collect();
     catalog
         .put_json("/v1/txn", &json!(many))
-        .refused(413, "too many operations (65 > 64)");
-    catalog.put_json("/v1/txn", &json!(many[..64])).ok();
+        .refused(413, "too many operations (129 > 128)");
+    catalog.put_json("/v1/txn", &json!(many[..128])).ok();
 }

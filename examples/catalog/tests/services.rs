@@ -303,6 +303,18 @@ fn checks_of_the_agent() {
     let known = catalog.get("/v1/agent/checks").json();
     assert_eq!(known["disk"]["Status"], "critical");
     assert_eq!(known["disk"]["ServiceID"], "");
+    // Registered again, it is as it was: clients do so at every start.
+    catalog.put("/v1/agent/check/pass/disk?note=full", "").ok();
+    catalog.put_json("/v1/agent/check/register", &check).ok();
+    let known = catalog.get("/v1/agent/checks").json();
+    assert_eq!(known["disk"]["Status"], "passing");
+    assert_eq!(known["disk"]["Output"], "full");
+    // No check at all, as some clients say it.
+    let service = json!({ "Name": "bare", "Check": {} });
+    catalog
+        .put_json("/v1/agent/service/register", &service)
+        .ok();
+    assert_eq!(catalog.get("/v1/health/checks/bare").json(), json!([]));
     let of_service = json!({ "Name": "x", "TTL": "1h", "ServiceID": "none" });
     catalog
         .put_json("/v1/agent/check/register", &of_service)

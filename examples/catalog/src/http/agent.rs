@@ -151,7 +151,7 @@ pub struct ServiceBody {
 }
 
 /// What `/v1/agent/check/register` is sent, and the checks within a service.
-#[derive(Default, Deserialize)]
+#[derive(Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub struct CheckBody {
     id: String,
@@ -198,7 +198,7 @@ async fn register(
     let registration = Registration {
         node: app.agent.node.clone(),
         skip_node_update: true,
-        keep_status: service.is_some(),
+        keep_status: true,
         service,
         checks,
         replace_checks,
@@ -223,7 +223,11 @@ impl ServiceBody {
         } else {
             self.id
         };
-        let bodies: Vec<CheckBody> = self.check.into_iter().chain(self.checks).collect();
+        let bodies = self.check.into_iter().chain(self.checks);
+        // Clients send empty ones, for none.
+        let bodies: Vec<CheckBody> = bodies
+            .filter(|body| *body != CheckBody::default())
+            .collect();
         let several = bodies.len() > 1;
         let mut checks = Vec::new();
         for (i, mut check) in bodies.into_iter().enumerate() {
@@ -387,6 +391,7 @@ async fn report(
     output: String,
 ) -> Result<Response, HttpError> {
     let node = app.agent.node.name.clone();
+    let _reporting = app.timers.report(&check).await;
     let db = app.store.snapshot();
     let known = db.checks().get((&node, &check));
     if known.is_some_and(|known| known.definition.ttl.is_zero()) {

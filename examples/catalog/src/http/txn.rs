@@ -17,7 +17,7 @@ use crate::app::App;
 use crate::command::{Command, Rejected, Reply};
 use crate::kv::{self, KvOp, KvPair, KvRead, TxnError};
 
-const MOST_OPS: usize = 64;
+const MOST_OPS: usize = 128;
 
 /// One operation: a member that names its kind.
 #[derive(Deserialize)]
@@ -58,10 +58,10 @@ pub async fn put(
             Err(what) => refused.push(TxnError { op_index, what }),
         }
     }
-    let (index, outcome) = if refused.is_empty() {
+    let (at, outcome) = if refused.is_empty() {
         run(&app, &params, parsed).await?
     } else {
-        (None, Err(refused))
+        (At::Nothing, Err(refused))
     };
     let answer = match outcome {
         Ok(pairs) => {
@@ -73,34 +73,39 @@ pub async fn put(
             (StatusCode::CONFLICT, answer).into_response()
         }
     };
-    Ok(match index {
-        Some(index) => written(index, answer),
-        None => answer,
+    Ok(match at {
+        At::Nothing => answer,
+        At::Read(index) => app.indexed(index, answer),
+        At::Written(index) => written(index, answer),
     })
+}
+
+/// Where in the log an answer is from.
+enum At {
+    Nothing,
+    Read(LogIndex),
+    Written(LogIndex),
 }
 
 type Outcome = Result<Vec<KvPair>, Vec<TxnError>>;
 
-/// Through the log, with the index there; what only reads is answered from a snapshot.
-async fn run(
-    app: &App,
-    params: &Params,
-    ops: Vec<KvOp>,
-) -> Result<(Option<LogIndex>, Outcome), HttpError> {
+/// Through the log; what only reads is answered from a snapshot.
+async fn run(app: &App, params: &Params, ops: Vec<KvOp>) -> Result<(At, Outcome), HttpError> {
     let reads: Option<Vec<KvRead>> = ops.iter().map(KvOp::as_read).collect();
-    let (index, outcome) = if let Some(reads) = reads {
-        (None, kv::read_all(reads, &*app.snapshot(params).await?))
+    let (at, outcome) = if let Some(reads) = reads {
+        let db = app.snapshot(params).await?;
+        (At::Read(db.index()), kv::read_all(reads, &db))
     } else {
         let written = app.propose(Command::Txn(ops)).await?;
         let outcome = written.result.map(|reply| match reply {
             Reply::Pairs(pairs) => pairs,
             Reply::Done | Reply::Was(_) => Vec::new(),
         });
-        (Some(written.index), outcome)
+        (At::Written(written.index), outcome)
     };
     match outcome {
-        Ok(pairs) => Ok((index, Ok(pairs))),
-        Err(Rejected::Txn(errors)) => Ok((index, Err(errors))),
+        Ok(pairs) => Ok((at, Ok(pairs))),
+        Err(Rejected::Txn(errors)) => Ok((at, Err(errors))),
         Err(other) => Err(other.into()),
     }
 }
