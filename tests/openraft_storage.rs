@@ -1,8 +1,9 @@
-//! The storage that openraft 0.9 sees: its own suite, and what the suite does not ask.
+//! The storage that openraft 0.9 sees: its own suite, what the suite does not ask, and a cluster.
 #![cfg(feature = "openraft")]
 #![allow(missing_docs, reason = "openraft's macro declares a type without")]
 
 mod common;
+mod openraft_cluster;
 
 use common::{Bank, Failure, Request as Command, balance, request};
 use highwater::fsm::Proposal;
