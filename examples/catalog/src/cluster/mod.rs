@@ -20,7 +20,7 @@ use std::time::Duration;
 use highwater::openraft_next::{Inbox, Options, Request, Response, StateMachine, open, read_index};
 use highwater::{LogIndex, Store};
 use openraft::async_runtime::watch::WatchReceiver;
-use openraft::{Config, ServerState, SnapshotPolicy};
+use openraft::{Config, Instant as _, ServerState, SnapshotPolicy};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
@@ -226,9 +226,20 @@ impl Node {
         Some((leader.id, leader.member.address))
     }
 
+    /// A leader is in contact with itself while a majority answers it. One that is cut off does not
+    /// know of another.
     pub fn contact(&self) -> Contact {
-        if self.leads() {
-            return Contact::LEADER;
+        if self.leads()
+            && let Some(answered) = self.answered()
+        {
+            return Contact {
+                known: true,
+                last: if answered < ELECTION.start {
+                    Duration::ZERO
+                } else {
+                    answered
+                },
+            };
         }
         let up = self.0.started.elapsed();
         // Never heard of: not since the start, at least.
@@ -237,6 +248,17 @@ impl Node {
             known: self.leader().is_some(),
             last: up.saturating_sub(Duration::from_millis(heard)),
         }
+    }
+
+    /// How long ago a majority has answered this node as the leader.
+    fn answered(&self) -> Option<Duration> {
+        let metrics = self.0.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let mut voters = metrics.membership_config.voter_ids();
+        if voters.all(|voter| voter == self.0.id) {
+            return Some(Duration::ZERO);
+        }
+        Some(metrics.last_quorum_acked?.elapsed())
     }
 
     fn hear(&self) {
