@@ -75,3 +75,51 @@ fn a_local_read_may_be_old_but_not_older_than_asked() {
     assert!(check(&[write.clone(), op(1, 2, 3, 4, local(5, 0))]).is_err());
     assert!(check(&[write, op(1, 2, 3, 5, local(5, 0))]).is_err());
 }
+
+fn unanswered(began: u64, change: Change) -> Op {
+    op(9, began, 0, 0, Kind::Unanswered(change))
+}
+
+#[test]
+fn what_nobody_answered_may_have_happened_once() {
+    let refused_swap = Kind::Refused(Change::Swap(1, 7));
+    for seen in [1, 2] {
+        let history = [
+            op(0, 0, 1, 1, put(1)),
+            unanswered(2, Change::Put(2)),
+            op(1, 4, 5, 2, Kind::Read(seen)),
+        ];
+        check(&history).unwrap();
+        search(&history).unwrap();
+    }
+    // Nothing else explains why this was refused.
+    let history = [
+        op(0, 0, 1, 1, put(1)),
+        unanswered(2, Change::Put(2)),
+        op(1, 4, 5, 3, refused_swap.clone()),
+        op(1, 6, 7, 3, Kind::Read(2)),
+    ];
+    check(&history).unwrap();
+    search(&history).unwrap();
+    refused(&[op(0, 0, 1, 1, put(1)), op(1, 4, 5, 3, refused_swap.clone())]);
+    // It happened, and then it did not.
+    refused(&[
+        op(0, 0, 1, 1, put(1)),
+        unanswered(2, Change::Put(2)),
+        op(1, 4, 5, 3, refused_swap),
+        op(1, 6, 7, 3, Kind::Read(1)),
+    ]);
+    // It happened twice.
+    refused(&[
+        unanswered(0, Change::Put(2)),
+        op(1, 1, 2, 1, Kind::Read(2)),
+        op(0, 3, 4, 2, put(3)),
+        op(1, 5, 6, 3, Kind::Read(2)),
+    ]);
+    // It was seen before it was asked for.
+    refused(&[
+        op(0, 0, 1, 1, put(1)),
+        op(1, 2, 3, 2, Kind::Read(2)),
+        unanswered(4, Change::Put(2)),
+    ]);
+}

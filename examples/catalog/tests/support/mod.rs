@@ -13,7 +13,7 @@ pub struct Catalog {
     child: Child,
     /// `127.0.0.1:PORT`.
     pub address: String,
-    agent: ureq::Agent,
+    client: Client,
 }
 
 /// An answer with its status, whatever that is.
@@ -68,12 +68,19 @@ impl Catalog {
     }
 
     fn start(args: &[&str]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_catalog"))
-            .args(["--listen", "127.0.0.1:0"])
-            .args(args)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut program = Self::program();
+        program.args(["--listen", "127.0.0.1:0"]).args(args);
+        Self::run(&mut program)
+    }
+
+    /// The program, to be given its arguments.
+    pub fn program() -> Command {
+        Command::new(env!("CARGO_BIN_EXE_catalog"))
+    }
+
+    /// Starts it, and waits until it listens.
+    pub fn run(program: &mut Command) -> Self {
+        let mut child = program.stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let address = lines
             .find_map(|line| {
@@ -82,14 +89,10 @@ impl Catalog {
                     .map(|(_, at)| at.to_owned())
             })
             .expect("the program says where it listens");
-        let config = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .timeout_global(Some(Duration::from_mins(1)))
-            .build();
         Catalog {
             child,
+            client: Client::new(address.clone()),
             address,
-            agent: config.into(),
         }
     }
 
@@ -103,27 +106,35 @@ impl Catalog {
         self.child.wait().unwrap();
     }
 
+    /// Sends it a signal, as `-STOP`.
+    pub fn signal(&self, signal: &str) {
+        let pid = self.pid().to_string();
+        let sent = Command::new("kill").args([signal, &pid]).status();
+        assert!(sent.unwrap().success());
+    }
+
     /// Asks it to end, and waits until it has.
     pub fn terminate(&mut self) -> ExitStatus {
-        let pid = self.pid().to_string();
-        assert!(Command::new("kill").arg(pid).status().unwrap().success());
+        self.signal("-TERM");
+        self.wait()
+    }
+
+    /// Waits until it has ended.
+    pub fn wait(&mut self) -> ExitStatus {
         self.child.wait().unwrap()
     }
 
     /// A second handle on the same server, for another thread.
     pub fn client(&self) -> Client {
-        Client {
-            agent: self.agent.clone(),
-            address: self.address.clone(),
-        }
+        self.client.clone()
     }
 
     pub fn get(&self, path: &str) -> Reply {
-        self.client().get(path)
+        self.client.get(path)
     }
 
     pub fn put(&self, path: &str, body: impl AsRef<[u8]>) -> Reply {
-        self.client().put(path, body)
+        self.client.put(path, body)
     }
 
     pub fn put_json(&self, path: &str, body: &Value) -> Reply {
@@ -131,7 +142,7 @@ impl Catalog {
     }
 
     pub fn delete(&self, path: &str) -> Reply {
-        self.client().request("DELETE", path, &[]).unwrap()
+        self.client.request("DELETE", path, &[]).unwrap()
     }
 }
 
@@ -145,10 +156,22 @@ impl Drop for Catalog {
 #[derive(Clone)]
 pub struct Client {
     agent: ureq::Agent,
-    address: String,
+    /// `127.0.0.1:PORT`.
+    pub address: String,
 }
 
 impl Client {
+    pub fn new(address: String) -> Self {
+        let config = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_global(Some(Duration::from_mins(1)))
+            .build();
+        Client {
+            agent: config.into(),
+            address,
+        }
+    }
+
     pub fn get(&self, path: &str) -> Reply {
         self.request("GET", path, &[]).unwrap()
     }

@@ -1,0 +1,103 @@
+//! Nodes join, leave, end, and are removed.
+
+use std::thread;
+use std::time::Duration;
+
+use super::nodes::{Cluster, until};
+
+fn voters(cluster: &Cluster, as_seen_by: u64, expected: &[u64]) {
+    until(&format!("{expected:?} vote"), || {
+        (cluster.voters(as_seen_by)? == expected).then_some(())
+    });
+}
+
+#[test]
+fn nodes_join_and_leave() {
+    let mut cluster = Cluster::of(3, 64);
+    for i in 0..100 {
+        let key = format!("/v1/kv/{i}");
+        cluster.client(1 + i % 3).put(&key, i.to_string()).ok();
+    }
+    // A fourth comes, by an image, for the log is not long enough.
+    cluster.add(4);
+    voters(&cluster, 1, &[1, 2, 3, 4]);
+    let (index, _) = cluster.write(4);
+    let all = cluster.all_level();
+    assert!(all.iter().all(|one| *one == all[0]), "{all:#?}");
+    assert!(index > 100);
+    // It counts: three of four are a majority, two are not.
+    let leader = cluster.leader_of(&[1, 2, 3, 4]);
+    let gone = cluster.others(leader)[0];
+    cluster.kill(gone);
+    cluster.write(leader);
+    // Who is gone for good is removed, and does no harm when he comes back.
+    let client = cluster.client(leader).clone();
+    let path = format!("/v1/operator/raft/peer?id={gone}");
+    let removed = client.request("DELETE", &path, &[]).unwrap();
+    removed.ok();
+    let left = cluster.others(gone);
+    voters(&cluster, leader, &left);
+    client
+        .request("DELETE", &path, &[])
+        .unwrap()
+        .refused(404, "no such node");
+    cluster.start(gone);
+    let before = cluster.write(leader).0;
+    thread::sleep(Duration::from_secs(2));
+    assert!(cluster.write(leader).0 > before);
+    assert_eq!(cluster.voters(leader).unwrap(), left);
+    cluster.kill(gone);
+    // The leader leaves.
+    let leader = cluster.leader_of(&left);
+    cluster.client(leader).put("/v1/agent/leave", "").ok();
+    assert!(cluster.wait(leader).success());
+    let left: Vec<u64> = left
+        .into_iter()
+        .filter(|number| *number != leader)
+        .collect();
+    let (index, took) = cluster.write(left[0]);
+    println!("the leader left; a write after {took:?}");
+    voters(&cluster, left[0], &left);
+    cluster.level(left[1], index);
+    // Who has left comes again as somebody new.
+    cluster.wipe(leader);
+    cluster.start(leader);
+    let mut all = [left, vec![leader]].concat();
+    all.sort_unstable();
+    voters(&cluster, all[0], &all);
+    let (index, _) = cluster.write(leader);
+    cluster.level(all[0], index);
+}
+
+#[test]
+fn who_ends_hands_over() {
+    let mut cluster = Cluster::of(3, 1000);
+    for _ in 0..3 {
+        let leader = cluster.leader_of(&cluster.numbers());
+        let index = cluster.client(leader).put("/v1/kv/e", "1").ok().index();
+        let client = cluster.client(leader).clone();
+        let held = thread::spawn(move || {
+            client.request("GET", &format!("/v1/kv/e?index={index}&wait=600s"), &[])
+        });
+        thread::sleep(Duration::from_millis(200));
+        assert!(cluster.terminate(leader).success());
+        let others = cluster.others(leader);
+        let (_, took) = cluster.write(others[0]);
+        println!("the leader has ended; a write after {took:?}");
+        held.join().unwrap().unwrap().refused(503, "closed");
+        // What was written is there when it comes back.
+        cluster.start(leader);
+        cluster.level(leader, index);
+    }
+    for number in cluster.numbers() {
+        assert!(cluster.terminate(number).success(), "{number}");
+    }
+    for number in cluster.numbers() {
+        cluster.start(number);
+    }
+    assert_eq!(cluster.all_level().len(), 3);
+    assert_eq!(
+        cluster.client(1).get("/v1/kv/e?raw&consistent").ok().text,
+        "1"
+    );
+}
