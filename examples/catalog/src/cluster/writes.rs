@@ -5,6 +5,7 @@
 //! answered as it was then.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -13,7 +14,7 @@ use highwater::fsm::{
 };
 use highwater::openraft_next::{Request, Response};
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::wire::{Ask, What};
 use super::{MemberId, NO_LEADER, Node, PATIENCE, PAUSE, TRY, millis};
@@ -109,7 +110,11 @@ pub async fn write(node: &Node, command: &Command) -> Result<Written, String> {
         let session = numbered.id.session;
         let proposal = Proposal::in_session(numbered.id, command, now(), seed);
         let proposal = proposal.map_err(|error| error.to_string())?;
-        let (response, tries) = send(node, &Request::from(&proposal), until).await?;
+        let sent = send(node, &Request::from(&proposal), until).await;
+        let (response, tries) = sent.map_err(|(why, tries)| match tries {
+            0 => why,
+            _ => format!("{UNKNOWN}: {why}"),
+        })?;
         return match response.outcome {
             Outcome::Done(result) => Ok(Written {
                 index: response.index,
@@ -134,8 +139,10 @@ const UNKNOWN: &str = "it is not known whether this was applied";
 
 /// Opens a session, unless somebody just has.
 async fn open(node: &Node, until: Instant) -> Result<(), String> {
+    let failed = |why: &dyn fmt::Display| format!("no session was opened: {why}");
     let writes = &node.0.writes;
-    let _opening = writes.opening.lock().await;
+    let opening = timeout_at(until, writes.opening.lock()).await;
+    let _opening = opening.map_err(|late| failed(&late))?;
     if writes.session().is_some() {
         return Ok(());
     }
@@ -145,7 +152,8 @@ async fn open(node: &Node, until: Instant) -> Result<(), String> {
     };
     let proposal = Proposal::<Command>::open_session(options, now());
     // Sent twice, it opens two, of which one is never used.
-    let (response, _) = send(node, &Request::from(&proposal), until).await?;
+    let sent = send(node, &Request::from(&proposal), until).await;
+    let (response, _) = sent.map_err(|(why, _)| failed(&why))?;
     match response.outcome {
         Outcome::Session(id) => {
             *writes.session() = Some(Session {
@@ -155,16 +163,16 @@ async fn open(node: &Node, until: Instant) -> Result<(), String> {
             });
             Ok(())
         }
-        other => Err(format!("no session was opened: {other:?}")),
+        other => Err(failed(&format!("{other:?}"))),
     }
 }
 
-/// Sends until there is an answer; with how often it was sent.
+/// Sends until there is an answer, or it is too late; with how often it was sent.
 async fn send(
     node: &Node,
     request: &Request<Command>,
     until: Instant,
-) -> Result<(Response<Reply, Rejected>, u32), String> {
+) -> Result<(Response<Reply, Rejected>, u32), (String, u32)> {
     let mut tries = 0;
     loop {
         let why = match node.leader_address() {
@@ -197,11 +205,7 @@ async fn send(
             None => NO_LEADER.to_owned(),
         };
         if Instant::now() + PAUSE >= until {
-            return Err(if tries == 0 {
-                why
-            } else {
-                format!("{UNKNOWN}: {why}")
-            });
+            return Err((why, tries));
         }
         sleep(PAUSE).await;
     }
