@@ -25,38 +25,39 @@ use Whom::{Follower, Leader};
 enum Fault {
     /// `kill -9`, and started again.
     Kill(Whom),
+    /// All at once.
+    KillAll,
     /// SIGSTOP, and SIGCONT.
     Stop(Whom),
-    /// `kill -9`, and started with nothing.
-    Wipe(Whom),
-    /// Away for longer than the log is kept.
-    Away,
     /// SIGTERM, and started again.
     End(Whom),
+    /// `kill -9`, and started with nothing.
+    Wipe(Whom),
+    /// The same, and killed again while it catches up.
+    WipeTwice,
+    /// Away for longer than the log is kept.
+    Away,
+    /// Nobody hears it, and it hears nobody.
     Isolate(Whom, State),
+    /// It is asked, but reaches nobody.
+    Mute(State),
+    /// Connections end all the time.
+    Shake,
 }
 
 /// Each of these, or as many at random as `CATALOG_ROUNDS` says.
 fn campaign(seed: u64, faults: &[Fault]) {
     let mut cluster = Cluster::of(3, KEEP);
     let mut load = Load::on(&cluster, seed);
-    match std::env::var("CATALOG_ROUNDS") {
-        Ok(rounds) => {
-            let mut rng = Rng::new(seed + u64::from(std::process::id()));
-            for _ in 0..rounds.parse().expect("a number") {
-                let at = rng.below(faults.len() as u64);
-                round(
-                    &mut cluster,
-                    &mut load,
-                    faults[usize::try_from(at).unwrap()],
-                );
-            }
-        }
-        Err(_) => {
-            for &fault in faults {
-                round(&mut cluster, &mut load, fault);
-            }
-        }
+    let mut rng = Rng::new(seed + u64::from(std::process::id()));
+    let faults = match std::env::var("CATALOG_ROUNDS") {
+        Ok(rounds) => (0..rounds.parse().expect("a number"))
+            .map(|_| faults[at_random(&mut rng, faults.len())])
+            .collect(),
+        Err(_) => faults.to_vec(),
+    };
+    for fault in faults {
+        round(&mut cluster, &mut load, &mut rng, fault);
     }
     let (writes, wakes) = (load.writes(), load.wakes());
     let history = load.end();
@@ -76,70 +77,106 @@ fn campaign(seed: u64, faults: &[Fault]) {
     }
 }
 
-fn round(cluster: &mut Cluster, load: &mut Load, fault: Fault) {
+fn at_random(rng: &mut Rng, below: usize) -> usize {
+    usize::try_from(rng.below(below as u64)).unwrap()
+}
+
+fn pause(rng: &mut Rng, most: u64) {
+    thread::sleep(Duration::from_millis(rng.below(most)));
+}
+
+/// One fault from its beginning to its end.
+fn round(cluster: &mut Cluster, load: &mut Load, rng: &mut Rng, fault: Fault) {
     let numbers = cluster.numbers();
     let leader = cluster.leader_of(&numbers);
-    let (Fault::Kill(whom)
-    | Fault::Stop(whom)
-    | Fault::Wipe(whom)
-    | Fault::End(whom)
-    | Fault::Isolate(whom, _)) = fault
-    else {
-        return away(cluster, load, leader);
-    };
-    let node = if whom == Leader {
-        leader
-    } else {
-        cluster.others(leader)[0]
-    };
-    // One that takes requests and does not get on with them would hold up all clients.
-    let hangs = matches!(fault, Fault::Stop(_) | Fault::Isolate(..));
-    load.next(if hangs {
-        std::slice::from_ref(&node)
-    } else {
-        &[]
-    });
-    thread::sleep(Duration::from_millis(200));
-    match fault {
-        Fault::Kill(_) | Fault::Wipe(_) => cluster.kill(node),
-        Fault::Stop(_) => cluster.stop(node),
-        Fault::End(_) => assert!(cluster.terminate(node).success()),
-        Fault::Isolate(_, state) => cluster.set_wires(node, state),
-        Fault::Away => {}
-    }
-    if hangs {
+    let follower = cluster.others(leader)[at_random(rng, numbers.len() - 1)];
+    let whom = |whom| if whom == Leader { leader } else { follower };
+    // Whoever takes requests and does not get on with them would hold up all clients.
+    let avoid = |load: &mut Load, node: u64| {
+        load.next(&[node]);
         load.visit(node);
-    }
-    let others = cluster.others(node);
-    let (_, took) = cluster.write(others[0]);
-    println!("{fault:?}: node {node}, which {leader} leads; a write after {took:?}");
-    let enough = load.writes() + 100;
-    until("writes go on", || (load.writes() > enough).then_some(()));
+    };
+    println!("{fault:?}; node {leader} leads");
+    load.next(&[]);
+    pause(rng, 300);
     match fault {
-        Fault::Kill(_) | Fault::End(_) => cluster.start(node),
-        Fault::Wipe(_) => {
-            cluster.wipe(node);
-            cluster.start(node);
-            until("the node votes again", || {
-                (cluster.voters(others[0])? == numbers).then_some(())
-            });
+        Fault::Kill(node) => {
+            cluster.kill(whom(node));
+            without(cluster, load, whom(node), 100);
+            cluster.start(whom(node));
         }
-        Fault::Stop(_) => cluster.go_on(node),
-        Fault::Isolate(..) => cluster.set_wires(node, State::Open),
-        Fault::Away => {}
+        Fault::KillAll => {
+            numbers.iter().for_each(|node| cluster.kill(*node));
+            numbers.iter().for_each(|node| cluster.start(*node));
+        }
+        Fault::Stop(node) => {
+            avoid(load, whom(node));
+            cluster.stop(whom(node));
+            without(cluster, load, whom(node), 100);
+            cluster.go_on(whom(node));
+        }
+        Fault::End(node) => {
+            assert!(cluster.terminate(whom(node)).success());
+            without(cluster, load, whom(node), 100);
+            cluster.start(whom(node));
+        }
+        Fault::Wipe(node) => {
+            cluster.kill(whom(node));
+            without(cluster, load, whom(node), 100);
+            cluster.wipe(whom(node));
+            cluster.start(whom(node));
+        }
+        Fault::WipeTwice => {
+            for _ in 0..2 {
+                cluster.kill(follower);
+                cluster.wipe(follower);
+                cluster.start(follower);
+                pause(rng, 500);
+            }
+            cluster.kill(follower);
+            cluster.start(follower);
+        }
+        Fault::Away => {
+            cluster.kill(follower);
+            without(cluster, load, follower, 3 * KEEP);
+            cluster.start(follower);
+        }
+        Fault::Isolate(node, state) => {
+            avoid(load, whom(node));
+            cluster.set_wires(whom(node), state);
+            without(cluster, load, whom(node), 100);
+            cluster.set_wires(whom(node), State::Open);
+        }
+        Fault::Mute(state) => {
+            avoid(load, leader);
+            cluster.set_wires_from(leader, state);
+            without(cluster, load, leader, 100);
+            cluster.set_wires_from(leader, State::Open);
+        }
+        Fault::Shake => {
+            for _ in 0..30 {
+                let node = numbers[at_random(rng, numbers.len())];
+                cluster.set_wires(node, State::Cut);
+                pause(rng, 50);
+                cluster.set_wires(node, State::Open);
+                pause(rng, 100);
+            }
+        }
     }
     load.next(&[]);
+    let leader = cluster.leader_of(&numbers);
+    until("all vote", || {
+        (cluster.voters(leader)? == numbers).then_some(())
+    });
     cluster.all_level();
 }
 
-fn away(cluster: &mut Cluster, load: &Load, leader: u64) {
-    let node = cluster.others(leader)[0];
-    load.next(&[node]);
-    cluster.kill(node);
-    let enough = load.writes() + 3 * KEEP;
+/// Until so much is written without a node.
+fn without(cluster: &Cluster, load: &Load, node: u64, writes: u64) {
+    let (_, took) = cluster.write(cluster.others(node)[0]);
+    println!("without node {node}: a write after {took:?}");
+    let enough = load.writes() + writes;
     until("writes go on", || (load.writes() > enough).then_some(()));
-    cluster.start(node);
-    cluster.all_level();
 }
 
 #[test]
@@ -152,6 +189,8 @@ fn processes_fail() {
         Fault::Wipe(Follower),
         Fault::Away,
         Fault::Wipe(Leader),
+        Fault::WipeTwice,
+        Fault::KillAll,
         Fault::End(Leader),
         Fault::End(Follower),
     ];
@@ -165,6 +204,9 @@ fn networks_fail() {
         Fault::Isolate(Follower, State::Cut),
         Fault::Isolate(Leader, State::Held),
         Fault::Isolate(Follower, State::Held),
+        Fault::Mute(State::Cut),
+        Fault::Mute(State::Held),
+        Fault::Shake,
     ];
     campaign(2, &faults);
 }

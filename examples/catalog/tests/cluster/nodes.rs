@@ -180,11 +180,22 @@ impl Cluster {
 
     /// Does something to all wires from and to a node.
     pub fn set_wires(&self, of: u64, state: State) {
-        for ((from, to), wire) in &self.wires {
-            if *from == of || *to == of {
-                wire.set(state);
-            }
+        self.set_wires_from(of, state);
+        for other in self.others(of) {
+            self.set_wire(other, of, state);
         }
+    }
+
+    /// To those from a node.
+    pub fn set_wires_from(&self, node: u64, state: State) {
+        for other in self.others(node) {
+            self.set_wire(node, other, state);
+        }
+    }
+
+    /// To the wire from one to another.
+    pub fn set_wire(&self, from: u64, to: u64, state: State) {
+        self.wires[&(from, to)].set(state);
     }
 
     /// The members of the cluster, as a node knows them.

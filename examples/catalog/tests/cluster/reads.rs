@@ -178,3 +178,27 @@ fn who_is_cut_off_refuses() {
     let leader = cluster.leader_of(&cluster.numbers());
     cut_off(&cluster, cluster.others(leader)[0], State::Cut);
 }
+
+/// It hears the leader, but cannot ask it: and has not asked before, so that it has no session.
+#[test]
+fn first_writes_that_do_not_get_to_the_leader_are_refused() {
+    const EACH: usize = 8;
+    let mut cluster = Cluster::of(3, 1000);
+    let leader = cluster.leader_of(&cluster.numbers());
+    let node = cluster.others(leader)[0];
+    cluster.set_wire(node, leader, State::Held);
+    cluster.kill(node);
+    cluster.start(node);
+    cluster.leader_of(&[leader, node]);
+    let asked: Vec<_> = (0..EACH)
+        .map(|i| {
+            let client = cluster.client(node).clone();
+            thread::spawn(move || timed(&client, "PUT", &format!("/v1/kv/{i}")))
+        })
+        .collect();
+    for asked in asked {
+        let (reply, took) = asked.join().unwrap();
+        assert_eq!(reply.status, 503, "{reply:?}");
+        assert!(took < REFUSED, "{took:?}: {reply:?}");
+    }
+}
