@@ -2,7 +2,7 @@
 //! to, and writes go on.
 
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::history::{broken, verify};
 use super::load::Load;
@@ -61,8 +61,7 @@ fn campaign(seed: u64, faults: &[Fault]) {
     }
     let (writes, wakes) = (load.writes(), load.wakes());
     let history = load.end();
-    let all = cluster.all_level();
-    assert!(all.iter().all(|one| *one == all[0]), "{all:#?}");
+    cluster.all_same();
     verify(&history).unwrap();
     println!(
         "{} operations, {writes} writes, {wakes} wakes",
@@ -116,7 +115,9 @@ fn round(cluster: &mut Cluster, load: &mut Load, rng: &mut Rng, fault: Fault) {
             cluster.go_on(whom(node));
         }
         Fault::End(node) => {
+            let asked = Instant::now();
             assert!(cluster.terminate(whom(node)).success());
+            println!("it ended in {:?}", asked.elapsed());
             without(cluster, load, whom(node), 100);
             cluster.start(whom(node));
         }

@@ -15,6 +15,7 @@ pub fn verify(history: &[Op]) -> Result<(), String> {
     check(&writes)?;
     for of_key in by_key(history).values() {
         check_key(of_key)?;
+        never_falls(of_key)?;
         if of_key.len() <= SMALL {
             search(of_key)?;
         }
@@ -36,6 +37,26 @@ fn is_read(op: &Op) -> bool {
 
 fn check_key(history: &[Op]) -> Result<(), String> {
     check(&placed(history)).map(drop)
+}
+
+/// The index that is answered with what is newest never falls, whichever nodes are asked.
+fn never_falls(of_key: &[Op]) -> Result<(), String> {
+    let reads = of_key.iter().filter(|op| matches!(op.kind, Kind::Read(_)));
+    let mut reads: Vec<&Op> = reads.collect();
+    reads.sort_by_key(|op| op.began);
+    let mut ended = reads.clone();
+    ended.sort_by_key(|op| op.ended);
+    let mut ended = ended.into_iter().peekable();
+    let mut last = 0;
+    for read in reads {
+        while let Some(before) = ended.next_if(|before| before.ended < read.began) {
+            last = last.max(before.index);
+        }
+        if read.index < last {
+            return Err(format!("index {last} was answered before {read:?}"));
+        }
+    }
+    Ok(())
 }
 
 /// The index of a read is that of what it read, which may have stayed the same for long. Moves each

@@ -4,6 +4,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::nodes::{Cluster, until};
+use super::support::Catalog;
 
 fn voters(cluster: &Cluster, as_seen_by: u64, expected: &[u64]) {
     until(&format!("{expected:?} vote"), || {
@@ -22,8 +23,7 @@ fn nodes_join_and_leave() {
     cluster.add(4);
     voters(&cluster, 1, &[1, 2, 3, 4]);
     let (index, _) = cluster.write(4);
-    let all = cluster.all_level();
-    assert!(all.iter().all(|one| *one == all[0]), "{all:#?}");
+    cluster.all_same();
     assert!(index > 100);
     // It counts: three of four are a majority, two are not.
     let leader = cluster.leader_of(&[1, 2, 3, 4]);
@@ -95,9 +95,33 @@ fn who_ends_hands_over() {
     for number in cluster.numbers() {
         cluster.start(number);
     }
-    assert_eq!(cluster.all_level().len(), 3);
+    cluster.all_same();
     assert_eq!(
         cluster.client(1).get("/v1/kv/e?raw&consistent").ok().text,
         "1"
     );
+}
+
+#[test]
+fn nodes_of_one_process() {
+    let folder = tempfile::tempdir().unwrap();
+    for round in 0..2 {
+        let mut program = Catalog::program();
+        program.args(["--cluster", "3", "--listen", "127.0.0.1:0", "--data"]);
+        let (mut catalog, nodes) = Catalog::run_nodes(program.arg(folder.path()), 3);
+        let [one, two, three] = &nodes[..] else {
+            panic!("three nodes: {nodes:?}");
+        };
+        let old = one.get("/v1/kv/n?raw&consistent").index();
+        let held = three.clone();
+        let held = thread::spawn(move || held.get(&format!("/v1/kv/n?raw&index={old}&wait=60s")));
+        let value = round.to_string();
+        let index = two.put("/v1/kv/n", &value).ok().index();
+        let woken = held.join().unwrap().ok();
+        assert_eq!((woken.text.as_str(), woken.index()), (&*value, index));
+        let path = "/v1/operator/raft/configuration";
+        let servers = one.get(path).ok().json()["Servers"].clone();
+        assert_eq!(servers.as_array().unwrap().len(), 3, "{servers}");
+        assert!(catalog.terminate().success());
+    }
 }

@@ -253,14 +253,21 @@ impl Cluster {
         })
     }
 
-    /// Waits until all nodes are level; with what each has.
+    /// Waits until all nodes are level.
     #[track_caller]
-    pub fn all_level(&self) -> Vec<String> {
+    pub fn all_level(&self) -> Vec<Reply> {
         let numbers = self.numbers();
         let leader = self.leader_of(&numbers);
         let (index, _) = self.write(leader);
-        let level = |number: &u64| self.level(*number, index).text;
-        numbers.iter().map(level).collect()
+        numbers.iter().map(|n| self.level(*n, index)).collect()
+    }
+
+    /// Waits until all nodes are level, which then have the same. Nobody else writes.
+    #[track_caller]
+    pub fn all_same(&self) {
+        let all = self.all_level();
+        let same = |one: &Reply| one.text == all[0].text && one.index() == all[0].index();
+        assert!(all.iter().all(same), "{all:#?}");
     }
 }
 

@@ -80,20 +80,27 @@ impl Catalog {
 
     /// Starts it, and waits until it listens.
     pub fn run(program: &mut Command) -> Self {
+        Self::run_nodes(program, 1).0
+    }
+
+    /// Starts it, and waits until so many nodes listen: the program, which is also the first, and
+    /// all of them.
+    pub fn run_nodes(program: &mut Command, nodes: usize) -> (Self, Vec<Client>) {
         let mut child = program.stdout(Stdio::piped()).spawn().unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let address = lines
-            .find_map(|line| {
-                line.unwrap()
-                    .split_once("http://")
-                    .map(|(_, at)| at.to_owned())
-            })
-            .expect("the program says where it listens");
-        Catalog {
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let listening = lines.filter_map(|line| {
+            let line = line.unwrap();
+            let (_, address) = line.split_once("http://")?;
+            Some(Client::new(address.to_owned()))
+        });
+        let clients: Vec<Client> = listening.take(nodes).collect();
+        assert_eq!(clients.len(), nodes, "the program says where it listens");
+        let catalog = Catalog {
             child,
-            client: Client::new(address.clone()),
-            address,
-        }
+            address: clients[0].address.clone(),
+            client: clients[0].clone(),
+        };
+        (catalog, clients)
     }
 
     pub fn pid(&self) -> u32 {
@@ -153,7 +160,7 @@ impl Drop for Catalog {
     }
 }
 
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Client {
     agent: ureq::Agent,
     /// `127.0.0.1:PORT`.
