@@ -148,6 +148,33 @@ async fn who_led_does_not_lead_again_by_itself() {
 }
 
 #[tokio::test]
+async fn what_is_committed_is_in_the_log_and_what_is_sent_is_bounded() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut log, _) = node(dir.path());
+    let bytes = "x".repeat(1 << 20);
+    let fill = Command::Fill { bytes };
+    let entries = std::iter::once(first()).chain((1..=9).map(|index| command(index, &fill)));
+    log.blocking_append(entries).await.unwrap();
+    // Noted with an edit that is on the disk before the entry.
+    log.save_committed(Some(id(10))).await.unwrap();
+    log.save_vote(&Vote::new(1, 7)).await.unwrap();
+    assert_eq!(log.read_committed().await.unwrap(), None);
+    log.save_committed(Some(id(9))).await.unwrap();
+    assert_eq!(log.read_committed().await.unwrap(), Some(id(9)));
+
+    let sent = log.limited_get_log_entries(0, 10).await.unwrap();
+    assert_eq!(sent.len(), 4, "as many as have four MiB");
+    let sent = log.limited_get_log_entries(9, 10).await.unwrap();
+    assert_eq!(sent.len(), 1);
+    assert!(
+        log.limited_get_log_entries(10, 12)
+            .await
+            .unwrap()
+            .is_empty()
+    );
+}
+
+#[tokio::test]
 async fn a_gap_in_the_log_stops_the_node() {
     let dir = tempfile::tempdir().unwrap();
     let (_, mut machine) = node(dir.path());

@@ -2,7 +2,7 @@
 
 use super::{Blocking, Fault, any};
 use crate::driver::raft::log::{COMMITTED, LogFile, PURGED, VOTE};
-use crate::driver::raft::{decode, encode, indexes};
+use crate::driver::raft::{BYTES_AT_ONCE, decode, encode, indexes};
 use openraft::storage::{LogFlushed, RaftLogStorage};
 use openraft::{
     LogId, LogState, OptionalSend, RaftLogId, RaftLogReader, RaftTypeConfig, StorageError,
@@ -100,6 +100,20 @@ where
         let Range { start, end } = indexes(&range);
         self.entries(start, end).map_err(|fault| reading(&fault))
     }
+
+    /// What is sent to a node at once: bounded by bytes too, for a network has its limits.
+    async fn limited_get_log_entries(
+        &mut self,
+        start: u64,
+        end: u64,
+    ) -> Result<Vec<T::Entry>, StorageError<T::NodeId>> {
+        let entries = self.file.read_some(start..end, BYTES_AT_ONCE);
+        let entries = entries.and_then(|entries| {
+            let entries = entries.iter();
+            entries.map(|bytes| decode("an entry", bytes)).collect()
+        });
+        entries.map_err(|fault| reading(&fault))
+    }
 }
 
 impl<T: RaftTypeConfig> RaftLogStorage<T> for LogStore<T>
@@ -138,11 +152,14 @@ where
         Ok(())
     }
 
+    /// It may have been noted with an edit before the one that has the entry: then it is none.
     async fn read_committed(
         &mut self,
     ) -> Result<Option<LogId<T::NodeId>>, StorageError<T::NodeId>> {
-        let committed = self.file.decoded::<Option<_>>(COMMITTED);
-        Ok(committed.map_err(|fault| reading(&fault))?.flatten())
+        let committed = self.file.decoded::<Option<LogId<T::NodeId>>>(COMMITTED);
+        let last = self.file.bounds().map(|(_, last)| last);
+        let committed = committed.map_err(|fault| reading(&fault))?.flatten();
+        Ok(committed.filter(|id| last.is_some_and(|last| id.index <= last)))
     }
 
     async fn append<I>(

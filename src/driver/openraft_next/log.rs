@@ -2,7 +2,8 @@
 
 use super::{Blocking, Fault, error};
 use crate::driver::raft::log::{COMMITTED, LogFile, PURGED, VOTE};
-use crate::driver::raft::{decode, encode, indexes};
+use crate::driver::raft::{BYTES_AT_ONCE, decode, encode, indexes};
+use futures_core::Stream;
 use openraft_next::alias::{LogIdOf, VoteOf};
 use openraft_next::entry::RaftEntry;
 use openraft_next::storage::{IOFlushed, RaftLogStorage};
@@ -10,11 +11,14 @@ use openraft_next::vote::{RaftLeaderId, RaftVote};
 use openraft_next::{LogState, OptionalSend, RaftLogReader, RaftTypeConfig};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::collections::VecDeque;
 use std::fmt::{self, Debug};
 use std::io;
 use std::marker::PhantomData;
 use std::ops::{Range, RangeBounds};
 use std::path::Path;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 /// A node's log, in a file. Clones are handles of the same log.
 pub struct LogStore<T> {
@@ -71,6 +75,12 @@ where
         entries.map(|bytes| decode("an entry", bytes)).collect()
     }
 
+    fn some_entries(&self, range: Range<u64>) -> Result<Vec<T::Entry>, Fault> {
+        let entries = self.file.read_some(range, BYTES_AT_ONCE)?;
+        let entries = entries.iter();
+        entries.map(|bytes| decode("an entry", bytes)).collect()
+    }
+
     fn state(&self) -> Result<LogState<T>, Fault> {
         let last_purged_log_id: Option<LogIdOf<T>> = self.file.decoded(PURGED)?;
         let last = match self.file.bounds() {
@@ -99,8 +109,66 @@ where
         self.entries(indexes(&range)).map_err(error)
     }
 
+    /// What is sent to a node at once: bounded by bytes too, for a network has its limits.
+    async fn limited_get_log_entries(
+        &mut self,
+        start: u64,
+        end: u64,
+    ) -> Result<Vec<T::Entry>, io::Error> {
+        self.some_entries(start..end).map_err(error)
+    }
+
+    /// What is applied: read as it is asked for.
+    async fn entries_stream<RB: RangeBounds<u64> + Clone + Debug + OptionalSend>(
+        &mut self,
+        range: RB,
+    ) -> impl Stream<Item = Result<T::Entry, io::Error>> + OptionalSend {
+        Entries {
+            log: self.clone(),
+            rest: indexes(&range),
+            read: VecDeque::new(),
+        }
+    }
+
     async fn read_vote(&mut self) -> Result<Option<VoteOf<T>>, io::Error> {
         self.file.decoded(VOTE).map_err(error)
+    }
+}
+
+/// Entries of a range, a few at a time.
+struct Entries<T: RaftTypeConfig> {
+    log: LogStore<T>,
+    rest: Range<u64>,
+    read: VecDeque<T::Entry>,
+}
+
+impl<T: RaftTypeConfig> Unpin for Entries<T> {}
+
+impl<T: RaftTypeConfig> Stream for Entries<T>
+where
+    T::Entry: DeserializeOwned,
+    LogIdOf<T>: DeserializeOwned,
+{
+    type Item = Result<T::Entry, io::Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        if this.read.is_empty() && !this.rest.is_empty() {
+            match this.log.some_entries(this.rest.clone()) {
+                Ok(entries) => {
+                    this.rest.start = match entries.last() {
+                        Some(last) => last.index().saturating_add(1),
+                        None => this.rest.end,
+                    };
+                    this.read.extend(entries);
+                }
+                Err(fault) => {
+                    this.rest.start = this.rest.end;
+                    return Poll::Ready(Some(Err(error(fault))));
+                }
+            }
+        }
+        Poll::Ready(this.read.pop_front().map(Ok))
     }
 }
 
@@ -133,9 +201,12 @@ where
         Ok(())
     }
 
+    /// It may have been noted with an edit before the one that has the entry: then it is none.
     async fn read_committed(&mut self) -> Result<Option<LogIdOf<T>>, io::Error> {
-        let committed = self.file.decoded::<Option<_>>(COMMITTED);
-        Ok(committed.map_err(error)?.flatten())
+        let committed = self.file.decoded::<Option<LogIdOf<T>>>(COMMITTED);
+        let last = self.file.bounds().map(|(_, last)| last);
+        let committed = committed.map_err(error)?.flatten();
+        Ok(committed.filter(|id| last.is_some_and(|last| id.index() <= last)))
     }
 
     async fn append<I>(&mut self, entries: I, callback: IOFlushed<T>) -> Result<(), io::Error>

@@ -45,6 +45,8 @@ const FORMAT: &str = "format";
 const FORMAT_1: &[u8] = b"highwater raft log 1";
 /// How much of the end of the log stays in memory when it is on the disk.
 const RECENT_BYTES: usize = 8 << 20;
+/// So many entries are read at once where bytes are counted.
+const READ_AT_ONCE: u64 = 8;
 /// At most so many edits go into one transaction.
 const EDITS_AT_ONCE: usize = 1024;
 
@@ -268,6 +270,35 @@ impl LogFile {
         let mut older = shared.read(until)?;
         older.append(&mut found);
         Ok(older)
+    }
+
+    /// The first entries of a range, as many as have no more than `bytes` together, and at least
+    /// one if any is there.
+    pub(in super::super) fn read_some(
+        &self,
+        range: Range<u64>,
+        bytes: usize,
+    ) -> Result<Vec<Arc<[u8]>>, Fault> {
+        let (mut found, mut size) = (Vec::new(), 0);
+        let mut from = range.start;
+        while from < range.end {
+            // A step may read too much, but not much.
+            let until = range.end.min(from.saturating_add(READ_AT_ONCE));
+            let step = self.read(from..until)?;
+            let whole = step.len() as u64 == until - from;
+            for entry in step {
+                size += entry.len();
+                if size > bytes && !found.is_empty() {
+                    return Ok(found);
+                }
+                found.push(entry);
+            }
+            if !whole {
+                break;
+            }
+            from = until;
+        }
+        Ok(found)
     }
 
     /// A named value, as it was last put.

@@ -2,7 +2,8 @@
 //!
 //! **Promises.** A log that has said an entry or a vote is on the disk has it there after the
 //! process or the machine has died. An image that has its name is whole, durable, and the newest.
-//! Nothing here waits for the disk on a thread that runs tasks.
+//! Nothing here waits for an fsync on a thread that runs tasks; entries that are not in memory any
+//! more are read from the disk there, a few at a time.
 //!
 //! **May not know.** The types of any version of openraft: entries, votes and memberships are
 //! bytes here.
@@ -30,6 +31,9 @@ use crate::position::LogIndex;
 use crate::store;
 use serde::{Serialize, de::DeserializeOwned};
 use std::ops::{Bound, Range, RangeBounds};
+
+/// So many bytes of entries at most are sent to a node, or applied, at once; but one entry at least.
+pub(super) const BYTES_AT_ONCE: usize = 4 << 20;
 
 /// The log index of the entry that openraft counts as `raft_index`.
 pub fn log_index(raft_index: u64) -> LogIndex {
