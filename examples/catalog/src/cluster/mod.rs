@@ -302,7 +302,9 @@ impl Node {
             };
             match asked {
                 Ok(index) => return Ok(index),
-                Err(why) if Instant::now() + PAUSE >= until => return Err(why),
+                Err(why) if Instant::now() + PAUSE >= until || self.0.writes.ended() => {
+                    return Err(why);
+                }
                 Err(_) => sleep(PAUSE).await,
             }
         }
@@ -313,6 +315,8 @@ impl Node {
         if hand_over {
             self.hand_over().await;
         }
+        // Writes that are under way go to who leads now.
+        self.0.writes.end(TRY).await;
         let ended = self.0.raft.shutdown().await;
         for task in self.tasks().drain(..) {
             task.abort();

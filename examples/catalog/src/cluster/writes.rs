@@ -23,6 +23,8 @@ use crate::log::Written;
 
 /// A node that proposes nothing for so long opens another session.
 const SESSION: Duration = Duration::from_hours(1);
+/// So many of a node's writes the leader has at once, at most: the session tells them apart.
+const ROOM: u32 = MAX_WINDOW / 2;
 
 /// What a node has proposed.
 pub struct Writes {
@@ -45,7 +47,7 @@ impl Default for Writes {
         Writes {
             session: Mutex::default(),
             opening: tokio::sync::Mutex::default(),
-            room: Semaphore::new(MAX_WINDOW as usize / 2),
+            room: Semaphore::new(ROOM as usize),
         }
     }
 }
@@ -65,6 +67,17 @@ impl Drop for Numbered<'_> {
 }
 
 impl Writes {
+    /// Takes no more, when those under way are answered or it has waited for so long.
+    pub async fn end(&self, patience: Duration) {
+        let all = timeout(patience, self.room.acquire_many(ROOM)).await;
+        self.room.close();
+        drop(all);
+    }
+
+    pub fn ended(&self) -> bool {
+        self.room.is_closed()
+    }
+
     fn session(&self) -> MutexGuard<'_, Option<Session>> {
         self.session.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -100,7 +113,10 @@ fn now() -> u64 {
 pub async fn write(node: &Node, command: &Command) -> Result<Written, String> {
     let until = Instant::now() + PATIENCE;
     let writes = &node.0.writes;
-    let _room = timeout(PATIENCE, writes.room.acquire()).await;
+    let room = timeout_at(until, writes.room.acquire()).await;
+    let _room = room
+        .map_err(|_| "too many writes are under way".to_owned())?
+        .map_err(|_| "this node is ending".to_owned())?;
     let seed = fastrand::u64(..);
     loop {
         let Some(numbered) = writes.number() else {
@@ -204,7 +220,7 @@ async fn send(
             }
             None => NO_LEADER.to_owned(),
         };
-        if Instant::now() + PAUSE >= until {
+        if Instant::now() + PAUSE >= until || node.0.writes.ended() {
             return Err((why, tries));
         }
         sleep(PAUSE).await;
