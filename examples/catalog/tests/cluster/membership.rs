@@ -4,7 +4,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::nodes::{Cluster, until};
-use super::support::Catalog;
+use super::support::{Catalog, Client};
 
 fn voters(cluster: &Cluster, as_seen_by: u64, expected: &[u64]) {
     until(&format!("{expected:?} vote"), || {
@@ -69,6 +69,23 @@ fn nodes_join_and_leave() {
     cluster.level(all[0], index);
 }
 
+/// Writes through a node until it takes no more; with how often that was done. None is left in
+/// doubt by the node.
+fn write_until_gone(client: &Client, number: u64) -> u64 {
+    let mut done = 0;
+    loop {
+        let put = client.request("PUT", &format!("/v1/kv/g{number}"), b"x");
+        match put {
+            Ok(reply) if reply.status == 200 => done += 1,
+            Ok(reply) => {
+                reply.refused(503, "this node is ending");
+                return done;
+            }
+            Err(_) => return done,
+        }
+    }
+}
+
 #[test]
 fn who_ends_hands_over() {
     let mut cluster = Cluster::of(3, 1000);
@@ -79,8 +96,17 @@ fn who_ends_hands_over() {
         let held = thread::spawn(move || {
             client.request("GET", &format!("/v1/kv/e?index={index}&wait=600s"), &[])
         });
+        let writers: Vec<_> = (0..8)
+            .map(|number| {
+                let client = cluster.client(leader).clone();
+                thread::spawn(move || write_until_gone(&client, number))
+            })
+            .collect();
         thread::sleep(Duration::from_millis(200));
         assert!(cluster.terminate(leader).success());
+        for writer in writers {
+            assert!(writer.join().unwrap() > 0);
+        }
         let others = cluster.others(leader);
         let (_, took) = cluster.write(others[0]);
         println!("the leader has ended; a write after {took:?}");
