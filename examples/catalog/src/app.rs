@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use highwater::{LogIndex, Store};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use crate::command::{Command, Reply};
 use crate::http::HttpError;
@@ -26,6 +26,8 @@ pub struct App {
     pub timers: Timers,
     /// Told when this node is to end.
     pub end: Arc<Notify>,
+    /// Whether this node has what it had answered before it was started.
+    caught_up: Arc<watch::Sender<bool>>,
 }
 
 /// This node.
@@ -44,7 +46,20 @@ impl App {
             agent: Arc::new(agent),
             timers,
             end: Arc::default(),
+            caught_up: Arc::new(watch::Sender::new(false)),
         }
+    }
+
+    /// The state is at the index of a leader: no answer is older than one given before.
+    pub fn has_caught_up(&self) {
+        self.caught_up.send_replace(true);
+    }
+
+    /// Waits until then.
+    pub async fn ready(&self) {
+        let mut caught_up = self.caught_up.subscribe();
+        // The sender is this.
+        let _ = caught_up.wait_for(|ready| *ready).await;
     }
 
     /// Has a command applied, and waits until it is durable and visible.

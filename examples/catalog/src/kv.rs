@@ -180,12 +180,22 @@ fn written(txn: &WriteTxn<Catalog>, key: &String) -> Vec<KvPair> {
         .collect()
 }
 
+/// The answer of a transaction that writes is kept with its session, and sent between nodes.
+const LARGEST_ANSWER: usize = 4 << 20;
+
 /// Applies all operations, or, if one of them is refused, says of every one that is, why.
 pub fn apply_all(ops: Vec<KvOp>, txn: &mut WriteTxn<Catalog>) -> Result<Vec<KvPair>, Rejected> {
-    collect(ops.into_iter().map(|op| {
+    let pairs = collect(ops.into_iter().map(|op| {
         let name = op.describe();
         apply(op, txn).map_err(|error| format!("failed to {name}: {error}"))
-    }))
+    }))?;
+    let size = |pair: &KvPair| pair.key.len() + pair.value.len();
+    if pairs.iter().map(size).sum::<usize>() > LARGEST_ANSWER {
+        return Err(Rejected::Invalid(format!(
+            "a transaction that writes reads at most {LARGEST_ANSWER} bytes"
+        )));
+    }
+    Ok(pairs)
 }
 
 /// The same for operations that only read.

@@ -70,6 +70,15 @@ impl Log {
         }
     }
 
+    /// Why the node cannot go on: until then this waits.
+    pub async fn failed(&self) -> String {
+        match self {
+            // It says so to whoever writes.
+            Log::Alone(_) => std::future::pending().await,
+            Log::Cluster(node) => node.failed().await,
+        }
+    }
+
     pub fn contact(&self) -> Contact {
         match self {
             Log::Alone(_) => Contact::LEADER,

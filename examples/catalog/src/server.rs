@@ -40,12 +40,17 @@ pub async fn run(
 
     let closing = app.clone();
     let shutdown = async move {
-        tokio::select! {
-            _ = end.wait_for(|end| *end) => {}
-            () = closing.end.notified() => {}
-        }
+        let failed = tokio::select! {
+            _ = end.wait_for(|end| *end) => None,
+            () = closing.end.notified() => None,
+            why = closing.log.failed() => Some(why),
+        };
         // What is under way is answered; then the store is closed, and held queries are.
-        closing.log.close(hand_over).await
+        let closed = closing.log.close(hand_over).await;
+        match failed {
+            Some(why) => Err(format!("{}: {why}", closing.agent.node.name).into()),
+            None => closed,
+        }
     };
     let (closed, closing) = oneshot::channel();
     let shutdown = async move {
@@ -117,6 +122,7 @@ async fn register(app: &App) -> Result<(), HttpError> {
     let index = app.log.read_index().await.map_err(HttpError::unavailable)?;
     let patience = tokio::time::sleep(Duration::from_secs(10));
     let db = app.store.snapshot_at_least_async(index, patience).await?;
+    app.has_caught_up();
     let mut node = app.agent.node.clone();
     if let Some(known) = db.nodes().get(&node.name) {
         node.tagged_addresses.clone_from(&known.tagged_addresses);

@@ -5,47 +5,45 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use openraft::ChangeMembers;
-use openraft::errors::{ClientWriteError, RaftError};
-use tokio::time::sleep;
+use openraft::errors::{ChangeMembershipError, ClientWriteError, RaftError};
+use tokio::time::{Instant, sleep};
 
 use super::wire::{Answered, Ask, Hello, Refused, What};
-use super::{Member, MemberId, Node, PATIENCE, PAUSE, Types};
+use super::{Member, MemberId, Node, PATIENCE, PAUSE, Seen, Types};
 
 const ASK_AGAIN: Duration = Duration::from_millis(200);
 const HELLO: Duration = Duration::from_secs(1);
 /// A node that joins is sent an image first.
 const JOIN: Duration = Duration::from_mins(10);
 
-/// Makes a new node a member of a cluster. One that was in a cluster is in it.
+/// Makes a node a voter of its cluster: one that all begin together, or one that is there. Until
+/// then it asks, also after a restart.
 pub async fn settle(node: Node) {
     loop {
-        match node.0.raft.is_initialized().await {
-            Ok(false) => {}
-            Ok(true) | Err(_) => return,
+        let voter = |seen: Seen| seen.id == node.id() && seen.voter;
+        if node.members().into_iter().any(voter) {
+            return;
         }
         let said = ask_all(&node).await;
-        let cluster = said.iter().find_map(|(address, hello)| {
-            let members = hello.cluster.as_ref()?;
-            Some((address.clone(), members.contains_key(&node.id())))
-        });
-        let first = node.0.peers.addresses().keys().next() == Some(&node.id().number);
-        let all = said.len() + 1 == node.0.peers.addresses().len();
-        match cluster {
-            Some((address, false)) => {
-                if let Err(why) = join(&node, address).await {
-                    eprintln!("catalog: node {}: cannot join yet: {why}", node.id().number);
-                }
+        let told = node.0.peers.addresses();
+        let cluster = said.iter().find(|(_, hello)| !hello.voters.is_empty());
+        if let Some((address, hello)) = cluster {
+            // Or it is among those that begin it, and will hear from the leader.
+            if !hello.voters.contains(&node.id())
+                && let Err(why) = join(&node, address.clone()).await
+            {
+                eprintln!("catalog: node {}: cannot join yet: {why}", node.id().number);
             }
-            None if first && all => {
-                let others = said.into_values().map(|hello| (hello.id, hello.member));
-                let mut members: BTreeMap<_, _> = others.collect();
-                members.insert(node.id(), node.0.member.clone());
-                if let Err(error) = node.0.raft.initialize(members).await {
-                    eprintln!("catalog: cannot begin a cluster: {error}");
-                }
+        } else if told.keys().next() == Some(&node.id().number)
+            && said.len() + 1 == told.len()
+            && said.values().all(|hello| hello.told.iter().eq(told.keys()))
+        {
+            let others = said.into_values().map(|hello| (hello.id, hello.member));
+            let mut members: BTreeMap<_, _> = others.collect();
+            members.insert(node.id(), node.0.member.clone());
+            if let Err(error) = node.0.raft.initialize(members).await {
+                eprintln!("catalog: cannot begin a cluster: {error}");
             }
-            // It is among those that begin it, and will hear from the leader.
-            Some((_, true)) | None => {}
         }
         sleep(ASK_AGAIN).await;
     }
@@ -94,27 +92,42 @@ async fn join(node: &Node, mut address: String) -> Result<(), String> {
     Err("nobody says who leads".to_owned())
 }
 
-/// Makes a node a member, when it has all that the others have. Another life of the same number
-/// leaves.
+/// Makes a node a voter, when it has nearly all that the others have. Other lives of the same number
+/// leave.
 pub async fn admit(node: &Node, id: MemberId, member: Member) -> Answered<()> {
     let raft = &node.0.raft;
-    raft.add_learner(id, member, true)
-        .await
-        .map_err(|error| refused(&error))?;
-    let others: BTreeSet<MemberId> = node
+    let until = Instant::now() + PATIENCE;
+    let mut learns = false;
+    loop {
+        let changed = if learns {
+            raft.change_membership(admission(node, id), false).await
+        } else {
+            raft.add_learner(id, member.clone(), true).await
+        };
+        match changed {
+            Ok(_) if learns => return Ok(()),
+            Ok(_) => learns = true,
+            // Another node comes or goes.
+            Err(RaftError::APIError(ClientWriteError::ChangeMembershipError(
+                ChangeMembershipError::InProgress(_),
+            ))) if Instant::now() < until => sleep(ASK_AGAIN).await,
+            Err(error) => return Err(refused(&error)),
+        }
+    }
+}
+
+fn admission(node: &Node, id: MemberId) -> ChangeMembers<MemberId, Member> {
+    let others = node
         .members()
         .into_iter()
-        .map(|seen| seen.id)
-        .filter(|other| other.number == id.number && *other != id)
-        .collect();
-    let change = ChangeMembers::Batch(vec![
+        .filter(|seen| seen.id.number == id.number && seen.id != id);
+    let (voters, learners): (Vec<Seen>, Vec<Seen>) = others.partition(|seen| seen.voter);
+    let ids = |lives: Vec<Seen>| lives.into_iter().map(|seen| seen.id).collect();
+    ChangeMembers::Batch(vec![
         ChangeMembers::AddVoterIds(BTreeSet::from([id])),
-        ChangeMembers::RemoveVoters(others),
-    ]);
-    raft.change_membership(change, false)
-        .await
-        .map_err(|error| refused(&error))?;
-    Ok(())
+        ChangeMembers::RemoveVoters(ids(voters)),
+        ChangeMembers::RemoveNodes(ids(learners)),
+    ])
 }
 
 /// Makes a node a member no longer.
@@ -144,7 +157,7 @@ fn refused(error: &RaftError<Types, ClientWriteError<Types>>) -> Refused {
 impl Node {
     /// Removes a member, this one or another.
     pub async fn remove(&self, id: MemberId) -> Result<(), String> {
-        let until = tokio::time::Instant::now() + PATIENCE;
+        let until = Instant::now() + PATIENCE;
         let question = Ask {
             to: None,
             what: What::Leave(id),
@@ -164,7 +177,7 @@ impl Node {
                 }
                 None => super::NO_LEADER.to_owned(),
             };
-            if tokio::time::Instant::now() >= until {
+            if Instant::now() >= until {
                 return Err(why);
             }
             sleep(PAUSE).await;

@@ -20,6 +20,7 @@ use std::time::Duration;
 use highwater::openraft_next::{Inbox, Options, Request, Response, StateMachine, open, read_index};
 use highwater::{LogIndex, Store};
 use openraft::async_runtime::watch::WatchReceiver;
+use openraft::errors::Fatal;
 use openraft::{Config, Instant as _, ServerState, SnapshotPolicy};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -46,6 +47,8 @@ type Raft = openraft::Raft<Types, StateMachine<Catalog, Command, Types>>;
 const HEARTBEAT: Duration = Duration::from_millis(150);
 /// A follower that hears nothing for longer stands for election.
 const ELECTION: std::ops::Range<Duration> = Duration::from_millis(700)..Duration::from_millis(1400);
+/// A leader that was not heard of for so long is none.
+const LONG_AGO: Duration = Duration::from_secs(5);
 /// How long a write or a consistent read is tried before it is refused.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long the leader is given to answer one try.
@@ -129,8 +132,8 @@ fn config(keep: u64) -> Result<Arc<Config>, Failure> {
         election_timeout_min: millis(ELECTION.start),
         election_timeout_max: millis(ELECTION.end),
         enable_pre_vote: Some(true),
-        // A frame has room for so many of the longest commands.
-        max_payload_entries: 64,
+        // A node that has nearly all is made a voter.
+        replication_lag_threshold: 64,
         snapshot_policy: SnapshotPolicy::LogsSinceLast(keep),
         max_in_snapshot_log_to_keep: keep,
         purge_batch_size: 64,
@@ -233,7 +236,7 @@ impl Node {
             && let Some(answered) = self.answered()
         {
             return Contact {
-                known: true,
+                known: answered < LONG_AGO,
                 last: if answered < ELECTION.start {
                     Duration::ZERO
                 } else {
@@ -244,9 +247,25 @@ impl Node {
         let up = self.0.started.elapsed();
         // Never heard of: not since the start, at least.
         let heard = self.0.heard.load(Ordering::Relaxed).saturating_sub(1);
+        let last = up.saturating_sub(Duration::from_millis(heard));
         Contact {
-            known: self.leader().is_some(),
-            last: up.saturating_sub(Duration::from_millis(heard)),
+            known: self.leader().is_some() && last < LONG_AGO,
+            last,
+        }
+    }
+
+    /// Why Raft has ended on this node without being asked to: until then this waits.
+    pub async fn failed(&self) -> String {
+        let mut metrics = self.0.raft.metrics();
+        loop {
+            let ended = metrics.borrow_watched().running_state.clone();
+            match ended {
+                Err(Fatal::Stopped) | Ok(()) => {}
+                Err(fatal) => return fatal.to_string(),
+            }
+            if metrics.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
         }
     }
 

@@ -2,9 +2,10 @@
 
 use std::io::{self, Write};
 
+use highwater::fsm::Proposal;
 use highwater::openraft_next::read_index;
 use openraft::alias::{SnapshotMetaOf, SnapshotOf, VoteOf};
-use openraft::raft::SnapshotResponse;
+use openraft::raft::{AppendEntriesResponse, SnapshotResponse};
 use serde::Serialize;
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
@@ -13,6 +14,7 @@ use tokio::time::{sleep, timeout};
 
 use super::wire::{Answered, Ask, Hello, Refused, What, decode, read_frame, write_frame};
 use super::{Node, PAUSE, TRY, Types, membership, network};
+use crate::command::Command;
 
 /// Serves until it is aborted, with all its connections.
 pub async fn serve(node: Node, listener: TcpListener) {
@@ -62,7 +64,11 @@ async fn answer(node: &Node, stream: &mut TcpStream, what: What) -> io::Result<(
     match what {
         What::Append(request) => {
             let answered = raft.append_entries(request).await;
-            if answered.is_ok() {
+            // One that was the leader is no contact.
+            if answered
+                .as_ref()
+                .is_ok_and(|answer| !matches!(answer, AppendEntriesResponse::HigherVote(_)))
+            {
                 node.hear();
             }
             tell(stream, answered.map_err(other)).await
@@ -78,6 +84,10 @@ async fn answer(node: &Node, stream: &mut TcpStream, what: What) -> io::Result<(
             tell(stream, installed).await
         }
         What::Write(request) => {
+            // What not every node can apply must not come into the log.
+            if let Err(error) = Proposal::<Command>::from_bytes(request.bytes().to_vec()) {
+                return tell::<()>(stream, Err(other(error))).await;
+            }
             let written = timeout(TRY, raft.client_write(request)).await;
             let written = written
                 .map_err(other)
@@ -89,7 +99,7 @@ async fn answer(node: &Node, stream: &mut TcpStream, what: What) -> io::Result<(
             let index = index.map_err(other).and_then(|index| index.map_err(other));
             tell(stream, index).await
         }
-        What::Hello => tell(stream, Ok(hello(node).await)).await,
+        What::Hello => tell(stream, Ok(hello(node))).await,
         What::Join(id, member) => tell(stream, membership::admit(node, id, member).await).await,
         What::Leave(id) => tell(stream, membership::dismiss(node, id).await).await,
     }
@@ -99,14 +109,13 @@ async fn tell<R: Serialize>(stream: &mut TcpStream, answer: Answered<R>) -> io::
     write_frame(stream, &answer).await
 }
 
-pub(super) async fn hello(node: &Node) -> Hello {
-    let cluster = node.0.raft.is_initialized().await.unwrap_or(false);
-    let members = node.members().into_iter();
-    let members = members.map(|seen| (seen.id, seen.member)).collect();
+fn hello(node: &Node) -> Hello {
+    let voters = node.members().into_iter().filter(|seen| seen.voter);
     Hello {
         id: node.id(),
         member: node.0.member.clone(),
-        cluster: cluster.then_some(members),
+        told: node.0.peers.addresses().keys().copied().collect(),
+        voters: voters.map(|seen| seen.id).collect(),
     }
 }
 

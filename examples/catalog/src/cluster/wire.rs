@@ -4,7 +4,7 @@
 //! bytes of an image follow the frame that announces them. There is no authentication: these ports
 //! belong into a network of the cluster's own.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{self, ErrorKind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -69,8 +69,10 @@ pub enum What {
 pub struct Hello {
     pub id: MemberId,
     pub member: Member,
-    /// The members of its cluster, if it has one.
-    pub cluster: Option<BTreeMap<MemberId, Member>>,
+    /// The numbers of the nodes that it was told of.
+    pub told: BTreeSet<u64>,
+    /// The voters of its cluster; none, if it has no cluster.
+    pub voters: BTreeSet<MemberId>,
 }
 
 /// Why a node did not do what it was asked.

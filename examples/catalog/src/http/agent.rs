@@ -44,6 +44,10 @@ pub async fn self_(State(app): State<App>, params: Params) -> Response {
     )
 }
 
+/// So that what is registered by one request, with names in each check, is one entry of the log.
+const MOST_CHECKS: usize = 128;
+const LONGEST_NAME: usize = 512;
+
 /// What tools look at to find the leader.
 fn stats(app: &App) -> Value {
     let leads = app.log.leads();
@@ -228,6 +232,12 @@ impl ServiceBody {
         let bodies: Vec<CheckBody> = bodies
             .filter(|body| *body != CheckBody::default())
             .collect();
+        if bodies.len() > MOST_CHECKS || id.len() > LONGEST_NAME || self.name.len() > LONGEST_NAME {
+            return Err(HttpError::bad_request(format!(
+                "A service has at most {MOST_CHECKS} checks, and a name and an ID of at most \
+                 {LONGEST_NAME} bytes"
+            )));
+        }
         let several = bodies.len() > 1;
         let mut checks = Vec::new();
         for (i, mut check) in bodies.into_iter().enumerate() {

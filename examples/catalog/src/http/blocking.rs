@@ -10,6 +10,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use highwater::{Answer, LogIndex, Snapshot};
 use serde::Serialize;
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::error::HttpError;
 use super::request::Params;
@@ -30,10 +31,11 @@ impl App {
         query: impl FnMut(&CatalogView) -> R,
     ) -> Result<Answer<R>, HttpError> {
         let (after, wait) = after_and_wait(params)?;
+        let until = Instant::now() + wait;
         self.snapshot(params).await?;
         Ok(self
             .store
-            .blocking_query_async(after, tokio::time::sleep(wait), query)
+            .blocking_query_async(after, sleep_until(until), query)
             .await?)
     }
 
@@ -47,20 +49,26 @@ impl App {
         Ok(self.indexed(answer.index, json(params, &answer.value)))
     }
 
-    /// What this node has, once it has what `?at-least` and `?consistent` ask for.
+    /// What this node has, once it has what `?at-least` and `?consistent` ask for, and, but for
+    /// `?stale`, what it had before it was started.
     pub async fn snapshot(&self, params: &Params) -> Result<Snapshot<Catalog>, HttpError> {
         let mut least = LogIndex(params.number("at-least")?.unwrap_or(0));
+        let until = Instant::now()
+            + match wait(params)? {
+                Duration::ZERO => CATCH_UP,
+                wait => wait.min(MOST_WAIT),
+            };
         if params.has("consistent") {
-            let index = self.log.read_index().await;
+            let index = timeout_at(until, self.log.read_index()).await;
+            let index = index.map_err(|_| HttpError::unavailable("No answer of a leader"))?;
             least = least.max(index.map_err(HttpError::unavailable)?);
+        } else if !params.has("stale") {
+            let ready = timeout_at(until, self.ready()).await;
+            ready.map_err(|_| HttpError::unavailable("This node has not caught up yet"))?;
         }
-        let wait = match wait(params)? {
-            Duration::ZERO => CATCH_UP,
-            wait => wait.min(MOST_WAIT),
-        };
         let snapshot = self
             .store
-            .snapshot_at_least_async(least, tokio::time::sleep(wait));
+            .snapshot_at_least_async(least, sleep_until(until));
         Ok(snapshot.await?)
     }
 
