@@ -32,21 +32,22 @@ pub use driver::openraft_next;
 pub use highwater_derive::{Key, Schema, Table};
 pub use image::{ImageError, ImagePlace, ImageSummary};
 pub use key::{
-    AsKey, AsPrefix, Columns, Each, Key, KeyBounds, KeyBuf, KeySink, Leading, MAX_KEY_LEN,
-    NewtypeKey, TextKey,
+    AsKey, AsPrefix, Caseless, Columns, Each, HasPrefixes, Key, KeyBounds, KeyBuf, KeySink,
+    Leading, MAX_KEY_LEN, NewtypeKey, TextKey,
 };
 pub use position::{HistoryId, LogIndex, Position};
 pub use schema::{IndexDef, Row, Schema, Table};
 pub use store::{
-    Answer, Change, Changes, CommitError, Event, IndexReader, KeyText, Mark, Options, Rows,
-    Savepoint, Snapshot, Start, Store, StoreError, SubscribeError, Subscription, TableReader,
-    TableWriter, Turn, Views, WaitError, WriteError, WriteTxn,
+    Answer, Change, Changes, CommitError, Event, IndexReader, KeyText, Mark, Matches, Newest,
+    Options, Rows, Savepoint, Snapshot, Start, Store, StoreError, SubscribeError, Subscription,
+    TableReader, TableWriter, Turn, Views, WaitError, WriteError, WriteTxn,
 };
 pub use watch::Watch;
 
 /// What generated code names; no part of the public interface.
 #[doc(hidden)]
 pub mod __private {
+    pub use crate::key::{Sparse, Text, reversed};
     pub use crate::schema::is_first;
     pub use crate::store::{RawChanges, RawView, Readable, TableOps, View, Views, table_ops};
 }

@@ -3,7 +3,7 @@
 
 use highwater::{AsKey, Key, KeyBuf, KeySink, NewtypeKey, Schema, Table};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
 #[table(name = "services")]
@@ -103,6 +103,122 @@ fn keys_follow_from_the_record() {
         ..web
     };
     assert!(index_keys(&bare, "tags").is_empty());
+}
+
+/// Every form that a part of an index can have.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
+#[index(by_parts(each(tags), reverse(size), sparse(owner), caseless(name)))]
+#[index(when = Self::is_large, by_name_size(name, size))]
+#[index(unique, by_initial(with = initial -> char, id))]
+#[index(by_words(caseless(each(with = Self::words -> Vec<String>))))]
+#[index(by_pairs(each(tags), each(sizes)))]
+struct Forms {
+    #[primary_key]
+    id: u8,
+    #[index(each)]
+    labels: BTreeMap<String, u8>,
+    tags: Vec<String>,
+    sizes: BTreeSet<u8>,
+    #[index(reverse, name = "largest")]
+    #[index(when = Self::is_large)]
+    size: u8,
+    #[index(sparse)]
+    #[index(sparse, caseless, reverse, when = Self::is_large, name = "last_owner")]
+    owner: Option<String>,
+    #[index(caseless)]
+    name: String,
+}
+
+fn initial(forms: &Forms) -> char {
+    forms.name.chars().next().unwrap_or('-')
+}
+
+impl Forms {
+    fn is_large(&self) -> bool {
+        self.size > 9
+    }
+
+    fn words(&self) -> Vec<String> {
+        self.name.split(' ').map(String::from).collect()
+    }
+}
+
+fn forms() -> Forms {
+    Forms {
+        id: 7,
+        labels: [("a".into(), 1), ("b".into(), 2)].into(),
+        tags: vec!["x".into(), "y".into(), "x".into()],
+        sizes: [3, 4].into(),
+        size: 10,
+        owner: Some("Me".into()),
+        name: "Ärger Da".into(),
+    }
+}
+
+#[test]
+fn keys_of_every_form() {
+    use std::cmp::Reverse;
+    let text = |text: &str| String::from(text);
+    let all = forms();
+    let keys = |name| index_keys(&all, name);
+    let parts = |tag| encoded(&(text(tag), Reverse(10u8), text("Me"), text("ärger da")));
+    assert_eq!(keys("parts"), ["x", "y", "x"].map(parts));
+    assert_eq!(keys("name_size"), [encoded(&(all.name.clone(), 10u8))]);
+    assert_eq!(keys("initial"), [encoded(&('Ä', 7u8))]);
+    assert_eq!(
+        keys("words"),
+        ["ärger", "da"].map(|word| encoded(&text(word)))
+    );
+    let pairs = [("x", 3u8), ("x", 4), ("y", 3), ("y", 4), ("x", 3), ("x", 4)];
+    assert_eq!(
+        keys("pairs"),
+        pairs.map(|(tag, size)| encoded(&(text(tag), size)))
+    );
+    assert_eq!(
+        keys("labels"),
+        [("a", 1u8), ("b", 2)].map(|(key, value)| encoded(&(text(key), value)))
+    );
+    assert_eq!(keys("largest"), [encoded(&Reverse(10u8))]);
+    assert_eq!(keys("size"), [encoded(&10u8)]);
+    assert_eq!(keys("owner"), [encoded(&text("Me"))]);
+    assert_eq!(keys("last_owner"), [encoded(&Reverse(text("me")))]);
+    assert_eq!(keys("name"), [encoded(&text("ärger da"))]);
+
+    let bare = Forms {
+        labels: BTreeMap::new(),
+        tags: Vec::new(),
+        size: 9,
+        owner: None,
+        ..all
+    };
+    for index in [
+        "parts",
+        "name_size",
+        "pairs",
+        "labels",
+        "size",
+        "owner",
+        "last_owner",
+    ] {
+        assert!(index_keys(&bare, index).is_empty(), "{index}");
+    }
+    let unowned = Forms {
+        owner: None,
+        ..forms()
+    };
+    assert!(index_keys(&unowned, "parts").is_empty());
+    let fields: Vec<_> = Forms::INDEXES
+        .iter()
+        .take(4)
+        .map(|index| (index.fields, index.each))
+        .collect();
+    let expected: [(&[&str], bool); 4] = [
+        (&["tags", "size", "owner", "name"], true),
+        (&["name", "size"], false),
+        (&["initial", "id"], false),
+        (&["Self::words"], true),
+    ];
+    assert_eq!(fields, expected);
 }
 
 #[derive(Debug, PartialEq, Serialize, Deserialize, Table)]

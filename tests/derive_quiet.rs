@@ -32,6 +32,8 @@ pub mod public {
     #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize, highwater::Table)]
     #[index(by_name_port(name, port))]
     #[index(unique, by_port_name(port, name))]
+    #[index(when = Self::is_low, by_forms(reverse(caseless(name)), each(tags), sparse(ports), reverse(each(labels))))]
+    #[index(by_letters(each(with = Self::letters -> Vec<char>)))]
     pub struct Service {
         #[primary_key]
         id: String,
@@ -43,9 +45,22 @@ pub mod public {
         #[index(each)]
         tags: Vec<String>,
         #[index(each, unique)]
+        #[index(sparse, name = "present", when = Self::is_low)]
         ports: Option<u16>,
         #[index]
         hidden: Hidden,
+        #[index(each)]
+        labels: std::collections::BTreeMap<String, u8>,
+    }
+
+    impl Service {
+        const fn is_low(&self) -> bool {
+            self.port < 1024
+        }
+
+        fn letters(&self) -> Vec<char> {
+            self.name.chars().collect()
+        }
     }
 
     /// A key that is less visible than the table it is a key of.
@@ -192,7 +207,14 @@ mod shadowed {
         #[index(each)]
         ids: ::std::vec::Vec<Id>,
         #[index(unique)]
+        #[index(caseless, reverse, when = is_first, name = "again")]
         text: ::std::string::String,
+        #[index(sparse)]
+        optional: ::core::option::Option<Id>,
+    }
+
+    fn is_first(record: &Record) -> ::core::primitive::bool {
+        record.id.0 == 0
     }
 
     #[derive(::highwater::Schema)]

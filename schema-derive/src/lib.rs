@@ -29,6 +29,7 @@ use syn::{DeriveInput, parse_macro_input};
 /// | `#[table(crate = path)]` | where `highwater` is |
 /// | `#[index(by_name_node(name, node))]` | an index over several fields, in this order; its name is `name_node` |
 /// | `#[index(unique, by_name_node(name, node))]` | the same, with at most one record a key |
+/// | `#[index(when = path, by_name_node(name, node))]` | the same of the records for which `path(&record)` is true |
 ///
 /// On its fields:
 ///
@@ -37,15 +38,29 @@ use syn::{DeriveInput, parse_macro_input};
 /// | `#[primary_key]` | the primary key; on several fields, their tuple in declared order |
 /// | `#[index]` | an index over this field, named like it |
 /// | `#[index(unique)]` | with at most one record a key |
-/// | `#[index(each)]` | the field is a collection; the record is found by each of its items |
+/// | `#[index(each)]` | the field is a collection; the record is found by each of its items (of a `BTreeMap`: by its entries) |
+/// | `#[index(sparse)]` | the field is an `Option`; only records where it is present are in the index |
+/// | `#[index(caseless)]` | the field is text, found in upper or lower case |
+/// | `#[index(reverse)]` | in falling order; the key is within `Reverse` |
+/// | `#[index(when = path)]` | only records for which `path(&record)` is true are in the index |
 /// | `#[index(name = "owner")]` | another name for the index |
 ///
 /// The options of `#[index]` can be combined; a field can have several, of different names.
+///
+/// The parts of an index over several fields take the same forms, one within the other:
+/// `by_x(each(tags), reverse(port), sparse(caseless(owner)))`. A record has an entry for each item of
+/// a part with `each` (of several such parts, for each combination) and none where a `sparse` part
+/// is absent. In place of a field's name a part can be `with = path -> Type`: what `path(&record)`
+/// returns, a key computed from the record. So `by_critical(with = Self::is_critical -> bool)` has the
+/// records for which it is true and the others, and `when = Self::is_critical` has the first alone.
+/// Such functions must depend on the record alone, and give the same on every replica.
+///
 /// Indexes are numbered in the order in which they are declared, those on the struct first.
 ///
 /// Fields go by the names that serde gives them (`rename`, `rename_all`) in `Table::FIELDS` and in
-/// images. A field that was renamed reads older images by its old name with `alias`. What a record is found by cannot be a field that serde skips, and the primary key's type
-/// must be at least as visible as the struct. Generated items are as visible as the struct.
+/// images. A field that was renamed reads older images by its old name with `alias`. What a record
+/// is found by cannot be a field that serde skips, and the primary key's type must be at least as
+/// visible as the struct. Generated items are as visible as the struct.
 ///
 /// # Generated
 ///
@@ -54,8 +69,8 @@ use syn::{DeriveInput, parse_macro_input};
 ///
 /// * `by_node(key)`: the records with this key, as `Rows<'a, Service>`; for a unique index the one
 ///   record, as `Option<&'a Row<Service>>`;
-/// * `node_index()`: the index itself, as `IndexReader<'a, Service, String>`, for ranges, prefixes
-///   and leading columns.
+/// * `node_index()`: the index itself, as `IndexReader<'a, Service, String>`, for ranges, prefixes,
+///   leading columns, and sets of matches.
 ///
 /// # Examples
 ///

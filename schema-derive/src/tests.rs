@@ -25,7 +25,8 @@ fn has_ident(tokens: TokenStream, wanted: &str) -> bool {
 #[test]
 fn another_path_of_the_crate_is_the_only_one() {
     let plain = quote! {
-        #[index(by_name_port(name, port))]
+        #[index(by_name_port(reverse(name), sparse(port), caseless(name)))]
+        #[index(when = odd, by_x(each(with = tags -> Vec<u8>)))]
         struct Node {
             #[primary_key] name: String,
             #[index(unique)] port: u16,
@@ -75,6 +76,24 @@ fn any_attribute_is_an_error_at_most() {
         quote!((by_x(a, "b"), by_y)),
         quote!((by_2(a, b))),
         quote!((by_self(a, b))),
+        quote!((by_x(each(a), reverse(sparse(b))))),
+        quote!((by_x(each(reverse(caseless(a)))))),
+        quote!((by_x(each()))),
+        quote!((by_x(each(each(a)), b))),
+        quote!((by_x(each(a, b)))),
+        quote!((by_x(each(sparse(a)), b))),
+        quote!((by_x(other(a), b))),
+        quote!((by_x(with = a::b -> Vec<u8>))),
+        quote!((by_x(with = a -> ))),
+        quote!((by_x(with = a))),
+        quote!((by_x(with = ))),
+        quote!((by_x(with, a))),
+        quote!((when = a::b, unique)),
+        quote!((when = Self::a, by_x(a, b))),
+        quote!((when, by_x(a, b))),
+        quote!((when = 3, sparse, each)),
+        quote!((caseless, reverse, sparse)),
+        quote!((with = a -> b)),
         quote!((crate)),
         quote!((crate =)),
         quote!((crate = )),

@@ -63,23 +63,35 @@ impl<K, Q: AsKey<K>, const N: usize> AsKey<[K; N]> for [Q; N] {
     }
 }
 
+/// Appends what `write` appends, turned round.
+#[inline]
+pub fn reversed(out: &mut KeyBuf, write: impl FnOnce(&mut KeyBuf)) {
+    let start = out.len();
+    write(out);
+    out.complement_from(start);
+}
+
 /// The order of `K` turned round. Complementing every byte turns the byte order round because no
 /// encoding is a prefix of another.
 impl<K: Key> Key for Reverse<K> {
     #[inline]
     fn encode(&self, out: &mut KeyBuf) {
-        let start = out.len();
-        self.0.encode(out);
-        out.complement_from(start);
+        reversed(out, |out| self.0.encode(out));
     }
 }
 
 impl<K, Q: AsKey<K>> AsKey<Reverse<K>> for Reverse<Q> {
     #[inline]
     fn encode_as(&self, out: &mut KeyBuf) {
-        let start = out.len();
-        self.0.encode_as(out);
-        out.complement_from(start);
+        reversed(out, |out| self.0.encode_as(out));
+    }
+}
+
+/// What begins with `p`, in reversed order.
+impl<K, P: AsPrefix<K>> AsPrefix<Reverse<K>> for Reverse<P> {
+    #[inline]
+    fn encode_prefix(&self, out: &mut KeyBuf) {
+        reversed(out, |out| self.0.encode_prefix(out));
     }
 }
 
@@ -136,11 +148,14 @@ macro_rules! partial {
 
         partial!(@leading $n; $($key $form $i,)* $last $last_form $j; $($rest)*);
     };
+    (@first $first:ident $($rest:ident)*) => { $first };
     (@leading $n:literal; $($key:ident $form:ident $i:tt),*; ) => {};
     (@leading $n:literal; $($key:ident $form:ident $i:tt),*; $($rest:ident)+) => {
         impl<$($key, $form: AsKey<$key>,)* $($rest),*>
             Leading<($($key,)* $($rest),*), Columns<$n>> for ($($form,)*)
         {
+            type Next = partial!(@first $($rest)+);
+
             #[inline]
             fn encode_leading(&self, out: &mut KeyBuf) {
                 $(self.$i.encode_as(out);)*
@@ -150,9 +165,11 @@ macro_rules! partial {
 }
 
 macro_rules! first {
-    ($($rest:ident)*) => {
+    ($next:ident $($rest:ident)*) => {
         #[diagnostic::do_not_recommend]
-        impl<A, Q: AsKey<A>, $($rest),*> Leading<(A, $($rest),*), Columns<1>> for Q {
+        impl<A, Q: AsKey<A>, $next, $($rest),*> Leading<(A, $next, $($rest),*), Columns<1>> for Q {
+            type Next = $next;
+
             #[inline]
             fn encode_leading(&self, out: &mut KeyBuf) {
                 self.encode_as(out);

@@ -1,6 +1,7 @@
-//! What a query is given instead of a key: [`AsKey`], [`AsPrefix`], [`Leading`], [`KeyBounds`].
+//! What a query is given instead of a key: [`AsKey`], [`AsPrefix`], [`HasPrefixes`], [`Leading`],
+//! [`KeyBounds`].
 
-use super::{Key, KeyBuf};
+use super::{Key, KeyBuf, TextKey};
 use std::ops::{Bound, Range, RangeFrom, RangeFull, RangeInclusive, RangeTo, RangeToInclusive};
 
 /// A form in which a key of type `K` can be looked up, encoded as that key is.
@@ -53,8 +54,62 @@ pub trait AsPrefix<K: ?Sized> {
             the key has; to give all, use `get`"
 )]
 pub trait Leading<K: ?Sized, M> {
+    /// The type of the column after these.
+    type Next;
+
     /// Appends the encodings of the columns.
     fn encode_leading(&self, out: &mut KeyBuf);
+}
+
+/// Something that keys of type `K` can be prefixes of: text for text keys, bytes for bytes keys, an
+/// address or a network for networks (`IpNet`, with the feature `ipnet`).
+///
+/// A network is a prefix of an address or network if it contains it and its own address has no bits
+/// beyond its prefix (`10.0.0.0/8`, not `10.1.2.3/8`).
+#[diagnostic::on_unimplemented(
+    message = "no key of type `{K}` is a prefix of `{Self}`",
+    label = "expected what a `{K}` can be the beginning of",
+    note = "text keys are prefixes of text, bytes keys of bytes, networks of addresses and networks; other keys of \
+            nothing"
+)]
+pub trait HasPrefixes<K: ?Sized> {
+    /// Calls `f` with the encoding of every key that is a prefix of `self`, from the longest to the
+    /// shortest, which is from the greatest to the least, until it returns true. Other byte strings
+    /// that no key begins with may be among them.
+    fn for_each_prefix(&self, f: &mut dyn FnMut(&KeyBuf) -> bool);
+
+    /// If it is text or bytes: appends it without its end, and says what ends a key.
+    #[doc(hidden)]
+    fn as_content(&self, _out: &mut KeyBuf) -> Option<&'static [u8]> {
+        None
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<K: TextKey, Q: AsPrefix<K>> HasPrefixes<K> for Q {
+    fn for_each_prefix(&self, f: &mut dyn FnMut(&KeyBuf) -> bool) {
+        let mut text = KeyBuf::new();
+        self.encode_prefix(&mut text);
+        let mut key = KeyBuf::new();
+        for len in (0..=text.len()).rev() {
+            let content = &text.as_bytes()[..len];
+            // Not in the midst of an escaped zero.
+            if content.last() == Some(&0) {
+                continue;
+            }
+            key.clear();
+            key.extend(content);
+            key.extend(K::TERMINATOR);
+            if f(&key) {
+                return;
+            }
+        }
+    }
+
+    fn as_content(&self, out: &mut KeyBuf) -> Option<&'static [u8]> {
+        self.encode_prefix(out);
+        Some(K::TERMINATOR)
+    }
 }
 
 /// Marks an implementation of [`Leading`] for `N` columns.

@@ -33,9 +33,12 @@
 //! | `SystemTime` | seconds since 1970 rounded down (`i64`), nanoseconds (`u32`) |
 //! | IP addresses | the octets; `IpAddr` has `04` or `06` before them |
 //! | `Uuid` | its 16 bytes |
+//! | `IpNet`, `Ipv4Net`, `Ipv6Net` | the address, the length of the prefix (1 byte) |
+//! | `Caseless` | the text, folded |
 
 mod address;
 mod buf;
+mod caseless;
 mod compound;
 mod each;
 mod lookup;
@@ -49,8 +52,10 @@ mod time;
 mod tests;
 
 pub use buf::KeyBuf;
-pub use each::Each;
-pub use lookup::{AsKey, AsPrefix, Columns, KeyBounds, Leading};
+pub use caseless::{Caseless, Text};
+pub use compound::reversed;
+pub use each::{Each, Sparse};
+pub use lookup::{AsKey, AsPrefix, Columns, HasPrefixes, KeyBounds, Leading};
 pub(crate) use range::{ByteRange, successor};
 pub use sink::KeySink;
 pub use text::TextKey;
@@ -63,7 +68,7 @@ pub const MAX_KEY_LEN: usize = 4096;
 /// Implemented for all integers, `bool`, `char`, text (`String`, `Box<str>`, `Arc<str>`, `Cow<str>`),
 /// bytes (`Vec<u8>`, `Box<[u8]>`, `Arc<[u8]>`), `Option`, tuples up to eight, arrays, `Reverse`,
 /// `Wrapping`, `NonZero`, `Duration`, `SystemTime`, IP and socket addresses, [`LogIndex`] and, with the
-/// feature `uuid`, `Uuid`. `#[derive(Key)]` implements it for structs and enums of such.
+/// features `uuid` and `ipnet`, `Uuid` and `IpNet`. `#[derive(Key)]` implements it for structs and enums of such.
 /// Floating-point numbers are no keys: they have no total order.
 ///
 /// A hand-written implementation appends to `out` and must keep two laws, on which the order and
@@ -95,7 +100,7 @@ pub const MAX_KEY_LEN: usize = 4096;
     message = "`{Self}` cannot be a key",
     label = "not a key type",
     note = "keys are integers, `bool`, `char`, text, bytes, `Option`, tuples (up to 8), arrays, IP addresses, \
-            `SystemTime`, `Duration`, and `Uuid` with the feature `uuid`",
+            `SystemTime`, `Duration`, and, with the features `uuid` and `ipnet`, `Uuid` and `IpNet`",
     note = "add `#[derive(Key)]` to a struct or enum of your own; floats and collections are no keys \
             (`#[index(each)]` indexes the items of a collection)"
 )]

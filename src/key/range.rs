@@ -44,20 +44,24 @@ impl ByteRange {
     /// From bounds over typed keys; each key stands for every entry that begins with its encoding
     /// (keys are self-delimiting), so it serves unique and non-unique indexes alike.
     pub(crate) fn from_bounds<K: ?Sized, B: KeyBounds<K> + ?Sized>(bounds: &B) -> Self {
-        let mut range = ByteRange::all();
-        if let Bound::Excluded(()) = bounds.encode_start(&mut range.lo) {
-            match successor(range.lo.as_bytes()) {
-                Some(after) => range.lo = after,
+        ByteRange::within(&KeyBuf::new(), bounds)
+    }
+
+    /// The same of what follows `prefix`, which is whole columns.
+    pub(crate) fn within<K: ?Sized, B: KeyBounds<K> + ?Sized>(prefix: &KeyBuf, bounds: &B) -> Self {
+        let mut lo = prefix.clone();
+        if let Bound::Excluded(()) = bounds.encode_start(&mut lo) {
+            match successor(lo.as_bytes()) {
+                Some(after) => lo = after,
                 None => return ByteRange::none(),
             }
         }
-        let mut end = KeyBuf::new();
-        range.hi = match bounds.encode_end(&mut end) {
-            Bound::Included(()) => successor(end.as_bytes()),
+        let mut end = prefix.clone();
+        let hi = match bounds.encode_end(&mut end) {
+            Bound::Included(()) | Bound::Unbounded => successor(end.as_bytes()),
             Bound::Excluded(()) => Some(end),
-            Bound::Unbounded => None,
         };
-        range
+        ByteRange { lo, hi }
     }
 }
 

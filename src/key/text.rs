@@ -46,10 +46,25 @@ fn extend_zeros(bytes: &[u8], out: &mut KeyBuf) {
 )]
 pub trait TextKey: Key {
     /// What it is borrowed as: `str` or `[u8]`.
-    type Borrowed: ?Sized;
+    type Borrowed: ?Sized + AsRef<[u8]>;
 
     /// What ends an encoded key of this type, after its content escaped as a prefix is.
     const TERMINATOR: &'static [u8];
+
+    /// Appends the content of a text, or of its beginning, without the end.
+    #[doc(hidden)]
+    #[inline]
+    fn encode_content(text: &Self::Borrowed, out: &mut KeyBuf) {
+        extend_escaped(text.as_ref(), out);
+    }
+
+    /// Appends a whole text, encoded as the key that it stands for.
+    #[doc(hidden)]
+    #[inline]
+    fn encode_text(text: &Self::Borrowed, out: &mut KeyBuf) {
+        Self::encode_content(text, out);
+        out.extend(Self::TERMINATOR);
+    }
 }
 
 #[diagnostic::do_not_recommend]
@@ -59,6 +74,11 @@ where
 {
     type Borrowed = <K::Inner as TextKey>::Borrowed;
     const TERMINATOR: &'static [u8] = K::Inner::TERMINATOR;
+
+    #[inline]
+    fn encode_content(text: &Self::Borrowed, out: &mut KeyBuf) {
+        K::Inner::encode_content(text, out);
+    }
 }
 
 impl Key for str {
@@ -107,7 +127,7 @@ owned!(
 impl<K: TextKey<Borrowed = str>> AsKey<K> for &str {
     #[inline]
     fn encode_as(&self, out: &mut KeyBuf) {
-        self.encode(out);
+        K::encode_text(self, out);
     }
 }
 
@@ -152,7 +172,7 @@ forms!(
 impl<K: NewtypeKey<Inner: TextKey<Borrowed = str>>> AsKey<K> for &String {
     #[inline]
     fn encode_as(&self, out: &mut KeyBuf) {
-        self.as_str().encode(out);
+        K::encode_text(self, out);
     }
 }
 
@@ -185,8 +205,7 @@ macro_rules! prefixes {
         impl<K: TextKey<Borrowed = $borrowed>> AsPrefix<K> for $form {
             #[inline]
             fn encode_prefix(&self, out: &mut KeyBuf) {
-                let borrowed: &$borrowed = self;
-                extend_escaped(borrowed.as_ref(), out);
+                K::encode_content(self, out);
             }
         }
         tuple_prefixes!($form as $borrowed: B);

@@ -1,6 +1,7 @@
 //! The code that `#[derive(Table)]` generates.
 
-use super::{Column, IndexModel, TableModel};
+use super::index::{IndexModel, Part, Source, path_text};
+use super::{Column, TableModel};
 use crate::names::type_text;
 use crate::problems::at;
 use proc_macro2::{Ident, Literal, Span, TokenStream};
@@ -88,13 +89,31 @@ fn columns_type(columns: &[Column<'_>]) -> TokenStream {
 
 /// The type an index is looked up by.
 fn index_type(model: &TableModel<'_>, index: &IndexModel<'_>) -> TokenStream {
-    match index.columns.as_slice() {
-        [column] if index.each => {
-            let (krate, ty) = (model.krate.at(column.ty.span()), column.ty);
-            quote_spanned!(ty.span()=> <#ty as #krate::Each>::Item)
-        }
-        columns => columns_type(columns),
+    if let [part] = index.parts.as_slice() {
+        return part_type(model, part);
     }
+    let types = index.parts.iter().map(|part| part_type(model, part));
+    quote!((#(#types),*))
+}
+
+/// The type of one column of an index's key.
+fn part_type(model: &TableModel<'_>, part: &Part<'_>) -> TokenStream {
+    let ty = part.ty();
+    let krate = model.krate.at(ty.span());
+    let forms = part.forms;
+    let mut key = if forms.caseless {
+        quote_spanned!(ty.span()=> #krate::Caseless)
+    } else if forms.each {
+        quote_spanned!(ty.span()=> <#ty as #krate::Each>::Item)
+    } else if forms.sparse {
+        quote_spanned!(ty.span()=> <#ty as #krate::__private::Sparse>::Item)
+    } else {
+        ty.to_token_stream()
+    };
+    if forms.reverse {
+        key = quote_spanned!(ty.span()=> ::core::cmp::Reverse<#key>);
+    }
+    key
 }
 
 fn encode_column(
@@ -109,39 +128,140 @@ fn encode_column(
 
 fn index_def(model: &TableModel<'_>, index: &IndexModel<'_>) -> TokenStream {
     let (krate, table) = (&model.krate, model.ident);
-    let [row, sink, out, key] =
-        ["row", "sink", "out", "key"].map(|name| Ident::new(name, Span::mixed_site()));
+    let [row, sink, out] = ["row", "sink", "out"].map(|name| Ident::new(name, Span::mixed_site()));
     let name = index.name.unraw().to_string();
-    let fields = index.columns.iter().map(|column| &column.name);
-    let keys = match index.columns.as_slice() {
-        [column] if index.each => {
-            let (ident, ty) = (column.ident, column.ty);
-            quote_spanned! {ty.span()=>
-                <#ty as #krate::Each>::for_each_key(&#row.#ident, &mut |#key| {
-                    #krate::KeySink::push(#sink, |#out| {
-                        <<#ty as #krate::Each>::Item as #krate::Key>::encode(#key, #out)
-                    });
-                });
+    let fields = index.parts.iter().map(|part| match &part.source {
+        Source::Field(column) => column.name.clone(),
+        Source::Computed(computed) => path_text(&computed.path),
+    });
+    let encode = index
+        .parts
+        .iter()
+        .enumerate()
+        .map(|(i, part)| encode_part(model, i, part, &row, &out));
+    let mut keys = quote!(#krate::KeySink::push(#sink, |#out| { #(#encode)* }););
+    // Around it, from the last part to the first, what gives several keys or none.
+    for (i, part) in index.parts.iter().enumerate().rev() {
+        let ty = part.ty();
+        let krate = model.krate.at(ty.span());
+        let value = part_value(i, part, &row);
+        let item = item_name(i);
+        if part.forms.each {
+            keys = quote_spanned! {ty.span()=>
+                <#ty as #krate::Each>::for_each_key(&#value, &mut |#item| { #keys });
+            };
+        } else if part.forms.sparse {
+            keys = quote_spanned! {ty.span()=>
+                if let ::core::option::Option::Some(#item) =
+                    <#ty as #krate::__private::Sparse>::present(&#value)
+                {
+                    #keys
+                }
+            };
+        }
+    }
+    // Around that, what functions of the user say. Each in a variable of its type, so that another
+    // type is an error at the path.
+    for (i, part) in index.parts.iter().enumerate() {
+        if let Source::Computed(computed) = &part.source {
+            let (path, ty) = (&computed.path, &computed.ty);
+            let value = value_name(i);
+            let function = Ident::new("function", Span::mixed_site());
+            keys = quote_spanned! {at(path)=>
+                let #function: fn(&#table) -> #ty = #path;
+                let #value = #function(#row);
+                #keys
+            };
+        }
+    }
+    if let Some(path) = &index.when {
+        let when = Ident::new("when", Span::mixed_site());
+        keys = quote_spanned! {at(path)=>
+            let #when: fn(&#table) -> ::core::primitive::bool = #path;
+            if #when(#row) {
+                #keys
             }
-        }
-        columns => {
-            let this = row.to_token_stream();
-            let encode = columns
-                .iter()
-                .map(|column| encode_column(model, column, &this, &out));
-            quote!(#krate::KeySink::push(#sink, |#out| { #(#encode)* });)
-        }
-    };
+        };
+    }
     let mut def = quote! {
         #krate::IndexDef::<#table>::new(#name, &[#(#fields),*], |#row, #sink| { #keys })
     };
     if index.unique {
         def = quote!(#def.unique());
     }
-    if index.each {
+    if index.parts.iter().any(|part| part.forms.each) {
         def = quote!(#def.each());
     }
     def
+}
+
+/// The variable with what a computed part's function returned.
+fn value_name(i: usize) -> Ident {
+    format_ident!("value_{}", i, span = Span::mixed_site())
+}
+
+/// The variable with an item of a collection, or with what is there.
+fn item_name(i: usize) -> Ident {
+    format_ident!("item_{}", i, span = Span::mixed_site())
+}
+
+/// The place that a part is read from.
+fn part_value(i: usize, part: &Part<'_>, row: &Ident) -> TokenStream {
+    match &part.source {
+        Source::Field(column) => {
+            let ident = column.ident;
+            quote!(#row.#ident)
+        }
+        Source::Computed(_) => value_name(i).to_token_stream(),
+    }
+}
+
+/// Encodes one column of an index's key.
+fn encode_part(
+    model: &TableModel<'_>,
+    i: usize,
+    part: &Part<'_>,
+    row: &Ident,
+    out: &Ident,
+) -> TokenStream {
+    let ty = part.ty();
+    let krate = model.krate.at(ty.span());
+    let forms = part.forms;
+    let value = if forms.each {
+        let item = item_name(i);
+        quote!(&#item)
+    } else if forms.sparse {
+        item_name(i).to_token_stream()
+    } else {
+        let value = part_value(i, part, row);
+        quote!(&#value)
+    };
+    let encode = if forms.caseless {
+        // The type is named, so that another than text is an error at the field's.
+        let text = if forms.each {
+            quote_spanned!(ty.span()=> <#ty as #krate::Each>::Form<'_>)
+        } else if forms.sparse {
+            quote_spanned!(ty.span()=> <#ty as #krate::__private::Sparse>::Item)
+        } else {
+            ty.to_token_stream()
+        };
+        quote_spanned!(ty.span()=>
+            <#text as #krate::__private::Text>::encode_caseless(#value, #out)
+        )
+    } else if forms.each {
+        let item = quote_spanned!(ty.span()=> <#ty as #krate::Each>::Item);
+        quote_spanned!(ty.span()=> #krate::AsKey::<#item>::encode_as(#value, #out))
+    } else if forms.sparse {
+        let item = quote_spanned!(ty.span()=> <#ty as #krate::__private::Sparse>::Item);
+        quote_spanned!(ty.span()=> <#item as #krate::Key>::encode(#value, #out))
+    } else {
+        quote_spanned!(at(&ty)=> <#ty as #krate::Key>::encode(#value, #out))
+    };
+    if forms.reverse {
+        quote!(#krate::__private::reversed(#out, |#out| #encode);)
+    } else {
+        quote!(#encode;)
+    }
 }
 
 fn reader_name(model: &TableModel<'_>) -> Ident {
@@ -175,7 +295,13 @@ fn reader(model: &TableModel<'_>) -> TokenStream {
         #visibility struct #reader<'a>(#krate::TableReader<'a, #ident>);
 
         const _: () = {
-            #[allow(dead_code, private_bounds, private_interfaces, unreachable_pub)]
+            #[allow(
+                clippy::type_complexity,
+                dead_code,
+                private_bounds,
+                private_interfaces,
+                unreachable_pub
+            )]
             impl<'a> #reader<'a> {
                 #(#methods)*
             }
@@ -231,9 +357,9 @@ fn methods(model: &TableModel<'_>, i: usize, index: &IndexModel<'_>) -> TokenStr
     // Errors about the key's type are to be at the field's; where that repeats an error word for
     // word, the compiler shows it once.
     let span = index
-        .columns
+        .parts
         .first()
-        .map_or_else(Span::call_site, |column| column.ty.span());
+        .map_or_else(Span::call_site, |part| part.ty().span());
     let krate = model.krate.at(span);
     let look_up = if index.unique {
         quote_spanned! {span=>
@@ -270,20 +396,19 @@ fn methods(model: &TableModel<'_>, i: usize, index: &IndexModel<'_>) -> TokenStr
 /// What the docs of an index's two methods say.
 fn docs(index: &IndexModel<'_>) -> (String, String) {
     let name = index.name.to_string();
-    let fields: Vec<_> = index
-        .columns
-        .iter()
-        .map(|column| format!("`{}`", column.ident.unraw()))
-        .collect();
-    let fields = fields.join(", ");
-    let ty = type_text(&columns_type(&index.columns));
-    let (over, key) = match (&index.columns[..], index.each) {
-        (_, true) => (
-            format!("the items of {fields}"),
-            format!("an item of `{ty}`"),
-        ),
-        (_, false) => (fields, format!("a `{ty}`")),
+    let over: Vec<_> = index.parts.iter().map(part_doc).collect();
+    let over = over.join(", ");
+    let keys: Vec<_> = index.parts.iter().map(key_doc).collect();
+    let key = match &keys[..] {
+        [key] => key.clone(),
+        keys => format!("a tuple of {}", keys.join(", ")),
     };
+    let when = index.when.as_ref().map_or(String::new(), |path| {
+        format!(
+            " Only records for which `{}` is true are in it.",
+            path_text(path)
+        )
+    });
     let (found, kind) = if index.unique {
         (
             format!("The one record with this key in the unique index `{name}`"),
@@ -296,7 +421,43 @@ fn docs(index: &IndexModel<'_>) -> (String, String) {
         )
     };
     (
-        format!("{found}.\n\nThe index is over {over}; the key is {key}."),
-        format!("The {kind}index `{name}` over {over}.\n\nThe key is {key}."),
+        format!("{found}.\n\nThe index is over {over}; the key is {key}.{when}"),
+        format!("The {kind}index `{name}` over {over}.\n\nThe key is {key}.{when}"),
     )
+}
+
+/// What a part of a key is, in words.
+fn part_doc(part: &Part<'_>) -> String {
+    let mut text = match &part.source {
+        Source::Field(column) => format!("`{}`", column.ident.unraw()),
+        Source::Computed(computed) => format!("what `{}` returns", path_text(&computed.path)),
+    };
+    if part.forms.each {
+        text = format!("the items of {text}");
+    }
+    if part.forms.sparse {
+        text.push_str(" where it is present");
+    }
+    if part.forms.reverse {
+        text.push_str(" in falling order");
+    }
+    text
+}
+
+/// What a part is looked up by, in words.
+fn key_doc(part: &Part<'_>) -> String {
+    let ty = type_text(&part.ty().to_token_stream());
+    let mut text = if part.forms.caseless {
+        "text, in upper or lower case".to_owned()
+    } else if part.forms.each {
+        format!("an item of `{ty}`")
+    } else if part.forms.sparse {
+        format!("what an `{ty}` holds")
+    } else {
+        format!("a `{ty}`")
+    };
+    if part.forms.reverse {
+        text.push_str(" within `Reverse`");
+    }
+    text
 }

@@ -1,25 +1,19 @@
 //! `#[derive(Table)]`: what the attributes say, checked; `expand` makes the code of it.
 
 mod expand;
+mod index;
 
 use crate::krate::Krate;
 use crate::names::{SerdeField, SerdeStruct, snake_case};
 use crate::options::{
-    no_value, read_options, refuse_attributes, refuse_generics, repeated_option, text_value,
-    unknown_option,
+    read_options, refuse_attributes, refuse_generics, repeated_option, text_value, unknown_option,
 };
 use crate::problems::Problems;
+use index::{FieldIndex, Forms, IndexModel, NamedPart, Part, Source, StructIndex};
 use proc_macro2::{Span, TokenStream};
 use std::collections::HashMap;
-use std::convert::identity;
 use syn::ext::IdentExt;
-use syn::parse::{ParseStream, Parser};
-use syn::punctuated::Punctuated;
-use syn::{Attribute, Data, DeriveInput, Fields, Ident, Token, Type, Visibility};
-
-const STRUCT_INDEX: &str = "`by_NAME(field, ..)` and, before it, `unique` if a key has at most one \
-                            record";
-const FIELD_INDEX: &str = "`unique`, `each` or `name = \"..\"`";
+use syn::{Attribute, Data, DeriveInput, Fields, Ident, Type, Visibility};
 
 /// A table as declared.
 pub(crate) struct TableModel<'a> {
@@ -42,15 +36,8 @@ struct Column<'a> {
     ty: &'a Type,
     /// As serialized.
     name: String,
-}
-
-/// A secondary index as declared.
-struct IndexModel<'a> {
-    /// Part of the names of its methods, and where it is declared.
-    name: Ident,
-    columns: Vec<Column<'a>>,
-    unique: bool,
-    each: bool,
+    /// Where it is named as part of a key.
+    named_at: Span,
 }
 
 /// A field with what its own attributes say.
@@ -60,19 +47,6 @@ struct FieldModel<'a> {
     skip: Option<Span>,
     primary_key: bool,
     indexes: Vec<FieldIndex>,
-}
-
-struct FieldIndex {
-    name: Ident,
-    unique: bool,
-    each: bool,
-}
-
-/// An index declared on the struct, its fields not looked up yet.
-struct StructIndex {
-    name: Ident,
-    columns: Vec<Ident>,
-    unique: bool,
 }
 
 pub(crate) fn derive(input: &DeriveInput) -> TokenStream {
@@ -210,151 +184,19 @@ fn read_field<'a>(
         .attrs
         .iter()
         .filter(|attribute| attribute.path().is_ident("index"))
-        .map(|attribute| read_field_index(attribute, ident, problems))
+        .map(|attribute| FieldIndex::read(attribute, ident, problems))
         .collect();
     FieldModel {
         column: Column {
             ident,
             ty: &field.ty,
             name,
+            named_at: ident.span(),
         },
         skip: own.not_written.or(own.not_read),
         primary_key,
         indexes,
     }
-}
-
-fn read_field_index(attribute: &Attribute, field: &Ident, problems: &mut Problems) -> FieldIndex {
-    let mut index = FieldIndex {
-        name: field.unraw(),
-        unique: false,
-        each: false,
-    };
-    if attribute.meta.require_path_only().is_ok() {
-        return index;
-    }
-    let mut named = false;
-    read_options(attribute, problems, FIELD_INDEX, |key, value| {
-        let repeated = if key == "unique" {
-            no_value(key, value)?;
-            std::mem::replace(&mut index.unique, true)
-        } else if key == "each" {
-            no_value(key, value)?;
-            std::mem::replace(&mut index.each, true)
-        } else if key == "name" {
-            let text = text_value(key, value)?;
-            index.name = index_name(&text.value(), text.span())?;
-            std::mem::replace(&mut named, true)
-        } else if value.peek(syn::token::Paren) {
-            value.parse::<proc_macro2::TokenTree>()?;
-            return Err(syn::Error::new(
-                key.span(),
-                format!(
-                    "an index over several fields is declared on the struct; expected {FIELD_INDEX}"
-                ),
-            ));
-        } else {
-            return Err(unknown_option(key, "index", FIELD_INDEX));
-        };
-        if repeated {
-            Err(repeated_option(key, "index"))
-        } else {
-            Ok(())
-        }
-    });
-    index
-}
-
-/// An index's name is part of the names of methods: `by_owner`, `owner_index`.
-fn index_name(text: &str, span: Span) -> syn::Result<Ident> {
-    // There a keyword is as good as any word.
-    match Ident::parse_any.parse_str(text) {
-        Ok(name) => Ok(Ident::new(&name.unraw().to_string(), span)),
-        Err(_) => Err(syn::Error::new(
-            span,
-            format!(
-                "`{text}` cannot be an index's name, which is part of the names of methods: \
-                 expected letters, digits and `_`, not beginning with a digit"
-            ),
-        )),
-    }
-}
-
-fn read_struct_index(attribute: &Attribute, problems: &mut Problems) -> Option<StructIndex> {
-    let mut unique = false;
-    let mut found: Option<(Ident, Vec<Ident>)> = None;
-    let mut refused = false;
-    read_options(attribute, problems, STRUCT_INDEX, |key, value| {
-        let result = (|| {
-            if key == "unique" {
-                no_value(key, value)?;
-                if std::mem::replace(&mut unique, true) {
-                    return Err(repeated_option(key, "index"));
-                }
-                return Ok(());
-            }
-            if key == "each" {
-                return Err(syn::Error::new(
-                    key.span(),
-                    "`each` is for an index over one field: put `#[index(each)]` on it",
-                ));
-            }
-            if found.is_some() {
-                return Err(syn::Error::new(
-                    key.span(),
-                    "expected one index: give each an `#[index(..)]` of its own",
-                ));
-            }
-            found = Some(composite(key, value)?);
-            Ok(())
-        })();
-        refused |= result.is_err();
-        result
-    });
-    if found.is_none()
-        && !refused
-        && matches!(&attribute.meta, syn::Meta::List(l) if !l.tokens.is_empty())
-    {
-        problems.push(syn::Error::new_spanned(
-            attribute,
-            format!("expected {STRUCT_INDEX}"),
-        ));
-    }
-    let (name, columns) = found?;
-    Some(StructIndex {
-        name,
-        columns,
-        unique,
-    })
-}
-
-/// `by_name_node(name, node)`: the index's name and fields.
-fn composite(key: &Ident, value: ParseStream<'_>) -> syn::Result<(Ident, Vec<Ident>)> {
-    let text = key.to_string();
-    let name = text.strip_prefix("by_").filter(|name| !name.is_empty());
-    let (Some(name), true) = (name, value.peek(syn::token::Paren)) else {
-        if value.peek(syn::token::Paren) {
-            value.parse::<proc_macro2::TokenTree>()?;
-        }
-        return Err(unknown_option(key, "index", STRUCT_INDEX));
-    };
-    let name = index_name(name, key.span());
-    let inner;
-    syn::parenthesized!(inner in value);
-    let columns = Punctuated::<Ident, Token![,]>::parse_terminated(&inner).map_err(|problem| {
-        // What is not taken from the parentheses would be one more error.
-        let rest = inner.parse::<TokenStream>();
-        rest.map_or_else(identity, |_| {
-            syn::Error::new(problem.span(), "expected a field's name")
-        })
-    })?;
-    if columns.len() < 2 {
-        return Err(syn::Error::new(
-            key.span(),
-            "expected two fields or more: for one, put `#[index]` on the field",
-        ));
-    }
-    Ok((name?, columns.into_iter().collect()))
 }
 
 impl<'a> TableModel<'a> {
@@ -388,7 +230,7 @@ impl<'a> TableModel<'a> {
             .iter()
             .filter(|attribute| attribute.path().is_ident("index"))
         {
-            if let Some(index) = read_struct_index(attribute, problems) {
+            if let Some(index) = StructIndex::read(attribute, problems) {
                 self.add_struct_index(index, fields, problems);
             }
         }
@@ -396,9 +238,12 @@ impl<'a> TableModel<'a> {
             for index in &field.indexes {
                 self.indexes.push(IndexModel {
                     name: index.name.clone(),
-                    columns: vec![field.column.clone()],
+                    parts: vec![Part {
+                        source: Source::Field(field.column.clone()),
+                        forms: index.forms,
+                    }],
                     unique: index.unique,
-                    each: index.each,
+                    when: index.when.clone(),
                 });
             }
         }
@@ -411,43 +256,79 @@ impl<'a> TableModel<'a> {
         fields: &[FieldModel<'a>],
         problems: &mut Problems,
     ) {
-        let mut columns: Vec<Column<'a>> = Vec::new();
-        for named in &index.columns {
-            let Some(field) = fields.iter().find(|field| field.column.ident == named) else {
-                let all: Vec<_> = fields
-                    .iter()
-                    .map(|field| format!("`{}`", field.column.ident))
-                    .collect();
-                problems.at(
-                    named.span(),
-                    format!(
-                        "`{}` has no field `{named}`: expected one of {}",
-                        self.ident,
-                        all.join(", ")
-                    ),
-                );
-                continue;
-            };
-            if columns.iter().any(|column| column.ident == named) {
-                problems.at(named.span(), format!("`{named}` is in this index already"));
-            } else if field.skip.is_some() {
-                problems.at(
-                    named.span(),
-                    format!("serde skips `{named}`: expected a field that it writes and reads"),
-                );
-            } else {
-                columns.push(field.column.clone());
+        let count = index.parts.len();
+        let parts: Vec<Part<'a>> = index
+            .parts
+            .into_iter()
+            .filter_map(|part| self.find_part(part, fields, problems))
+            .collect();
+        let mut seen: Vec<(&Ident, Forms)> = Vec::new();
+        for part in &parts {
+            if let Source::Field(column) = &part.source {
+                if seen.contains(&(column.ident, part.forms)) {
+                    let message = format!("`{}` is in this index already", column.ident);
+                    problems.at(part.span(), message);
+                    return;
+                }
+                seen.push((column.ident, part.forms));
             }
         }
-        if columns.len() == index.columns.len() {
-            let StructIndex { name, unique, .. } = index;
+        if parts.len() == count {
             self.indexes.push(IndexModel {
-                name,
-                columns,
-                unique,
-                each: false,
+                name: index.name,
+                parts,
+                unique: index.unique,
+                when: index.when,
             });
         }
+    }
+
+    /// The part of an index with its field looked up.
+    fn find_part(
+        &self,
+        part: NamedPart,
+        fields: &[FieldModel<'a>],
+        problems: &mut Problems,
+    ) -> Option<Part<'a>> {
+        let named = match part {
+            NamedPart::Computed(computed, forms) => {
+                return Some(Part {
+                    source: Source::Computed(computed),
+                    forms,
+                });
+            }
+            NamedPart::Field(named, forms) => (named, forms),
+        };
+        let (named, forms) = named;
+        let Some(field) = fields.iter().find(|field| *field.column.ident == named) else {
+            let all: Vec<_> = fields
+                .iter()
+                .map(|field| format!("`{}`", field.column.ident))
+                .collect();
+            problems.at(
+                named.span(),
+                format!(
+                    "`{}` has no field `{named}`: expected one of {}",
+                    self.ident,
+                    all.join(", ")
+                ),
+            );
+            return None;
+        };
+        if field.skip.is_some() {
+            problems.at(
+                named.span(),
+                format!("serde skips `{named}`: expected a field that it writes and reads"),
+            );
+            return None;
+        }
+        Some(Part {
+            source: Source::Field(Column {
+                named_at: named.span(),
+                ..field.column.clone()
+            }),
+            forms,
+        })
     }
 
     /// No two indexes, nor any two of their methods, can have one name.

@@ -1,7 +1,7 @@
 //! Buffers against `Vec` and `BTreeSet`, and the collections that fill them.
 
 use super::*;
-use std::collections::{BTreeSet, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::sync::Arc;
 
 #[derive(Clone, Debug)]
@@ -76,19 +76,26 @@ proptest! {
 
 #[test]
 fn each_item_once() {
-    fn items<E: Each<Item: Clone + Ord>>(each: &E) -> Vec<E::Item> {
+    fn items<E: Each>(each: &E) -> Vec<Vec<u8>> {
         let mut items = Vec::new();
-        each.for_each_key(&mut |item| items.push(item.clone()));
+        each.for_each_key(&mut |item| {
+            let mut out = KeyBuf::new();
+            item.encode_as(&mut out);
+            items.push(out.as_bytes().to_vec());
+        });
         items.sort();
         items
     }
-    assert_eq!(items(&vec![3, 1, 2]), [1, 2, 3]);
-    assert_eq!(items(&VecDeque::from([3, 1, 2])), [1, 2, 3]);
-    assert_eq!(items(&BTreeSet::from([3, 1, 2])), [1, 2, 3]);
-    assert_eq!(items(&HashSet::from([3, 1, 2])), [1, 2, 3]);
-    assert_eq!(items(&Box::<[i32]>::from([3, 1, 2])), [1, 2, 3]);
-    assert_eq!(items(&Arc::<[i32]>::from([3, 1, 2])), [1, 2, 3]);
-    assert_eq!(items(&[3, 1, 2]), [1, 2, 3]);
-    assert_eq!(items(&Some(String::from("a"))), ["a"]);
-    assert_eq!(items(&None::<String>), [""; 0]);
+    let numbers = [1, 2, 3].map(|n: i32| encode(&n));
+    assert_eq!(items(&vec![3, 1, 2]), numbers);
+    assert_eq!(items(&VecDeque::from([3, 1, 2])), numbers);
+    assert_eq!(items(&BTreeSet::from([3, 1, 2])), numbers);
+    assert_eq!(items(&HashSet::from([3, 1, 2])), numbers);
+    assert_eq!(items(&Box::<[i32]>::from([3, 1, 2])), numbers);
+    assert_eq!(items(&Arc::<[i32]>::from([3, 1, 2])), numbers);
+    assert_eq!(items(&[3, 1, 2]), numbers);
+    assert_eq!(items(&Some(String::from("a"))), [encode("a")]);
+    assert!(items(&None::<String>).is_empty());
+    let entries = BTreeMap::from([("a", 2), ("b", 1)].map(|(k, v)| (String::from(k), v)));
+    assert_eq!(items(&entries), [encode(&("a", 2)), encode(&("b", 1))]);
 }

@@ -178,18 +178,83 @@ fn leading_columns() {
     );
 }
 
+/// The greatest of `stored` that is a prefix of `whole`, found through its candidates; they must fall.
+fn longest_prefix<K: Key>(stored: &[K], whole: &impl HasPrefixes<K>) -> Option<Vec<u8>> {
+    let keys: BTreeSet<Vec<u8>> = stored.iter().map(encode).collect();
+    let mut found = None;
+    let mut last: Option<Vec<u8>> = None;
+    whole.for_each_prefix(&mut |key| {
+        let key = key.as_bytes().to_vec();
+        assert!(last.replace(key.clone()).is_none_or(|last| key < last));
+        if keys.contains(&key) {
+            found = Some(key);
+        }
+        found.is_some()
+    });
+    found
+}
+
+#[cfg(feature = "ipnet")]
+#[test]
+fn networks_of_an_address() {
+    use ipnet::IpNet;
+    use std::net::IpAddr;
+    let net = |text: &str| text.parse::<IpNet>().unwrap();
+    let stored = [
+        "10.0.0.0/8",
+        "10.1.0.0/16",
+        "10.1.2.3/8",
+        "10.1.2.0/24",
+        "fd00::/8",
+        "::/0",
+    ]
+    .map(net);
+    let cases = [
+        ("10.1.2.9", Some("10.1.2.0/24")),
+        ("10.1.3.9", Some("10.1.0.0/16")),
+        ("10.200.0.1", Some("10.0.0.0/8")),
+        ("11.0.0.1", None),
+        ("fd12::1", Some("fd00::/8")),
+        ("::1", Some("::/0")),
+    ];
+    for (address, expected) in cases {
+        let address: IpAddr = address.parse().unwrap();
+        assert_eq!(
+            longest_prefix(&stored, &address),
+            expected.map(|text| encode(&net(text)))
+        );
+    }
+    assert_eq!(
+        longest_prefix(&stored, &net("10.1.0.7/15")),
+        Some(encode(&net("10.0.0.0/8")))
+    );
+}
+
 proptest! {
-    /// What a longest-prefix search in a tree does, on a set of encoded keys: among the beginnings of
-    /// the escaped text, at any byte, the longest one that with the terminator is a key.
     #[test]
-    fn longest_prefix(stored in btree_set(text(), 0..40), text in text()) {
-        let keys: BTreeSet<Vec<u8>> = stored.iter().map(encode).collect();
-        let escaped = Index::<String>::prefix(&text);
-        let found = (0..=escaped.len())
-            .rev()
-            .map(|n| [&escaped[..n], String::TERMINATOR].concat())
-            .find(|key| keys.contains(key));
-        let expected = stored.iter().filter(|s| text.starts_with(s.as_str())).max();
-        prop_assert_eq!(found, expected.map(encode));
+    fn prefixes_of_text(stored in btree_set(text(), 0..40), text in text()) {
+        let expected = stored.iter().filter(|s| text.starts_with(s.as_str())).max().map(encode);
+        let stored: Vec<_> = stored.into_iter().collect();
+        prop_assert_eq!(longest_prefix(&stored, &text), expected);
+    }
+
+    #[cfg(feature = "ipnet")]
+    #[test]
+    fn networks_in_order(stored in btree_set((0..3_u32, 0..33_u8), 0..20), address in any::<u32>()) {
+        use ipnet::Ipv4Net;
+        // Addresses that differ early or late.
+        let address = address & 0xc000_0003;
+        let stored: Vec<Ipv4Net> = stored
+            .into_iter()
+            .map(|(bits, len)| Ipv4Net::new((bits << 30 | bits).into(), len).unwrap().trunc())
+            .collect();
+        for a in &stored {
+            for b in &stored {
+                prop_assert_eq!(encode(a).cmp(&encode(b)), a.cmp(b));
+            }
+        }
+        let whole = std::net::Ipv4Addr::from(address);
+        let expected = stored.iter().filter(|net| net.contains(&whole)).max_by_key(|net| net.prefix_len());
+        prop_assert_eq!(longest_prefix(&stored, &whole), expected.map(encode));
     }
 }
