@@ -38,9 +38,10 @@ pub use key::{
 pub use position::{HistoryId, LogIndex, Position};
 pub use schema::{IndexDef, Row, Schema, Table};
 pub use store::{
-    Answer, Change, Changes, CommitError, Event, IndexReader, KeyText, Mark, Matches, Newest,
-    Options, Rows, Savepoint, Snapshot, Start, Store, StoreError, SubscribeError, Subscription,
-    TableReader, TableWriter, Turn, Views, WaitError, WriteError, WriteTxn,
+    Answer, Change, Changes, CommitError, Cursor, CursorError, Event, Explain, IndexReader,
+    KeyText, Mark, Matches, Newest, Options, Rows, Savepoint, Snapshot, Start, Store, StoreError,
+    SubscribeError, Subscription, TableReader, TableWriter, Turn, Views, WaitError, WriteError,
+    WriteTxn,
 };
 pub use watch::Watch;
 

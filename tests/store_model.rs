@@ -6,15 +6,22 @@
 //! falling), and what a follower of the feed has put together.
 
 use highwater::{
-    LogIndex, Options, Row, Schema, Snapshot, Start, Store, Subscription, Table, Turn, Watch,
+    LogIndex, Options, Row, Rows, Schema, Snapshot, Start, Store, Subscription, Table, Turn, Watch,
     WriteError, WriteTxn,
 };
-use proptest::collection::{btree_set, vec};
+use proptest::collection::{btree_map, btree_set, vec};
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
+/// An index of every kind.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Table)]
+#[index(by_group_value(group, reverse(value)))]
+#[index(by_tag_group(each(tags), group))]
+#[index(unique, when = Item::is_first, by_first(group, sparse(serial)))]
+#[index(by_sum(with = Item::sum -> i16))]
 struct Item {
     #[primary_key]
     id: String,
@@ -22,9 +29,24 @@ struct Item {
     group: u8,
     #[index(each)]
     tags: BTreeSet<String>,
-    #[index(each, unique)]
+    #[index(sparse, unique)]
     serial: Option<i8>,
+    #[index(when = Item::is_first, name = "high")]
     value: u8,
+    #[index(caseless)]
+    name: String,
+    #[index(each)]
+    labels: BTreeMap<String, u8>,
+}
+
+impl Item {
+    fn is_first(&self) -> bool {
+        self.value == 0
+    }
+
+    fn sum(&self) -> i16 {
+        i16::from(self.group) - i16::from(self.value)
+    }
 }
 
 #[derive(Schema)]
@@ -46,6 +68,13 @@ enum Entry {
     Group(u8, String),
     Tag(String, String),
     Serial(i8),
+    GroupValue(u8, Reverse<u8>, String),
+    TagGroup(String, u8, String),
+    First(u8, i8),
+    Sum(i16, String),
+    High(u8, String),
+    Name(String, String),
+    Label(String, u8, String),
 }
 
 /// Every entry of every tree, with the row that is there.
@@ -59,9 +88,28 @@ fn entries(state: &State) -> BTreeMap<Entry, Stored> {
         item.tags
             .iter()
             .for_each(|tag| add(Entry::Tag(tag.clone(), id.clone())));
-        item.serial
-            .into_iter()
-            .for_each(|serial| add(Entry::Serial(serial)));
+        if let Some(serial) = item.serial {
+            add(Entry::Serial(serial));
+            if item.value == 0 {
+                add(Entry::First(item.group, serial));
+            }
+        }
+        add(Entry::GroupValue(
+            item.group,
+            Reverse(item.value),
+            id.clone(),
+        ));
+        item.tags
+            .iter()
+            .for_each(|tag| add(Entry::TagGroup(tag.clone(), item.group, id.clone())));
+        add(Entry::Sum(item.sum(), id.clone()));
+        if item.value == 0 {
+            add(Entry::High(0, id.clone()));
+        }
+        add(Entry::Name(item.name.to_lowercase(), id.clone()));
+        item.labels
+            .iter()
+            .for_each(|(label, n)| add(Entry::Label(label.clone(), *n, id.clone())));
     }
     all
 }
@@ -92,6 +140,19 @@ enum Query {
     TagPrefix(String),
     Serial(i8),
     Serials(i8, i8),
+    /// Of a group, the values from the second down to the first.
+    GroupValues(u8, u8, u8),
+    TagGroup(String, u8),
+    TagGroups(String, u8),
+    First(u8, i8),
+    Sums(i16, i16),
+    High,
+    Name(String),
+    NamePrefix(String),
+    NameLongest(String),
+    Label(String),
+    LabelFrom(String, u8),
+    LastSum,
 }
 
 impl Query {
@@ -102,7 +163,9 @@ impl Query {
             (Query::Prefix(prefix), Entry::Id(id)) => id.starts_with(prefix.as_str()),
             (Query::Range(lo, hi), Entry::Id(id)) => lo <= id && id < hi,
             (Query::From(lo), Entry::Id(id)) => lo <= id,
-            (Query::Len | Query::Page(_) | Query::Pages(..), Entry::Id(_)) => true,
+            (Query::Len | Query::Page(_) | Query::Pages(..), Entry::Id(_))
+            | (Query::LastSum, Entry::Sum(..))
+            | (Query::High, Entry::High(..)) => true,
             (Query::LongestPrefix(text), Entry::Id(id)) => text.starts_with(id.as_str()),
             (Query::Group(group) | Query::GroupFirst(group), Entry::Group(other, _)) => {
                 group == other
@@ -112,6 +175,28 @@ impl Query {
             (Query::TagPrefix(prefix), Entry::Tag(tag, _)) => tag.starts_with(prefix.as_str()),
             (Query::Serial(serial), Entry::Serial(other)) => serial == other,
             (Query::Serials(lo, hi), Entry::Serial(serial)) => lo <= serial && serial < hi,
+            (Query::GroupValues(of, lo, hi), Entry::GroupValue(group, Reverse(value), _)) => {
+                of == group && lo <= value && value <= hi
+            }
+            (Query::TagGroup(tag, of), Entry::TagGroup(other, group, _)) => {
+                tag == other && of == group
+            }
+            (Query::TagGroups(tag, lo), Entry::TagGroup(other, group, _)) => {
+                tag == other && lo < group
+            }
+            (Query::First(of, serial), Entry::First(group, other)) => {
+                of == group && serial == other
+            }
+            (Query::Sums(lo, hi), Entry::Sum(sum, _)) => lo < sum && sum <= hi,
+            (Query::Name(name), Entry::Name(other, _)) => name.to_lowercase() == *other,
+            (Query::NamePrefix(prefix), Entry::Name(name, _)) => {
+                name.starts_with(&prefix.to_lowercase())
+            }
+            (Query::NameLongest(text), Entry::Name(name, _)) => {
+                text.to_lowercase().starts_with(name.as_str())
+            }
+            (Query::Label(label), Entry::Label(other, ..)) => label == other,
+            (Query::LabelFrom(label, lo), Entry::Label(other, n, _)) => label == other && lo <= n,
             _ => false,
         }
     }
@@ -122,7 +207,7 @@ impl Query {
             Query::Page(len) => Some((*len, 0)),
             Query::Pages(front, back) => Some((*front, *back)),
             Query::GroupFirst(_) => Some((1, 0)),
-            Query::LongestPrefix(_) => Some((0, 1)),
+            Query::LongestPrefix(_) | Query::LastSum => Some((0, 1)),
             _ => None,
         }
     }
@@ -139,6 +224,18 @@ impl Query {
         let rows = |found: &[(&Entry, &Stored)]| -> Vec<Stored> {
             found.iter().map(|(_, stored)| (*stored).clone()).collect()
         };
+        if let (Query::NameLongest(_), Some((Entry::Name(longest, _), _))) = (self, found.last()) {
+            let longest = longest.clone();
+            let at_least = move |entry: &Entry| match entry {
+                Entry::Name(name, _) => query.ranges_over(entry) && *name >= longest,
+                _ => false,
+            };
+            let found: Vec<_> = found
+                .into_iter()
+                .filter(|(entry, _)| at_least(entry))
+                .collect();
+            return (rows(&found), Box::new(at_least));
+        }
         match self.limits() {
             Some((front, back)) if front + back <= found.len() => {
                 let (first, rest) = found.split_at(front);
@@ -200,6 +297,38 @@ impl Query {
                 .collect(),
             Query::Serial(serial) => items.by_serial(*serial).map(own).into_iter().collect(),
             Query::Serials(lo, hi) => items.serial_index().range(*lo..*hi).map(own).collect(),
+            Query::GroupValues(group, lo, hi) => items
+                .group_value_index()
+                .leading_range(*group, Reverse(*hi)..=Reverse(*lo))
+                .map(own)
+                .collect(),
+            Query::TagGroup(tag, group) => items.by_tag_group((tag, *group)).map(own).collect(),
+            Query::TagGroups(tag, lo) => items
+                .tag_group_index()
+                .leading_range(tag, (Bound::Excluded(*lo), Bound::Unbounded))
+                .map(own)
+                .collect(),
+            Query::First(group, serial) => items
+                .by_first((*group, *serial))
+                .map(own)
+                .into_iter()
+                .collect(),
+            Query::Sums(lo, hi) => items
+                .sum_index()
+                .range((Bound::Excluded(*lo), Bound::Included(*hi)))
+                .map(own)
+                .collect(),
+            Query::LastSum => items.sum_index().last().map(own).into_iter().collect(),
+            Query::High => items.high_index().iter().map(own).collect(),
+            Query::Name(name) => items.by_name(name).map(own).collect(),
+            Query::NamePrefix(prefix) => items.name_index().prefix(prefix).map(own).collect(),
+            Query::NameLongest(text) => items.name_index().longest_prefix(text).map(own).collect(),
+            Query::Label(label) => items.labels_index().leading(label).map(own).collect(),
+            Query::LabelFrom(label, lo) => items
+                .labels_index()
+                .leading_range(label, *lo..)
+                .map(own)
+                .collect(),
         }
     }
 }
@@ -254,6 +383,10 @@ fn tag() -> impl Strategy<Value = String> {
     "[xy]{1,2}"
 }
 
+fn name() -> impl Strategy<Value = String> {
+    "[aAbB]{0,3}"
+}
+
 fn item() -> impl Strategy<Value = Item> {
     (
         id(),
@@ -261,13 +394,17 @@ fn item() -> impl Strategy<Value = Item> {
         btree_set(tag(), 0..3),
         proptest::option::of(-3..4_i8),
         0..3_u8,
+        name(),
+        btree_map(tag(), 0..3_u8, 0..2),
     )
-        .prop_map(|(id, group, tags, serial, value)| Item {
+        .prop_map(|(id, group, tags, serial, value, name, labels)| Item {
             id,
             group,
             tags,
             serial,
             value,
+            name,
+            labels,
         })
 }
 
@@ -306,6 +443,18 @@ fn query() -> impl Strategy<Value = Query> {
         "[xy]".prop_map(Query::TagPrefix),
         (-4..5_i8).prop_map(Query::Serial),
         (-4..5_i8, -4..5_i8).prop_map(|(a, b)| Query::Serials(a, b)),
+        (0..5_u8, 0..3_u8, 0..3_u8).prop_map(|(group, a, b)| Query::GroupValues(group, a, b)),
+        (tag(), 0..5_u8).prop_map(|(tag, group)| Query::TagGroup(tag, group)),
+        (tag(), 0..5_u8).prop_map(|(tag, group)| Query::TagGroups(tag, group)),
+        (0..5_u8, -4..5_i8).prop_map(|(group, serial)| Query::First(group, serial)),
+        (-3..4_i16, -3..4_i16).prop_map(|(a, b)| Query::Sums(a, b)),
+        Just(Query::LastSum),
+        Just(Query::High),
+        name().prop_map(Query::Name),
+        name().prop_map(Query::NamePrefix),
+        name().prop_map(Query::NameLongest),
+        tag().prop_map(Query::Label),
+        (tag(), 0..3_u8).prop_map(|(label, n)| Query::LabelFrom(label, n)),
     ]
 }
 
@@ -378,6 +527,114 @@ fn rows(db: &ShopView) -> State {
         .iter()
         .map(|row| (row.id.clone(), stored(row)))
         .collect()
+}
+
+type Pages<'a> = fn(ItemReader<'a>) -> Rows<'a, Item>;
+
+/// What is read in other ways than by one query after the other: sets of matches, the newest first,
+/// page by page. Takes turns at both ends where there are two.
+fn check_walks(db: &ShopView, state: &State) {
+    let items = db.items();
+    let ids = |rows: &mut dyn Iterator<Item = &Row<Item>>| -> Vec<String> {
+        rows.map(|row| row.id.clone()).collect()
+    };
+    let model = |keep: &dyn Fn(&Item) -> bool| -> Vec<String> {
+        let kept = state.values().filter(|(item, ..)| keep(item));
+        kept.map(|(item, ..)| item.id.clone()).collect()
+    };
+    let group = |group: u8| items.group_index().matching(group);
+    let tag = |tag: &str| items.tags_index().matching(tag);
+    let serial = |serial: i8| items.serial_index().matching(serial);
+    let has = |item: &Item, tag: &str| item.tags.contains(tag);
+    for (mut matches, expected) in [
+        (
+            group(1).and(tag("x")),
+            model(&|item| item.group == 1 && has(item, "x")),
+        ),
+        (
+            tag("x").or(tag("y")).or(serial(1)),
+            model(&|item| has(item, "x") || has(item, "y") || item.serial == Some(1)),
+        ),
+        (
+            group(0).or(group(1)).and(tag("xy").or(tag("x"))),
+            model(&|item| item.group < 2 && (has(item, "xy") || has(item, "x"))),
+        ),
+        (
+            tag("x").or(group(2)).and_not(tag("y").and_not(serial(0))),
+            model(&|item| {
+                (has(item, "x") || item.group == 2) && !(has(item, "y") && item.serial != Some(0))
+            }),
+        ),
+    ] {
+        assert_eq!(ids(&mut matches.clone()), expected);
+        assert_eq!(
+            ids(&mut matches.clone().rev()),
+            expected.iter().rev().cloned().collect::<Vec<_>>()
+        );
+        let (mut first, mut last) = (Vec::new(), Vec::new());
+        while let Some(row) = matches.next() {
+            first.push(row.id.clone());
+            last.extend(matches.next_back().map(|row| row.id.clone()));
+        }
+        assert!(matches.next_back().is_none());
+        first.extend(last.into_iter().rev());
+        assert_eq!(first, expected);
+    }
+
+    let mut newest: Vec<_> = state.values().collect();
+    newest.sort_by_key(|(item, _, modified)| (Reverse(*modified), item.id.clone()));
+    for since in [
+        0,
+        newest
+            .get(newest.len() / 2)
+            .map_or(0, |(.., modified)| *modified),
+    ] {
+        let expected = newest.iter().filter(|(.., modified)| *modified > since);
+        let found = items.changed_since(LogIndex(since)).map(stored);
+        assert!(
+            found.eq(expected.map(|stored| (*stored).clone())),
+            "since {since}"
+        );
+    }
+    assert_eq!(
+        items.tags_index().len(),
+        model(&|_| true)
+            .iter()
+            .map(|id| state[id].0.tags.len())
+            .sum()
+    );
+
+    let queries: [Pages<'_>; 4] = [
+        |items| items.iter(),
+        |items| items.by_group(1),
+        |items| items.tags_index().prefix("x"),
+        |items| items.range("a".."b"),
+    ];
+    for query in queries {
+        let all = ids(&mut query(items));
+        let explain = query(items).explain();
+        assert_eq!((explain.entries, explain.table), (all.len(), "item"));
+        for len in [1, 2] {
+            let (mut forth, mut back) = (Vec::new(), Vec::new());
+            let mut page = query(items);
+            loop {
+                forth.extend(ids(&mut page.by_ref().take(len)));
+                let Some(cursor) = page.cursor() else { break };
+                let token = cursor.to_string();
+                page = query(items).resume(&token.parse().unwrap()).unwrap();
+            }
+            let mut page = query(items);
+            loop {
+                back.extend(ids(&mut page.by_ref().rev().take(len)));
+                let Some(cursor) = page.cursor_back() else {
+                    break;
+                };
+                page = query(items).resume(&cursor).unwrap();
+            }
+            back.reverse();
+            assert_eq!((&forth, &back), (&all, &all));
+        }
+    }
 }
 
 impl World {
@@ -515,6 +772,7 @@ impl World {
         }
         if let Some(running) = &self.running {
             assert_eq!(rows(&running.txn), running.state);
+            check_walks(&running.txn, &running.state);
         }
         assert_eq!(self.store.position().index, LogIndex(self.index));
     }
@@ -539,6 +797,7 @@ impl World {
     fn published(&mut self, ended: &[(u64, BTreeSet<Entry>)]) {
         let snap = self.store.snapshot();
         assert_eq!(rows(&snap), self.state);
+        check_walks(&snap, &self.state);
         snap.check().unwrap();
         for (snap, index, state) in &self.held {
             assert_eq!((snap.index(), &rows(snap)), (LogIndex(*index), state));
@@ -672,6 +931,8 @@ impl Running {
                 (Some(true), index != modified, result.map(Some))
             }
         };
+        // What is unique in `first` is unique in `serial` already, which is looked at after it.
+        let first = |item: &Item| item.value == 0;
         let holder = self.state.values().find(|(other, ..)| {
             other.id != item.id && other.serial.is_some() && other.serial == item.serial
         });
@@ -683,8 +944,10 @@ impl Running {
             }
             Err(WriteError::NotFound { .. }) => assert!(exists == Some(true) && before.is_none()),
             Err(WriteError::NotUnique { index, .. }) => {
-                assert_eq!(index, "serial");
-                assert!(holder.is_some() && !unchanged);
+                let (other, ..) = holder.unwrap();
+                let both = first(other) && first(&item) && other.group == item.group;
+                assert_eq!(index, if both { "first" } else { "serial" });
+                assert!(!unchanged);
             }
             Err(error) => panic!("{error}"),
             Ok(previous) => {
@@ -743,7 +1006,19 @@ fn pool() -> Vec<Query> {
     pool.extend([0, 2, 4].map(Query::Group));
     pool.extend(["x", "y", "xy"].map(|tag| Query::Tag(tag.into())));
     pool.extend([-1, 0, 3].map(Query::Serial));
+    pool.extend(["", "a", "aB"].map(|name| Query::Name(name.into())));
     pool.extend([
+        Query::GroupValues(1, 0, 1),
+        Query::TagGroup("x".into(), 2),
+        Query::TagGroups("x".into(), 1),
+        Query::First(0, 1),
+        Query::Sums(-1, 2),
+        Query::LastSum,
+        Query::High,
+        Query::NamePrefix("A".into()),
+        Query::NameLongest("ABBA".into()),
+        Query::Label("x".into()),
+        Query::LabelFrom("x".into(), 1),
         Query::LongestPrefix("abab".into()),
         Query::GroupFirst(1),
         Query::GroupsUpTo(2),

@@ -2,7 +2,9 @@
 
 mod store_schema;
 
-use highwater::{LogIndex, Snapshot, Store, Turn, WriteTxn};
+use highwater::{
+    Cursor, CursorError, HistoryId, LogIndex, Options, Rows, Snapshot, Store, Turn, WriteTxn,
+};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -210,4 +212,218 @@ fn readers_see_whole_commits_while_a_writer_runs() {
         reader.join().unwrap();
     }
     store.snapshot().check().unwrap();
+}
+
+#[test]
+fn a_page_ends_where_the_next_begins() {
+    let store = Store::<Catalog>::new();
+    commit_at(&store, 3, |txn| {
+        for id in ["a", "b", "c", "d", "e"] {
+            txn.services_mut().insert(tagged(id, &["x"])).unwrap();
+        }
+    });
+    let snap = store.snapshot();
+    let query = |db: &CatalogView, tag: &str| -> Vec<String> {
+        ids(db.services().by_tags(tag))
+            .into_iter()
+            .map(String::from)
+            .collect()
+    };
+    assert_eq!(query(&snap, "x").len(), 5);
+    let mut page = snap.services().by_tags("x");
+    let start = page.cursor().unwrap();
+    assert_eq!(ids(page.by_ref().take(2)), ["a", "b"]);
+    let cursor = page.cursor().unwrap();
+    assert_eq!(cursor.position(), snap.position());
+    // What it is, and nothing else, comes back from text and from serde.
+    assert_eq!(cursor.to_string().parse(), Ok(cursor.clone()));
+    let json = serde_json::to_string(&cursor).unwrap();
+    assert_eq!(json, format!("\"{cursor}\""));
+    assert_eq!(serde_json::from_str::<Cursor>(&json).unwrap(), cursor);
+    assert_eq!(page.count(), 3);
+
+    // The record it stands at goes, others come: each page is of its own snapshot.
+    commit_at(&store, 4, |txn| {
+        let mut services = txn.services_mut();
+        services.delete("b").unwrap();
+        services.delete("d").unwrap();
+        services.insert(tagged("aa", &["x"])).unwrap();
+        services.insert(tagged("bb", &["x"])).unwrap();
+        services.insert(tagged("z", &["y"])).unwrap();
+    });
+    let later = store.snapshot();
+    let services = later.services();
+    let rest = services.by_tags("x").resume(&cursor).unwrap();
+    assert_eq!(ids(rest), ["bb", "c", "e"]);
+    let mut rest = services.by_tags("x").resume(&cursor).unwrap();
+    assert!(rest.next().is_some());
+    let further = rest.cursor().unwrap();
+    assert_eq!(
+        ids(services.by_tags("x").resume(&further).unwrap()),
+        ["c", "e"]
+    );
+    assert_eq!(services.by_tags("x").resume(&start).unwrap().count(), 5);
+    rest.by_ref().for_each(drop);
+    assert_eq!(rest.cursor(), None);
+    let mut back = services.by_tags("x");
+    assert_eq!(back.next_back().unwrap().id, "e");
+    let cursor_back = back.cursor_back().unwrap();
+    let rest = services.by_tags("x").resume(&cursor_back).unwrap();
+    assert_eq!(ids(rest.rev()), ["c", "bb", "aa", "a"]);
+
+    // Another query's, another history's, or nobody's.
+    for other in [
+        services.by_tags("y").resume(&cursor).err(),
+        services.tags_index().iter().resume(&cursor).err(),
+        services.by_node("x").resume(&cursor).err(),
+    ] {
+        assert_eq!(other, Some(CursorError::OtherQuery));
+    }
+    let other = Store::<Catalog>::with_options(Options {
+        history: HistoryId(7),
+        ..Options::default()
+    });
+    assert_eq!(
+        other
+            .snapshot()
+            .services()
+            .by_tags("x")
+            .resume(&cursor)
+            .err(),
+        Some(CursorError::OtherHistory {
+            cursor: HistoryId::UNNAMED,
+            now: HistoryId(7)
+        })
+    );
+    let text = cursor.to_string();
+    for bad in [
+        "",
+        "0",
+        "zz",
+        &text[..8],
+        &format!("02{}", &text[2..]),
+        &format!("01f0{}", &text[4..]),
+    ] {
+        assert_eq!(bad.parse::<Cursor>(), Err(CursorError::Malformed), "{bad}");
+    }
+    // Made up: a key that the query does not reach.
+    let made_up = format!("{}7a", &text[..60]).parse::<Cursor>().unwrap();
+    assert_eq!(
+        services.by_tags("x").resume(&made_up).err(),
+        Some(CursorError::OtherQuery)
+    );
+}
+
+#[test]
+fn a_query_tells_what_it_reads() {
+    let store = Store::<Catalog>::new();
+    commit_at(&store, 1, |txn| {
+        for (id, node) in [("a", "n1"), ("b", "n1"), ("c", "n2")] {
+            txn.services_mut().insert(service(id, node, "web")).unwrap();
+        }
+    });
+    let snap = store.snapshot();
+    let services = snap.services();
+    let mut rows = services.by_node("n1");
+    assert!(rows.next().is_some());
+    let explain = rows.explain();
+    assert_eq!(
+        (explain.table, explain.index, explain.entries),
+        ("services", Some("node"), 2)
+    );
+    assert_eq!(
+        explain.to_string(),
+        "services.node: 2 entries, those that begin with \"n1\""
+    );
+    let text = |rows: Rows<'_, Service>| rows.explain().to_string();
+    assert_eq!(
+        text(services.iter()),
+        "services.primary key: 3 entries, all there are"
+    );
+    assert_eq!(
+        text(services.range("b".."x")),
+        "services.primary key: 2 entries, from \"b\" to before \"x\""
+    );
+    assert_eq!(
+        text(services.range("b"..)),
+        "services.primary key: 2 entries, from \"b\""
+    );
+    let both = services
+        .node_index()
+        .matching("n1")
+        .and(services.port_index().matching(4));
+    let entries: Vec<_> = both
+        .explain()
+        .iter()
+        .map(|one| (one.index, one.entries))
+        .collect();
+    assert_eq!(entries, [(Some("node"), 2), (Some("port"), 0)]);
+}
+
+/// Routes to networks, by a key that is a network and by an index that is not unique.
+#[cfg(feature = "ipnet")]
+#[test]
+fn the_longest_prefix_of_an_address() {
+    use highwater::{Schema, Table};
+    use ipnet::IpNet;
+    use serde::{Deserialize, Serialize};
+    use std::net::IpAddr;
+
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
+    struct Route {
+        #[primary_key]
+        net: IpNet,
+        #[index]
+        via: IpNet,
+    }
+
+    #[derive(Schema)]
+    struct Routing {
+        routes: Route,
+    }
+
+    let store = Store::<Routing>::new();
+    let mut txn = store.write().unwrap();
+    for (net, via) in [
+        ("0.0.0.0/0", "10.0.0.0/8"),
+        ("10.0.0.0/8", "10.0.0.0/8"),
+        ("10.1.0.0/16", "::/0"),
+        ("fd00::/8", "10.1.0.0/16"),
+    ] {
+        let (net, via) = (net.parse().unwrap(), via.parse().unwrap());
+        txn.routes_mut().insert(Route { net, via }).unwrap();
+    }
+    txn.commit().unwrap();
+    let found = |address: &str| {
+        let address: IpAddr = address.parse().unwrap();
+        let (answer, _) = store.watch(|db| {
+            let route = db.routes().longest_prefix(address);
+            let via = db.routes().via_index().longest_prefix(address);
+            (
+                route.map(|route| route.net.to_string()),
+                via.map(|route| route.net.to_string()).collect::<Vec<_>>(),
+            )
+        });
+        let snap = store.snapshot();
+        let untracked = snap
+            .routes()
+            .longest_prefix(address)
+            .map(|route| route.net.to_string());
+        assert_eq!(untracked, answer.value.0);
+        answer.value
+    };
+    let expect = |net: &str, via: &[&str]| {
+        (
+            Some(net.to_owned()),
+            via.iter().map(|s| (*s).to_owned()).collect(),
+        )
+    };
+    assert_eq!(found("10.1.2.3"), expect("10.1.0.0/16", &["fd00::/8"]));
+    assert_eq!(
+        found("10.2.2.3"),
+        expect("10.0.0.0/8", &["0.0.0.0/0", "10.0.0.0/8"])
+    );
+    assert_eq!(found("192.168.0.1"), expect("0.0.0.0/0", &[]));
+    assert_eq!(found("fd00::1"), expect("fd00::/8", &["10.1.0.0/16"]));
+    assert_eq!(found("::1"), (None, vec!["10.1.0.0/16".to_owned()]));
 }

@@ -27,12 +27,17 @@
 //! [`Row`]: crate::Row
 
 mod core;
+mod cursor;
 mod erased;
 mod error;
+mod explain;
 mod follow;
+mod matches;
+mod newest;
 mod plan;
 mod query;
 mod reader;
+mod rows;
 mod snapshot;
 #[expect(clippy::module_inception, reason = "the file of the type `Store`")]
 mod store;
@@ -43,12 +48,17 @@ mod write;
 
 pub use self::core::Options;
 pub(crate) use self::core::{Restored, Root, Tables};
+pub use self::cursor::{Cursor, CursorError};
 pub(crate) use self::erased::LoadError;
 pub use self::erased::{TableOps, table_ops};
 pub use self::error::{CommitError, KeyText, StoreError, WaitError, WriteError};
+pub use self::explain::Explain;
 pub use self::follow::{Event, Subscription};
+pub use self::matches::Matches;
+pub use self::newest::Newest;
 pub use self::query::{Answer, Mark};
-pub use self::reader::{IndexReader, Rows, TableReader};
+pub use self::reader::{IndexReader, TableReader};
+pub use self::rows::Rows;
 pub use self::snapshot::Snapshot;
 pub use self::store::Store;
 pub use self::txn::{Savepoint, Turn, WriteTxn};

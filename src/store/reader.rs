@@ -1,4 +1,4 @@
-//! Reads of one table or index, and the iterator over what a query finds.
+//! Reads of one table or index.
 #![expect(
     clippy::needless_pass_by_value,
     reason = "keys are given as what can look one up, by value or by reference"
@@ -8,12 +8,13 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use super::erased::scope_stamp;
-use super::track::{self, Slot};
+use super::matches::Matches;
+use super::newest::Newest;
+use super::rows::{Rows, TreeOf, query_index};
 use super::view::RawView;
-use crate::key::{AsKey, AsPrefix, ByteRange, KeyBounds, KeyBuf, Leading, TextKey};
+use crate::key::{AsKey, AsPrefix, ByteRange, HasPrefixes, KeyBounds, KeyBuf, Leading, successor};
 use crate::position::LogIndex;
 use crate::schema::{Row, Table};
-use crate::tree::{self, Stamp, Tree};
 use crate::watch::Scope;
 
 /// Reads of one table. Generated readers (`ServiceReader<'a>`) are `Copy` newtypes that deref to
@@ -42,15 +43,6 @@ impl<T> fmt::Debug for TableReader<'_, T> {
     }
 }
 
-/// A longest-prefix look-up watches each key that would be a better answer, if its text is this much
-/// longer than the answer, in bytes.
-const EACH_LENGTH: usize = 256;
-
-/// An answer's index is at least 1, so that a client that hands it back never asks from 0 again.
-fn query_index(stamp: Stamp) -> LogIndex {
-    LogIndex(stamp.max(1))
-}
-
 fn encoded<K: ?Sized>(key: impl AsKey<K>) -> KeyBuf {
     let mut out = KeyBuf::new();
     key.encode_as(&mut out);
@@ -73,7 +65,16 @@ fn encoded_range<K: ?Sized>(bounds: impl KeyBounds<K>) -> Scope {
     Scope::Range(ByteRange::from_bounds(&bounds))
 }
 
-fn everything() -> Scope {
+fn encoded_columns<K: ?Sized, M, L: Leading<K, M>>(
+    columns: L,
+    bounds: impl KeyBounds<L::Next>,
+) -> Scope {
+    let mut prefix = KeyBuf::new();
+    columns.encode_leading(&mut prefix);
+    Scope::Range(ByteRange::within(&prefix, &bounds))
+}
+
+pub(super) fn everything() -> Scope {
     Scope::Prefix(KeyBuf::new())
 }
 
@@ -87,22 +88,26 @@ impl<'a, T: Table> TableReader<'a, T> {
         }
     }
 
-    fn tree(&self) -> Tree<'a, Row<T>> {
-        self.view.tree(self.base)
+    /// Tree number `which` of the table.
+    fn of(&self, which: usize) -> TreeOf<'a> {
+        TreeOf {
+            view: self.view,
+            id: self.base + which,
+            which,
+        }
     }
 
-    /// Looks `key` up in tree number `tree`.
-    fn point(&self, tree: usize, key: KeyBuf) -> Option<&'a Row<T>> {
-        let found = self.view.tree::<Row<T>>(tree).get(key.as_bytes());
-        if let Some(tracker) = self.view.tracker() {
-            tracker.read(tree, Scope::Point(key));
-        }
+    /// Looks `key` up in tree number `which` of the table.
+    fn point(&self, which: usize, key: KeyBuf) -> Option<&'a Row<T>> {
+        let of = self.of(which);
+        let found = of.tree::<T>().get(key.as_bytes());
+        of.track(&Scope::Point(key));
         found
     }
 
     /// The record with this key.
     pub fn get(&self, key: impl AsKey<T::Key>) -> Option<&'a Row<T>> {
-        self.point(self.base, encoded(key))
+        self.point(0, encoded(key))
     }
 
     /// Whether there is a record with this key.
@@ -112,10 +117,7 @@ impl<'a, T: Table> TableReader<'a, T> {
 
     /// Number of records. O(1).
     pub fn len(&self) -> usize {
-        if let Some(tracker) = self.view.tracker() {
-            tracker.read(self.base, everything());
-        }
-        usize::try_from(self.tree().len()).unwrap_or(usize::MAX)
+        entries::<T>(self.of(0))
     }
 
     /// Whether there is no record.
@@ -125,22 +127,31 @@ impl<'a, T: Table> TableReader<'a, T> {
 
     /// All records, by primary key.
     pub fn iter(&self) -> Rows<'a, T> {
-        Rows::new(self.view, self.base, everything())
+        Rows::new(self.of(0), everything())
     }
 
     /// Records whose key is within the bounds.
     pub fn range(&self, bounds: impl KeyBounds<T::Key>) -> Rows<'a, T> {
-        Rows::new(self.view, self.base, encoded_range(bounds))
+        Rows::new(self.of(0), encoded_range(bounds))
     }
 
     /// Records whose key begins with `prefix`.
     pub fn prefix(&self, prefix: impl AsPrefix<T::Key>) -> Rows<'a, T> {
-        Rows::new(self.view, self.base, encoded_prefix(prefix))
+        Rows::new(self.of(0), encoded_prefix(prefix))
     }
 
     /// Records whose key's first columns are these.
     pub fn leading<M>(&self, columns: impl Leading<T::Key, M>) -> Rows<'a, T> {
-        Rows::new(self.view, self.base, encoded_leading(columns))
+        Rows::new(self.of(0), encoded_leading(columns))
+    }
+
+    /// Records whose key's first columns are these, and the next within the bounds.
+    pub fn leading_range<M, L: Leading<T::Key, M>>(
+        &self,
+        columns: L,
+        bounds: impl KeyBounds<L::Next>,
+    ) -> Rows<'a, T> {
+        Rows::new(self.of(0), encoded_columns(columns, bounds))
     }
 
     /// The record with the least key.
@@ -153,54 +164,31 @@ impl<'a, T: Table> TableReader<'a, T> {
         self.iter().next_back()
     }
 
-    /// The record whose key is the longest prefix of `text`.
+    /// The records that changed after `index`, the latest first; with `LogIndex(0)` all. Deleted
+    /// ones are in the feed, not here. A tracked reader counts it as reading the whole table.
     ///
-    /// A watch of it covers the absence of every longer one: each length by itself, up to 256
-    /// bytes; beyond, all keys between the shortest that would do and the text.
-    pub fn longest_prefix(&self, text: impl AsPrefix<T::Key>) -> Option<&'a Row<T>>
-    where
-        T::Key: TextKey,
-    {
-        let mut query = KeyBuf::new();
-        text.encode_prefix(&mut query);
-        let query = query.as_bytes();
-        let found = self.tree().longest_prefix(query, T::Key::TERMINATOR);
-        if let Some(tracker) = self.view.tracker() {
-            // The record found, and the absence of every longer one.
-            let key = |len: usize| {
-                let mut key = KeyBuf::new();
-                key.extend(&query[..len]);
-                key.extend(T::Key::TERMINATOR);
-                key
-            };
-            let shortest = found.map_or(0, |(len, _)| len);
-            if query.len() - shortest <= EACH_LENGTH {
-                for len in shortest..=query.len() {
-                    tracker.read(self.base, Scope::Point(key(len)));
-                }
-            } else {
-                // They are among the keys from the shortest to the text itself.
-                let mut hi = key(query.len());
-                hi.push(0);
-                let range = ByteRange {
-                    lo: key(shortest),
-                    hi: Some(hi),
-                };
-                tracker.read(self.base, Scope::Range(range));
-            }
-        }
-        found.map(|(_, row)| row)
+    /// No index is kept for it: cost is in what is yielded and what was deleted since, not in what
+    /// has not changed.
+    pub fn changed_since(&self, index: LogIndex) -> Newest<'a, T> {
+        self.of(0).track(&everything());
+        Newest::new(
+            self.of(0)
+                .tree()
+                .newest(index.0, |row| row.modify_index().0),
+        )
+    }
+
+    /// The record whose key is the longest prefix of `whole`: of a text, of an address.
+    pub fn longest_prefix(&self, whole: impl HasPrefixes<T::Key>) -> Option<&'a Row<T>> {
+        longest_prefix::<T, T::Key>(self.of(0), &whole).map(|(_, row)| row)
     }
 
     /// The index of a look-up of `key`: the record's modify index; for an absent one, an index
     /// that is no earlier than its deletion and does not fall. At least 1.
     pub fn index_of(&self, key: impl AsKey<T::Key>) -> LogIndex {
         let scope = Scope::Point(encoded(key));
-        let stamp = scope_stamp(self.tree(), &scope);
-        if let Some(tracker) = self.view.tracker() {
-            tracker.read(self.base, scope);
-        }
-        query_index(stamp)
+        self.of(0).track(&scope);
+        query_index(scope_stamp(self.of(0).tree::<T>(), &scope))
     }
 
     /// The index of the whole table: of the last change of any of its records. At least 1.
@@ -221,8 +209,63 @@ impl<'a, T: Table> TableReader<'a, T> {
     /// For generated code: exact look-up in unique index number `i`.
     #[doc(hidden)]
     pub fn unique<K>(&self, i: usize, key: impl AsKey<K>) -> Option<&'a Row<T>> {
-        self.point(self.base + 1 + i, encoded(key))
+        self.point(1 + i, encoded(key))
     }
+}
+
+/// How many entries a tree has.
+fn entries<T: Table>(of: TreeOf<'_>) -> usize {
+    of.track(&everything());
+    usize::try_from(of.tree::<T>().len()).unwrap_or(usize::MAX)
+}
+
+/// The longest key that is a prefix of `whole`, and the first entry that has it.
+fn longest_prefix<'a, T: Table, K>(
+    of: TreeOf<'a>,
+    whole: &impl HasPrefixes<K>,
+) -> Option<(KeyBuf, &'a Row<T>)> {
+    let unique = of.is_unique::<T>();
+    let tree = of.tree::<T>();
+    let mut text = KeyBuf::new();
+    if unique
+        && of.view.tracker().is_none()
+        && let Some(terminator) = whole.as_content(&mut text)
+    {
+        let (len, row) = tree.longest_prefix(text.as_bytes(), terminator)?;
+        text.truncate(len);
+        text.extend(terminator);
+        return Some((text, row));
+    }
+    let mut found = None;
+    // The greatest entry up to the candidate that was sought last; none: there is none at all.
+    let mut below: Option<Vec<u8>> = Some(Vec::new());
+    let mut sought = false;
+    whole.for_each_prefix(&mut |key| {
+        // The record that is found, and the absence of every longer key.
+        of.track(&if unique {
+            Scope::Point(key.clone())
+        } else {
+            Scope::Prefix(key.clone())
+        });
+        let bytes = key.as_bytes();
+        let Some(last) = &mut below else { return false };
+        if sought && bytes > last.as_slice() {
+            return false;
+        }
+        let hi = successor(bytes);
+        let mut range = tree.range(&[], hi.as_ref().map(KeyBuf::as_bytes));
+        sought = true;
+        let Some(row) = range.next_back() else {
+            below = None;
+            return false;
+        };
+        range.back_key(last);
+        if last.starts_with(bytes) {
+            found = Some((key.clone(), row));
+        }
+        found.is_some()
+    });
+    found
 }
 
 /// Reads of one secondary index with keys `K`.
@@ -250,14 +293,33 @@ impl<T, K> fmt::Debug for IndexReader<'_, T, K> {
 }
 
 impl<'a, T: Table, K> IndexReader<'a, T, K> {
+    fn of(&self) -> TreeOf<'a> {
+        self.table.of(1 + self.i)
+    }
+
     fn rows(&self, scope: Scope) -> Rows<'a, T> {
-        Rows::new(self.table.view, self.table.base + 1 + self.i, scope)
+        Rows::new(self.of(), scope)
+    }
+
+    /// Number of entries: of pairs of a key and a record that has it. O(1).
+    pub fn len(&self) -> usize {
+        entries::<T>(self.of())
+    }
+
+    /// Whether no record is in it.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     /// Records with exactly this key, by primary key.
     pub fn get(&self, key: impl AsKey<K>) -> Rows<'a, T> {
         // Keys are self-delimiting: the entries that begin with one are the entries of that key.
         self.rows(Scope::Prefix(encoded(key)))
+    }
+
+    /// The records with exactly this key, to be met with those of other keys and indexes.
+    pub fn matching(&self, key: impl AsKey<K>) -> Matches<'a, T> {
+        Matches::new(self.of(), encoded(key))
     }
 
     /// All records that have a key in this index, by that key, then by primary key; one that has
@@ -279,6 +341,23 @@ impl<'a, T: Table, K> IndexReader<'a, T, K> {
     /// Records with a key whose first columns are these.
     pub fn leading<M>(&self, columns: impl Leading<K, M>) -> Rows<'a, T> {
         self.rows(encoded_leading(columns))
+    }
+
+    /// Records with a key whose first columns are these, and the next within the bounds.
+    pub fn leading_range<M, L: Leading<K, M>>(
+        &self,
+        columns: L,
+        bounds: impl KeyBounds<L::Next>,
+    ) -> Rows<'a, T> {
+        self.rows(encoded_columns(columns, bounds))
+    }
+
+    /// The records with the longest key that is a prefix of `whole`: of a text, of an address.
+    pub fn longest_prefix(&self, whole: impl HasPrefixes<K>) -> Rows<'a, T> {
+        match longest_prefix::<T, K>(self.of(), &whole) {
+            Some((key, _)) => self.rows(Scope::Prefix(key)),
+            None => self.rows(Scope::Range(ByteRange::none())),
+        }
     }
 
     /// The record with the least key.
@@ -312,143 +391,5 @@ impl<'a, T: Table, K> IntoIterator for &IndexReader<'a, T, K> {
 
     fn into_iter(self) -> Rows<'a, T> {
         self.iter()
-    }
-}
-
-/// What has been read through a tracked iterator.
-#[derive(Debug)]
-struct Reading {
-    slot: Slot,
-    /// A record was yielded by `next`, by `next_back`.
-    front: bool,
-    back: bool,
-    /// One of them said that there is no more.
-    exhausted: bool,
-}
-
-/// Records in key order, from either end.
-///
-/// Yields `&'a Row<T>`; `.cloned()` makes handles to keep.
-#[must_use = "iterators do nothing unless they are used"]
-pub struct Rows<'a, T: Table> {
-    range: tree::Range<'a, Row<T>>,
-    view: &'a RawView,
-    tree: usize,
-    scope: Scope,
-    reading: Option<Reading>,
-}
-
-impl<'a, T: Table> Rows<'a, T> {
-    fn new(view: &'a RawView, tree: usize, scope: Scope) -> Self {
-        let rows = view.tree::<Row<T>>(tree);
-        let tracker = view.tracker();
-        let range = match &scope {
-            // What a tracked iterator yields must have its full key.
-            Scope::Prefix(prefix) if tracker.is_none() => rows.prefix(prefix.as_bytes()),
-            scope => {
-                let range = track::range_of(scope);
-                if range.is_empty() {
-                    tree::Range::empty()
-                } else {
-                    rows.range(range.lo.as_bytes(), range.hi.as_ref().map(KeyBuf::as_bytes))
-                }
-            }
-        };
-        let reading = tracker.map(|tracker| Reading {
-            slot: tracker.read(tree, scope.clone()),
-            front: false,
-            back: false,
-            exhausted: false,
-        });
-        Rows {
-            range,
-            view,
-            tree,
-            scope,
-            reading,
-        }
-    }
-
-    /// The log index of this query as a whole, whatever has been yielded: no earlier than the last
-    /// change of a record in it, never falling. At least 1.
-    pub fn index(&self) -> LogIndex {
-        if let Some(tracker) = self.view.tracker() {
-            tracker.read(self.tree, self.scope.clone());
-        }
-        let tree = self.view.tree::<Row<T>>(self.tree);
-        query_index(scope_stamp(tree, &self.scope))
-    }
-}
-
-impl<T: Table> Clone for Rows<'_, T> {
-    /// The copy goes on from the same place. In a tracked query it counts as reading everything.
-    fn clone(&self) -> Self {
-        if let Some(tracker) = self.view.tracker() {
-            tracker.read(self.tree, self.scope.clone());
-        }
-        Rows {
-            range: self.range.clone(),
-            view: self.view,
-            tree: self.tree,
-            scope: self.scope.clone(),
-            reading: None,
-        }
-    }
-}
-
-impl<T: Table> fmt::Debug for Rows<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Rows")
-            .field("view", self.view)
-            .field("tree", &self.tree)
-            .field("scope", &self.scope)
-            .finish_non_exhaustive()
-    }
-}
-
-impl<'a, T: Table> Iterator for Rows<'a, T> {
-    type Item = &'a Row<T>;
-
-    fn next(&mut self) -> Option<&'a Row<T>> {
-        let row = self.range.next();
-        if let Some(reading) = &mut self.reading {
-            reading.front |= row.is_some();
-            reading.exhausted |= row.is_none();
-        }
-        row
-    }
-}
-
-impl<T: Table> DoubleEndedIterator for Rows<'_, T> {
-    fn next_back(&mut self) -> Option<Self::Item> {
-        let row = self.range.next_back();
-        if let Some(reading) = &mut self.reading {
-            reading.back |= row.is_some();
-            reading.exhausted |= row.is_none();
-        }
-        row
-    }
-}
-
-impl<T: Table> Drop for Rows<'_, T> {
-    fn drop(&mut self) {
-        let (Some(reading), Some(tracker)) = (&self.reading, self.view.tracker()) else {
-            return;
-        };
-        if reading.exhausted {
-            return;
-        }
-        let range = track::range_of(&self.scope);
-        let mut key = Vec::new();
-        let mut parts = [None, None];
-        if reading.front {
-            self.range.front_key(&mut key);
-            parts[0] = Some(track::up_to(&range, &key));
-        }
-        if reading.back {
-            self.range.back_key(&mut key);
-            parts[1] = Some(track::from(&range, &key));
-        }
-        tracker.narrow(reading.slot, parts);
     }
 }

@@ -436,32 +436,40 @@ impl<'a, V: Value> Tree<'a, V> {
     /// The values of keys that begin with `prefix`. The keys that `front_key` gives then begin at
     /// the subtree, not at the tree's root.
     pub(crate) fn prefix(self, prefix: &[u8]) -> Range<'a, V> {
-        Range::whole(self.covering(prefix))
+        Range::whole(self.covering(prefix).0)
     }
 
-    /// The root of the subtree of keys that begin with `prefix`; null if there are none.
-    fn covering(self, prefix: &[u8]) -> Link {
+    /// How many bytes of `prefix` lead to the subtree that [`prefix`](Self::prefix) walks: what is
+    /// before the keys that its walk gives.
+    pub(crate) fn depth_of(self, prefix: &[u8]) -> usize {
+        self.covering(prefix).1
+    }
+
+    /// The root of the subtree of keys that begin with `prefix`, null if there are none, and how
+    /// many bytes of it lead there.
+    fn covering(self, prefix: &[u8]) -> (Link, usize) {
+        let nowhere = (std::ptr::null_mut(), 0);
         let mut node = self.raw.root;
         let mut rest = prefix;
         if node.is_null() {
-            return node;
+            return nowhere;
         }
         // SAFETY: every node reached from the root is live for 'a.
         unsafe {
             loop {
                 let bytes = key_bytes(node);
                 if bytes.starts_with(rest) {
-                    return node;
+                    return (node, prefix.len() - rest.len());
                 }
                 let Some([byte, after @ ..]) = rest.strip_prefix(bytes) else {
-                    return std::ptr::null_mut();
+                    return nowhere;
                 };
                 if is_leaf(node) {
-                    return std::ptr::null_mut();
+                    return nowhere;
                 }
                 let link = super::node::child_link(node, *byte);
                 if link.is_null() {
-                    return std::ptr::null_mut();
+                    return nowhere;
                 }
                 node = *link;
                 rest = after;

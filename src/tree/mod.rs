@@ -33,6 +33,7 @@ mod cursor;
 mod edit;
 #[cfg(test)]
 mod memory_tests;
+mod newest;
 mod node;
 mod pool;
 mod prefetch;
@@ -41,6 +42,7 @@ mod stamp;
 
 pub(crate) use cursor::Range;
 pub(crate) use edit::Edits;
+pub(crate) use newest::Newest;
 pub(crate) use node::{Link, birth, for_each_below};
 pub(crate) use prefetch::prefetch;
 pub(crate) use stamp::NodeStamp;

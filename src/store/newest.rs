@@ -1,0 +1,42 @@
+//! [`Newest`]: the records of a table, the latest change first.
+
+use std::fmt;
+use std::iter::FusedIterator;
+
+use crate::schema::{Row, Table};
+use crate::tree;
+
+/// Records by falling modify index, those of one entry by primary key: what
+/// [`TableReader::changed_since`](crate::TableReader::changed_since) finds.
+///
+/// It goes one way: nothing is kept in this order, and the latest is what the tree can find at once.
+#[must_use = "iterators do nothing unless they are used"]
+pub struct Newest<'a, T: Table>(tree::Newest<'a, Row<T>>);
+
+impl<'a, T: Table> Newest<'a, T> {
+    pub(super) fn new(rows: tree::Newest<'a, Row<T>>) -> Self {
+        Newest(rows)
+    }
+}
+
+impl<T: Table> Clone for Newest<'_, T> {
+    fn clone(&self) -> Self {
+        Newest(self.0.clone())
+    }
+}
+
+impl<T: Table> fmt::Debug for Newest<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Newest").finish_non_exhaustive()
+    }
+}
+
+impl<'a, T: Table> Iterator for Newest<'a, T> {
+    type Item = &'a Row<T>;
+
+    fn next(&mut self) -> Option<&'a Row<T>> {
+        self.0.next()
+    }
+}
+
+impl<T: Table> FusedIterator for Newest<'_, T> {}

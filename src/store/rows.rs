@@ -1,0 +1,306 @@
+//! [`Rows`]: the iterator over what a query finds.
+
+use std::fmt;
+use std::iter::FusedIterator;
+
+use super::cursor::{Cursor, CursorError};
+use super::erased::scope_stamp;
+use super::explain::Explain;
+use super::track::{self, Slot};
+use super::view::RawView;
+use crate::key::KeyBuf;
+use crate::position::LogIndex;
+use crate::schema::{Row, Table};
+use crate::tree::{self, Stamp};
+use crate::watch::Scope;
+
+/// An answer's index is at least 1, so that a client that hands it back never asks from 0 again.
+pub(super) fn query_index(stamp: Stamp) -> LogIndex {
+    LogIndex(stamp.max(1))
+}
+
+/// One of the trees of a table.
+#[derive(Clone, Copy)]
+pub(super) struct TreeOf<'a> {
+    pub(super) view: &'a RawView,
+    /// Its number in the store.
+    pub(super) id: usize,
+    /// 0: by primary key; else 1 + the index's number.
+    pub(super) which: usize,
+}
+
+impl<'a> TreeOf<'a> {
+    pub(super) fn tree<T: Table>(self) -> tree::Tree<'a, Row<T>> {
+        self.view.tree(self.id)
+    }
+
+    /// The index's name, unless it is the primary one.
+    pub(super) fn index_name<T: Table>(self) -> Option<&'static str> {
+        let i = self.which.checked_sub(1)?;
+        Some(T::INDEXES[i].name)
+    }
+
+    /// Whether an entry's key is the key alone, without a primary key after it.
+    pub(super) fn is_unique<T: Table>(self) -> bool {
+        self.which
+            .checked_sub(1)
+            .is_none_or(|i| T::INDEXES[i].unique)
+    }
+
+    /// Records that `scope` is read, if reads are recorded.
+    pub(super) fn track(self, scope: &Scope) -> Option<Slot> {
+        let tracker = self.view.tracker()?;
+        Some(tracker.read(self.id, scope.clone()))
+    }
+}
+
+/// How far one end of a walk has got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Side {
+    /// Nothing was asked for.
+    Fresh,
+    /// It has yielded a record.
+    Yielded,
+    /// It has said that there is no more.
+    Ended,
+}
+
+impl Side {
+    #[inline]
+    fn after<T>(row: Option<&T>) -> Self {
+        if row.is_some() {
+            Side::Yielded
+        } else {
+            Side::Ended
+        }
+    }
+}
+
+/// Records in key order, from either end.
+///
+/// Yields `&'a Row<T>`; `.cloned()` makes handles to keep. `count` and `nth` walk: their cost is in
+/// the number of records they pass.
+#[must_use = "iterators do nothing unless they are used"]
+pub struct Rows<'a, T: Table> {
+    range: tree::Range<'a, Row<T>>,
+    of: TreeOf<'a>,
+    scope: Scope,
+    /// What tells the query apart from others, if `scope` is the rest of it.
+    query: Option<u32>,
+    front: Side,
+    back: Side,
+    /// Where it is recorded what is read, if it is.
+    slot: Option<Slot>,
+}
+
+impl<'a, T: Table> Rows<'a, T> {
+    pub(super) fn new(of: TreeOf<'a>, scope: Scope) -> Self {
+        let rows = of.tree::<T>();
+        let slot = of.track(&scope);
+        let range = match &scope {
+            // What a tracked iterator yields must have its full key.
+            Scope::Prefix(prefix) if slot.is_none() => rows.prefix(prefix.as_bytes()),
+            scope => {
+                let range = track::range_of(scope);
+                if range.is_empty() {
+                    tree::Range::empty()
+                } else {
+                    rows.range(range.lo.as_bytes(), range.hi.as_ref().map(KeyBuf::as_bytes))
+                }
+            }
+        };
+        Rows {
+            range,
+            of,
+            scope,
+            query: None,
+            front: Side::Fresh,
+            back: Side::Fresh,
+            slot,
+        }
+    }
+
+    /// The log index of this query as a whole, whatever has been yielded: no earlier than the last
+    /// change of a record in it, never falling. At least 1.
+    pub fn index(&self) -> LogIndex {
+        self.of.track(&self.scope);
+        query_index(scope_stamp(self.of.tree::<T>(), &self.scope))
+    }
+
+    /// Which index the query reads, which part of it, and how many entries that has, whatever has
+    /// been yielded. Counts them: O(entries). A tracked reader does not count this as reading.
+    pub fn explain(&self) -> Explain {
+        Explain::new::<T>(self.of, &self.scope)
+    }
+
+    /// The place that `next` has got to: where the next page begins. At the end, nothing.
+    ///
+    /// The page after it is the same query's [`resume`](Self::resume) of this cursor, in this
+    /// snapshot or any later one.
+    ///
+    /// ```
+    /// # use highwater::{Cursor, Schema, Store, Table};
+    /// # use serde::{Deserialize, Serialize};
+    /// # #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
+    /// # pub struct Node { #[primary_key] pub name: String }
+    /// # #[derive(Schema)]
+    /// # pub struct Cluster { nodes: Node }
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let store = Store::<Cluster>::new();
+    /// # let mut txn = store.write()?;
+    /// # for name in ["a", "b", "c"] { txn.nodes_mut().insert(Node { name: name.into() })?; }
+    /// # txn.commit()?;
+    /// let snapshot = store.snapshot();
+    /// let mut page = snapshot.nodes().iter();
+    /// assert_eq!(page.by_ref().take(2).count(), 2);
+    /// let token: String = page.cursor().ok_or("no more")?.to_string();
+    ///
+    /// let next = store.snapshot();
+    /// let next = next.nodes().iter().resume(&token.parse()?)?;
+    /// assert_eq!(next.map(|node| node.name.as_str()).collect::<Vec<_>>(), ["c"]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn cursor(&self) -> Option<Cursor> {
+        self.cursor_at(false)
+    }
+
+    /// The place that `next_back` has got to, for pages in falling order: what is resumed from it
+    /// is to be read with `next_back`, or `rev`, again.
+    pub fn cursor_back(&self) -> Option<Cursor> {
+        self.cursor_at(true)
+    }
+
+    fn cursor_at(&self, back: bool) -> Option<Cursor> {
+        let mut key = Vec::new();
+        let side = if back {
+            self.range.back_key(&mut key);
+            self.back
+        } else {
+            self.range.front_key(&mut key);
+            self.front
+        };
+        let key = match side {
+            Side::Ended => return None,
+            Side::Fresh => None,
+            Side::Yielded => {
+                // A walk over a subtree knows its keys from there on.
+                if let (Scope::Prefix(prefix), None) = (&self.scope, self.slot) {
+                    let prefix = prefix.as_bytes();
+                    let depth = self.of.tree::<T>().depth_of(prefix);
+                    key.splice(0..0, prefix[..depth].iter().copied());
+                }
+                Some(key)
+            }
+        };
+        Some(Cursor::new(self.position(), self.query_id(), back, key))
+    }
+
+    fn position(&self) -> crate::Position {
+        self.of.view.version().payload().position
+    }
+
+    fn query_id(&self) -> u32 {
+        self.query.unwrap_or_else(|| {
+            let mut crc = crc32fast::Hasher::new();
+            let range = track::range_of(&self.scope);
+            let index = self.of.index_name::<T>();
+            let hi = range.hi.as_ref().map(KeyBuf::as_bytes);
+            let parts = [
+                Some(T::NAME.as_bytes()),
+                index.map(str::as_bytes),
+                Some(range.lo.as_bytes()),
+                hi,
+            ];
+            for part in parts {
+                let len = part.map_or(0, |part| part.len() as u64 + 1);
+                crc.update(&len.to_le_bytes());
+                crc.update(part.unwrap_or_default());
+            }
+            crc.finalize()
+        })
+    }
+
+    /// The rest of this query after the place of a cursor, which came from the same query of the
+    /// same table; what has been yielded does not matter.
+    ///
+    /// The snapshot need not be the cursor's: records that were added or deleted since are there or
+    /// not, and each is yielded on one page at most. One that is older than the cursor can lack what
+    /// earlier pages had; [`Cursor::position`] says what to wait for.
+    pub fn resume(self, cursor: &Cursor) -> Result<Self, CursorError> {
+        let query = self.query_id();
+        let range = cursor.rest(self.position(), query, track::range_of(&self.scope))?;
+        let mut rest = Rows::new(self.of, Scope::Range(range));
+        rest.query = Some(query);
+        Ok(rest)
+    }
+}
+
+impl<T: Table> Clone for Rows<'_, T> {
+    /// The copy goes on from the same place. In a tracked query it counts as reading everything.
+    fn clone(&self) -> Self {
+        self.of.track(&self.scope);
+        Rows {
+            range: self.range.clone(),
+            of: self.of,
+            scope: self.scope.clone(),
+            query: self.query,
+            front: self.front,
+            back: self.back,
+            slot: None,
+        }
+    }
+}
+
+impl<T: Table> fmt::Debug for Rows<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rows")
+            .field("view", self.of.view)
+            .field("tree", &self.of.id)
+            .field("scope", &self.scope)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'a, T: Table> Iterator for Rows<'a, T> {
+    type Item = &'a Row<T>;
+
+    fn next(&mut self) -> Option<&'a Row<T>> {
+        let row = self.range.next();
+        self.front = Side::after(row);
+        row
+    }
+}
+
+impl<T: Table> DoubleEndedIterator for Rows<'_, T> {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        let row = self.range.next_back();
+        self.back = Side::after(row);
+        row
+    }
+}
+
+impl<T: Table> FusedIterator for Rows<'_, T> {}
+
+impl<T: Table> Drop for Rows<'_, T> {
+    fn drop(&mut self) {
+        let (Some(slot), Some(tracker)) = (self.slot, self.of.view.tracker()) else {
+            return;
+        };
+        if self.front == Side::Ended || self.back == Side::Ended {
+            return;
+        }
+        let range = track::range_of(&self.scope);
+        let mut key = Vec::new();
+        let mut parts = [None, None];
+        if self.front == Side::Yielded {
+            self.range.front_key(&mut key);
+            parts[0] = Some(track::up_to(&range, &key));
+        }
+        if self.back == Side::Yielded {
+            self.range.back_key(&mut key);
+            parts[1] = Some(track::from(&range, &key));
+        }
+        tracker.narrow(slot, parts);
+    }
+}
