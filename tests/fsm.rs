@@ -3,9 +3,11 @@
 mod common;
 
 use common::{Account, Bank, Failure, Request, account, balance};
-use highwater::fsm::{Batch, Entry, HaltKind, LogEntry, Outcome, Proposal};
-use highwater::{LogIndex, Store, StoreError, WaitError};
+use highwater::fsm::{Batch, Command, Entry, HaltKind, LogEntry, Outcome, Proposal};
+use highwater::{LogIndex, Store, StoreError, WaitError, WriteError, WriteTxn};
 use proptest::prelude::*;
+use serde::{Deserialize, Serialize};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 fn entry(index: u64, request: &Request) -> LogEntry<Request> {
@@ -413,4 +415,50 @@ proptest! {
         let total: i64 = store.snapshot().accounts().iter().map(|account: &highwater::Row<Account>| account.amount).sum();
         prop_assert!(total >= 0);
     }
+}
+
+/// A command that counts how often it was done, outside the store.
+#[derive(Serialize, Deserialize)]
+struct Told(u64);
+
+static TOLD: AtomicU64 = AtomicU64::new(0);
+
+impl Command<Bank> for Told {
+    type Reply = ();
+    type Error = WriteError;
+
+    fn apply(self, _: &Entry, txn: &mut WriteTxn<Bank>) -> Result<(), WriteError> {
+        let amount = i64::try_from(self.0).unwrap();
+        txn.after_commit(move |_| {
+            TOLD.fetch_add(self.0, Ordering::Relaxed);
+        });
+        txn.accounts_mut()
+            .insert(account(&format!("{amount}"), amount))
+    }
+}
+
+#[test]
+fn what_is_done_after_a_commit_is_not_done_in_replay() {
+    let entries = |commands: &[u64]| {
+        let of = |n: &u64| LogEntry::of(LogIndex(*n), Proposal::new(&Told(*n), 0, 0).unwrap());
+        commands.iter().map(of).collect::<Vec<LogEntry<Told>>>()
+    };
+    let store = Store::<Bank>::new();
+    assert!(
+        Batch::new(entries(&[1, 2]))
+            .replayed()
+            .apply(&store)
+            .halted
+            .is_none()
+    );
+    assert_eq!(store.snapshot().accounts().len(), 2);
+    assert_eq!(TOLD.load(Ordering::Relaxed), 0);
+    // The rejected command's is not done either.
+    let mut all = entries(&[4, 8]);
+    all.push(LogEntry::of(
+        LogIndex(9),
+        Proposal::new(&Told(8), 0, 0).unwrap(),
+    ));
+    assert!(Batch::new(all).apply(&store).halted.is_none());
+    assert_eq!(TOLD.load(Ordering::Relaxed), 12);
 }

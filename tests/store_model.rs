@@ -6,8 +6,8 @@
 //! falling), and what a follower of the feed has put together.
 
 use highwater::{
-    LogIndex, Options, Row, Rows, Schema, Snapshot, Start, Store, Subscription, Table, Turn, Watch,
-    WriteError, WriteTxn,
+    LogIndex, Options, Row, Rows, Schema, Snapshot, Start, Store, Subscription, Table, TableWriter,
+    Turn, Watch, WriteError, WriteTxn,
 };
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::prelude::*;
@@ -353,8 +353,14 @@ enum Expected {
 enum Op {
     Put(How, Item),
     Delete(String, Option<Expected>),
-    /// The stored item with another value: changes no key.
+    /// The stored item with another value.
     Touch(String, u8),
+    /// The same, in place.
+    Change(String, u8),
+    DeletePrefix(String),
+    /// By a query that may find an item several times.
+    DeleteTagged(String),
+    DeleteWhere(u8),
     Begin {
         gap: u64,
     },
@@ -463,6 +469,10 @@ fn op() -> impl Strategy<Value = Op> {
         24 => (how(), item()).prop_map(|(how, item)| Op::Put(how, item)),
         8 => (id(), proptest::option::of(expected())).prop_map(|(id, e)| Op::Delete(id, e)),
         4 => (id(), 0..3_u8).prop_map(|(id, value)| Op::Touch(id, value)),
+        4 => (id(), 0..3_u8).prop_map(|(id, value)| Op::Change(id, value)),
+        1 => "[ab]{1,3}".prop_map(Op::DeletePrefix),
+        1 => "[xy]".prop_map(Op::DeleteTagged),
+        1 => (0..3_u8).prop_map(Op::DeleteWhere),
         3 => (1..4_u64).prop_map(|gap| Op::Begin { gap }),
         4 => (1..3_u64).prop_map(|gap| Op::NextEntry { gap }),
         4 => Just(Op::Savepoint),
@@ -680,18 +690,13 @@ impl World {
 
     fn step(&mut self, op: Op) {
         match op {
-            Op::Put(how, item) => self.begin(None).put(how, item),
-            Op::Touch(id, value) => {
-                let running = self.begin(None);
-                if let Some((item, ..)) = running.state.get(&id) {
-                    let item = Item {
-                        value,
-                        ..item.clone()
-                    };
-                    running.put(How::Update, item);
-                }
-            }
-            Op::Delete(id, expected) => self.begin(None).delete(&id, expected),
+            Op::Put(..)
+            | Op::Touch(..)
+            | Op::Change(..)
+            | Op::DeletePrefix(_)
+            | Op::DeleteTagged(_)
+            | Op::DeleteWhere(_)
+            | Op::Delete(..) => self.begin(None).write(op),
             Op::Begin { gap } => drop(self.begin(Some(gap))),
             Op::NextEntry { gap } => {
                 if let Some(running) = &mut self.running {
@@ -773,6 +778,7 @@ impl World {
         if let Some(running) = &self.running {
             assert_eq!(rows(&running.txn), running.state);
             check_walks(&running.txn, &running.state);
+            running.check_changes();
         }
         assert_eq!(self.store.position().index, LogIndex(self.index));
     }
@@ -886,6 +892,36 @@ impl Follower {
 }
 
 impl Running {
+    fn write(&mut self, op: Op) {
+        match op {
+            Op::Put(how, item) => self.put(how, item),
+            Op::Touch(id, value) => {
+                if let Some((item, ..)) = self.state.get(&id) {
+                    let item = Item {
+                        value,
+                        ..item.clone()
+                    };
+                    self.put(How::Update, item);
+                }
+            }
+            Op::Change(id, value) => self.change(&id, value),
+            Op::DeletePrefix(prefix) => self.delete_all(
+                |item| item.id.starts_with(&prefix),
+                |mut items| items.delete_prefix(&prefix),
+            ),
+            Op::DeleteTagged(tag) => self.delete_all(
+                |item| item.tags.iter().any(|other| other.starts_with(&tag)),
+                |mut items| items.delete_rows(|items| items.tags_index().prefix(&tag)),
+            ),
+            Op::DeleteWhere(value) => self.delete_all(
+                |item| item.value == value,
+                |mut items| items.delete_where(|item| item.value == value),
+            ),
+            Op::Delete(id, expected) => self.delete(&id, expected),
+            _ => unreachable!("not a write: {op:?}"),
+        }
+    }
+
     fn end_entry(&mut self) {
         self.ended
             .push((self.index, changed(&self.began, &self.state)));
@@ -961,6 +997,73 @@ impl Running {
                 }
             }
         }
+    }
+
+    /// The net changes so far are the difference to the beginning of the entry.
+    fn check_changes(&self) {
+        let changes = self.txn.changes();
+        let mut told = BTreeSet::new();
+        for change in changes.items() {
+            let id = &change.after.or(change.before).unwrap().id;
+            assert!(told.insert(id.clone()));
+            assert_eq!(change.before.map(stored).as_ref(), self.began.get(id));
+            assert_eq!(change.after.map(stored).as_ref(), self.state.get(id));
+        }
+        let ids = self.began.keys().chain(self.state.keys());
+        let differ = ids.filter(|id| self.began.get(*id) != self.state.get(*id));
+        assert!(differ.into_iter().all(|id| told.contains(id)));
+    }
+
+    fn change(&mut self, id: &str, value: u8) {
+        let changed = self.state.get(id).map(|(item, ..)| Item {
+            value,
+            ..item.clone()
+        });
+        // What is refused, and when, is as for an update.
+        let savepoint = self.txn.savepoint();
+        let before = self.state.clone();
+        let by_update = changed
+            .as_ref()
+            .map(|item| self.txn.items_mut().update(item.clone()));
+        self.txn.rollback_to(savepoint);
+        let result = self
+            .txn
+            .items_mut()
+            .update_with(id, |item| item.value = value);
+        match by_update {
+            None => assert!(matches!(result, Err(WriteError::NotFound { .. }))),
+            Some(by_update) => {
+                assert_eq!(result, by_update);
+                if let (Ok(previous), Some(item)) = (result, changed) {
+                    assert_eq!(stored(&previous), before[id]);
+                    if *previous != item {
+                        let stored = (item, before[id].1, self.index);
+                        self.state.insert(id.to_owned(), stored);
+                    }
+                }
+            }
+        }
+        let renamed = self
+            .txn
+            .items_mut()
+            .update_with(id, |item| item.id.push('z'));
+        assert!(matches!(
+            renamed,
+            Err(WriteError::KeyChanged { .. } | WriteError::NotFound { .. })
+        ));
+    }
+
+    fn delete_all(
+        &mut self,
+        which: impl Fn(&Item) -> bool,
+        delete: impl FnOnce(TableWriter<'_, Item>) -> Result<Vec<Row<Item>>, WriteError>,
+    ) {
+        let deleted = delete(self.txn.items_mut()).unwrap();
+        let mut deleted: Vec<_> = deleted.iter().map(stored).collect();
+        deleted.sort_by_key(|(item, ..)| item.id.clone());
+        let expected = self.state.values().filter(|(item, ..)| which(item));
+        assert!(deleted.iter().eq(expected));
+        self.state.retain(|_, (item, ..)| !which(item));
     }
 
     fn delete(&mut self, id: &str, expected: Option<Expected>) {

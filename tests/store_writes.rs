@@ -249,3 +249,54 @@ fn transactions_travel_between_threads() {
     assert_eq!(index.join().unwrap(), Ok(LogIndex(1)));
     assert_eq!(store.snapshot().nodes().len(), 2);
 }
+
+#[test]
+fn hooks_run_after_a_commit_and_only_then() {
+    use std::sync::mpsc::channel;
+    let store = Store::<Catalog>::new();
+    let (sender, told) = channel();
+    let hook = |name: &'static str| {
+        let (sender, store) = (sender.clone(), store.clone());
+        move |index: LogIndex| {
+            // The commit is visible and the writer's slot free.
+            assert!(store.position().index >= index);
+            assert!(store.try_write().unwrap().is_some());
+            sender.send((name, index)).unwrap();
+        }
+    };
+    let mut txn = store.write().unwrap();
+    txn.after_commit(hook("dropped"));
+    drop(txn);
+    assert!(told.try_recv().is_err());
+
+    let mut txn = store.write().unwrap();
+    txn.after_commit(hook("first"));
+    let savepoint = txn.savepoint();
+    txn.after_commit(hook("undone"));
+    txn.rollback_to(savepoint);
+    let failed: Result<(), ()> = txn.attempt(|txn| {
+        txn.after_commit(hook("failed"));
+        Err(())
+    });
+    assert!(failed.is_err());
+    txn.attempt(|txn| {
+        txn.after_commit(hook("kept"));
+        Ok::<_, ()>(())
+    })
+    .unwrap();
+    txn.after_commit(|_| panic!("reported, and nothing else"));
+    txn.after_commit(hook("last"));
+    txn.nodes_mut().insert(node("a", 1)).unwrap();
+    assert!(told.try_recv().is_err());
+    assert_eq!(txn.commit(), Ok(LogIndex(1)));
+    let names: Vec<_> = told.try_iter().collect();
+    assert_eq!(
+        names,
+        ["first", "kept", "last"].map(|name| (name, LogIndex(1)))
+    );
+    // A commit that changes nothing is a commit.
+    let mut txn = store.write().unwrap();
+    txn.after_commit(hook("nothing"));
+    assert_eq!(txn.commit(), Ok(LogIndex(1)));
+    assert_eq!(told.try_recv(), Ok(("nothing", LogIndex(1))));
+}

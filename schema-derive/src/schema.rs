@@ -12,8 +12,10 @@ use syn::spanned::Spanned;
 use syn::{Attribute, Data, DeriveInput, Fields, Ident, Type, Visibility};
 
 /// Methods of what derefs to a view or to the changes: a table's method of that name would be hidden.
-const TAKEN: [&str; 12] = [
+const TAKEN: [&str; 14] = [
+    "after_commit",
     "attempt",
+    "changes",
     "clone",
     "commit",
     "driver_state",

@@ -72,6 +72,8 @@ pub(crate) trait TableChanges: Any + Send + Sync + fmt::Debug {
     fn len(&self) -> usize;
     /// Takes away the operations from number `len` on.
     fn split_off(&mut self, len: usize) -> Box<dyn Any + Send + Sync>;
+    /// The same operations again.
+    fn copy(&self) -> Box<dyn TableChanges>;
     /// Makes one change of each record's operations, in the order of first touch. What begins and
     /// ends absent is left out.
     fn make_net(&mut self);
@@ -84,6 +86,17 @@ impl<T: Table> TableChanges for Log<T> {
 
     fn split_off(&mut self, len: usize) -> Box<dyn Any + Send + Sync> {
         Box::new(self.ops.split_off(len))
+    }
+
+    fn copy(&self) -> Box<dyn TableChanges> {
+        let ops = self.ops.iter().map(|op| Replaced {
+            before: op.before.clone(),
+            after: op.after.clone(),
+        });
+        Box::new(Log {
+            ops: ops.collect(),
+            ..*self
+        })
     }
 
     fn make_net(&mut self) {
@@ -186,6 +199,21 @@ impl ChangeLog {
             }
         }
         taken
+    }
+
+    /// The net changes of entry `index` so far. The log goes on.
+    pub(crate) fn so_far(&self, index: LogIndex) -> Arc<ChangeSet> {
+        let tables = self.tables.iter().map(|(table, log)| (*table, log.copy()));
+        let mut copy = ChangeLog {
+            tables: tables.collect(),
+        };
+        copy.finish(index).unwrap_or_else(|| {
+            Arc::new(ChangeSet {
+                index,
+                count: 0,
+                tables: SmallVec::new(),
+            })
+        })
     }
 
     /// The net changes of entry `index`, or nothing if there is none; the log is empty then.

@@ -19,6 +19,7 @@ pub struct Batch<C> {
     entries: Vec<LogEntry<C>>,
     driver: Option<Vec<u8>>,
     dense: bool,
+    replayed: bool,
 }
 
 impl<C> Batch<C> {
@@ -29,6 +30,7 @@ impl<C> Batch<C> {
             entries,
             driver: None,
             dense: false,
+            replayed: false,
         }
     }
 
@@ -37,6 +39,14 @@ impl<C> Batch<C> {
     #[must_use]
     pub fn dense(mut self) -> Self {
         self.dense = true;
+        self
+    }
+
+    /// For a driver that applies again what it had applied in an earlier run: what commands have
+    /// asked to be done after the commit ([`WriteTxn::after_commit`]) is not done.
+    #[must_use]
+    pub fn replayed(mut self) -> Self {
+        self.replayed = true;
         self
     }
 
@@ -65,7 +75,13 @@ impl<C> Batch<C> {
         let mut driver = self.driver;
         let mut failed = None;
         let applied = loop {
-            match run(store, &mut items, driver.as_deref(), self.dense) {
+            match run(
+                store,
+                &mut items,
+                driver.as_deref(),
+                self.dense,
+                self.replayed,
+            ) {
                 Run::Done(outcomes) => {
                     break Applied {
                         outcomes,
@@ -252,6 +268,7 @@ fn run<S: Views, C: Command<S>>(
     items: &mut [Item<C>],
     driver: Option<&[u8]>,
     dense: bool,
+    replayed: bool,
 ) -> Run<C::Reply, C::Error> {
     let mut outcomes = Vec::with_capacity(items.len());
     let mut begun = None;
@@ -268,6 +285,9 @@ fn run<S: Views, C: Command<S>>(
     let Some(mut txn) = begun else {
         return Run::Done(outcomes);
     };
+    if replayed {
+        txn.set_replay();
+    }
     // Nothing but this transaction can change the store now.
     let first = outcomes.len();
     let mut last = store.position().index;

@@ -5,7 +5,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use super::erased::TableOps;
-use super::write::Scratch;
+use super::operate::Scratch;
 use crate::feed::{Newest, Source, Window};
 use crate::position::{HistoryId, LogIndex, Position};
 use crate::session::Kept;

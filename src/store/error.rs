@@ -80,6 +80,15 @@ pub enum WriteError {
         /// The primary key.
         key: KeyText,
     },
+    /// `update_with` gave the record another primary key.
+    KeyChanged {
+        /// The table.
+        table: Cow<'static, str>,
+        /// The primary key.
+        key: KeyText,
+        /// The primary key that it was given.
+        changed: KeyText,
+    },
     /// Another record has this key in a unique index.
     NotUnique {
         /// The table.
@@ -123,6 +132,15 @@ impl fmt::Display for WriteError {
             WriteError::NotFound { table, key } => {
                 write!(f, "table {table} has no record with key {key}")
             }
+            WriteError::KeyChanged {
+                table,
+                key,
+                changed,
+            } => write!(
+                f,
+                "table {table}, record {key}: its primary key was changed to {changed}; delete it \
+                 and insert the other"
+            ),
             WriteError::NotUnique {
                 table,
                 index,

@@ -34,6 +34,7 @@ mod explain;
 mod follow;
 mod matches;
 mod newest;
+mod operate;
 mod plan;
 mod query;
 mod reader;

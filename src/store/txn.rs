@@ -5,16 +5,16 @@ use std::cell::Cell;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use smallvec::SmallVec;
 
 use super::core::{Core, Root, Tables};
 use super::error::CommitError;
+use super::operate::Scratch;
 use super::view::{RawView, View, Views};
-use super::write::Scratch;
-use crate::feed::{ChangeLog, ChangeSet, Mark};
+use crate::feed::{ChangeLog, ChangeSet, Mark, RawChanges};
 use crate::position::{LogIndex, Position};
 use crate::session::Kept;
 use crate::version::Edition;
@@ -58,7 +58,11 @@ struct Point {
     id: u64,
     mark: Mark,
     driver: Option<Arc<[u8]>>,
+    hooks: usize,
 }
+
+/// What is to be done after the commit, with its index.
+type Hook = Box<dyn FnOnce(LogIndex) + Send>;
 
 /// All there is of a write transaction. The order of the fields is that in which they are dropped:
 /// rows after the writer's slot is free.
@@ -77,6 +81,10 @@ pub(crate) struct Txn {
     driver: Option<Arc<[u8]>>,
     /// The log's clock and sessions, if they were set.
     kept: Option<Arc<Kept>>,
+    /// Run after the commit. The mutex is never locked: it makes the transaction `Sync`.
+    hooks: Mutex<Vec<Hook>>,
+    /// The entries were applied in an earlier run: hooks are not kept.
+    replay: bool,
     /// Operations undone; their rows are dropped at the end.
     undone: Vec<Box<dyn Any + Send + Sync>>,
     pub(super) scratch: Box<Scratch>,
@@ -108,6 +116,8 @@ impl Txn {
             savepoints: Vec::new(),
             driver: None,
             kept: None,
+            hooks: Mutex::new(Vec::new()),
+            replay: false,
             undone: Vec::new(),
             scratch: core.take_scratch(),
         })
@@ -135,12 +145,18 @@ impl Txn {
     fn savepoint(&mut self) -> Savepoint {
         self.edition.savepoint();
         let id = SAVEPOINTS.fetch_add(1, Ordering::Relaxed);
+        let hooks = self.hooks().len();
         self.savepoints.push(Point {
             id,
             mark: self.log.mark(),
             driver: self.driver.clone(),
+            hooks,
         });
         Savepoint(id)
+    }
+
+    fn hooks(&mut self) -> &mut Vec<Hook> {
+        self.hooks.get_mut().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How many savepoints are older than this one.
@@ -156,6 +172,11 @@ impl Txn {
             self.edition.rollback();
             self.undone.extend(self.log.back_to(&point.mark));
             self.driver = point.driver;
+            // What hooks hold is dropped at the end, as rows are.
+            let undone: Vec<Hook> = self.hooks().split_off(point.hooks);
+            if !undone.is_empty() {
+                self.undone.push(Box::new(Mutex::new(undone)));
+            }
         }
     }
 
@@ -172,10 +193,14 @@ impl Txn {
         }
         // The last user code: if it panics, the transaction is dropped as it is.
         self.end_entry();
+        let hooks = std::mem::take(self.hooks());
         let base = self.edition.base().payload();
         let unchanged = self.sets.is_empty() && self.driver.is_none() && self.kept.is_none();
         if self.counted && unchanged {
-            return Ok(base.position.index);
+            let index = base.position.index;
+            drop(self);
+            run(hooks, index);
+            return Ok(index);
         }
         let index = self.index;
         let position = Position {
@@ -212,7 +237,16 @@ impl Txn {
         core.keep_scratch(scratch);
         // From here on destructors of rows run; the store is in order and no lock is held.
         drop((trash, sets, log, undone));
+        run(hooks, index);
         Ok(index)
+    }
+}
+
+/// Runs hooks in the order they were given, each by itself: a panic ends only the one it is in.
+fn run(hooks: Vec<Hook>, index: LogIndex) {
+    for hook in hooks {
+        // Whoever wants to know has a panic hook; the commit is done.
+        drop(catch_unwind(AssertUnwindSafe(|| hook(index))));
     }
 }
 
@@ -387,6 +421,32 @@ impl<S: Views> WriteTxn<S> {
         let result = f(attempt.txn);
         attempt.keep = result.is_ok();
         result
+    }
+
+    /// The net changes of the current entry so far, in all tables: what the feed would tell of it.
+    /// A copy: it does not follow later writes. Cost: O(changes).
+    pub fn changes(&self) -> S::Changes {
+        let txn = self.txn();
+        RawChanges::new(txn.log.so_far(txn.index)).into()
+    }
+
+    /// Has `hook` run after the commit, with the commit's index, unless the transaction is dropped
+    /// or rolled back to before. Hooks run in the order they were given, on the committing thread,
+    /// after waiters were woken and the writer's slot is free, so that a snapshot has the commit in
+    /// it, and may have later ones.
+    ///
+    /// They are for effects outside the store (a metric, a message to a thread), not for its state:
+    /// when a log is replayed, they do not run. One that panics ends itself alone, as a thread does.
+    pub fn after_commit(&mut self, hook: impl FnOnce(LogIndex) + Send + 'static) {
+        let txn = self.txn_mut();
+        if !txn.replay {
+            txn.hooks().push(Box::new(hook));
+        }
+    }
+
+    /// Says that the entries were applied in an earlier run: no hooks run.
+    pub(crate) fn set_replay(&mut self) {
+        self.txn_mut().replay = true;
     }
 
     /// Publishes all entries at once and returns the index of the last.

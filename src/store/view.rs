@@ -24,7 +24,7 @@ use crate::version::Version;
 )]
 pub trait Readable: Table {
     /// `ServiceReader<'a>`: one method an index.
-    type Reader<'a>: From<TableReader<'a, Self>>;
+    type Reader<'a>: From<TableReader<'a, Self>> + Copy;
 
     /// The table's name.
     const TABLE: &'static str = Self::NAME;

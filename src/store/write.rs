@@ -1,8 +1,4 @@
-//! One operation on one table.
-//!
-//! Each runs in two halves. The first has all user code (key encoding, key extraction,
-//! `PartialEq`) and every check; whatever fails or panics there, no tree was touched. The second
-//! edits the trees and records the operation, and cannot fail.
+//! Writes of one table.
 #![expect(
     clippy::needless_pass_by_value,
     reason = "keys are given as what can look one up, by value or by reference"
@@ -11,36 +7,14 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use super::erased::{append_entry_key, check_len, for_each_only_in, index_keys, not_unique};
 use super::error::{KeyText, WriteError};
-use super::plan::Plan;
+use super::operate::{At, Must, not_found};
 use super::reader::TableReader;
-use super::txn::Txn;
+use super::rows::Rows;
 use super::view::{RawView, Readable};
-use crate::feed::Replaced;
-use crate::key::{AsKey, KeyBuf, KeySink};
+use crate::key::{AsKey, AsPrefix, KeyBuf};
 use crate::position::LogIndex;
-use crate::schema::{Row, Table};
-
-/// Buffers of one operation after the other.
-#[derive(Debug, Default)]
-pub(crate) struct Scratch {
-    primary: KeyBuf,
-    /// The entries of the table and its indexes that are put in, and those that are taken out.
-    puts: Plan,
-    takes: Plan,
-    /// The keys of the new and of the old record, index by index.
-    new: Vec<KeySink>,
-    old: Vec<KeySink>,
-}
-
-/// What has to be true of the record before.
-#[derive(Clone, Copy)]
-enum Must {
-    BeNew,
-    Exist,
-    BeAnything,
-}
+use crate::schema::Row;
 
 /// Writes of one table: `txn.services_mut()`.
 ///
@@ -127,105 +101,103 @@ impl<'a, T: Readable> TableWriter<'a, T> {
         }
     }
 
+    /// Changes a record in place: `change` is given a copy, which then takes the record's place.
+    /// Returns the previous one; [`WriteError::NotFound`] if there is none.
+    ///
+    /// [`WriteError::KeyChanged`] if `change` gives it another primary key: that is another record.
+    pub fn update_with(
+        &mut self,
+        key: impl AsKey<T::Key>,
+        change: impl FnOnce(&mut T),
+    ) -> Result<Row<T>, WriteError>
+    where
+        T: Clone,
+    {
+        let mut primary = KeyBuf::new();
+        key.encode_as(&mut primary);
+        let rows = self.view.tree::<Row<T>>(self.base);
+        let Some(row) = rows.get(primary.as_bytes()) else {
+            return Err(not_found::<T>(&primary));
+        };
+        let mut record = T::clone(row);
+        change(&mut record);
+        let mut changed = KeyBuf::new();
+        record.encode_key(&mut changed);
+        if changed != primary {
+            return Err(WriteError::KeyChanged {
+                table: T::NAME.into(),
+                key: KeyText::new(primary.as_bytes()),
+                changed: KeyText::new(changed.as_bytes()),
+            });
+        }
+        self.put(record, Must::Exist, None).map(present)
+    }
+
+    /// Takes away every record for which `which` is true, and returns them. Looks at all records
+    /// of the table; where an index knows them, [`delete_rows`](Self::delete_rows) is faster.
+    pub fn delete_where(
+        &mut self,
+        mut which: impl FnMut(&Row<T>) -> bool,
+    ) -> Result<Vec<Row<T>>, WriteError> {
+        let all = TableReader::<T>::new(self.view, self.table, self.base);
+        let rows = all.iter().filter(|row| which(row)).cloned().collect();
+        self.delete_all(rows)
+    }
+
+    /// Takes away every record that a query finds, each once, and returns them.
+    ///
+    /// ```
+    /// # use highwater::{Schema, Store, Table};
+    /// # use serde::{Deserialize, Serialize};
+    /// # #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
+    /// # pub struct Service {
+    /// #     #[primary_key] pub id: u32,
+    /// #     #[index] pub node: String,
+    /// # }
+    /// # #[derive(Schema)]
+    /// # pub struct Catalog { services: Service }
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let store = Store::<Catalog>::new();
+    /// let mut txn = store.write()?;
+    /// # for id in 0..3 { txn.services_mut().insert(Service { id, node: "n1".into() })?; }
+    /// let gone = txn.services_mut().delete_rows(|services| services.by_node("n1"))?;
+    /// assert_eq!(gone.len(), 3);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn delete_rows(
+        &mut self,
+        query: impl for<'r> FnOnce(&'r T::Reader<'r>) -> Rows<'r, T>,
+    ) -> Result<Vec<Row<T>>, WriteError> {
+        let rows = query(&self.read()).cloned().collect();
+        self.delete_all(rows)
+    }
+
+    /// Takes away every record whose primary key begins with `prefix`, and returns them.
+    pub fn delete_prefix(
+        &mut self,
+        prefix: impl AsPrefix<T::Key>,
+    ) -> Result<Vec<Row<T>>, WriteError> {
+        let all = TableReader::<T>::new(self.view, self.table, self.base);
+        let rows = all.prefix(prefix).cloned().collect();
+        self.delete_all(rows)
+    }
+
+    fn at(&self) -> At {
+        At {
+            table: self.table,
+            base: self.base,
+        }
+    }
+
     fn put(
         &mut self,
         record: T,
         must: Must,
         expected: Option<LogIndex>,
     ) -> Result<Option<Row<T>>, WriteError> {
-        let base = self.base;
-        let Txn {
-            edition,
-            index,
-            log,
-            scratch,
-            ..
-        } = self.view.txn_mut();
-        let Scratch {
-            primary,
-            puts,
-            takes,
-            new,
-            old,
-        } = &mut **scratch;
-
-        primary.clear();
-        record.encode_key(primary);
-        check_len(T::NAME, None, primary.len())?;
-        grow(new, T::INDEXES.len());
-        grow(old, T::INDEXES.len());
-        puts.clear();
-        puts.push(base, |buf| buf.extend(primary.as_bytes()));
-        for (i, def) in T::INDEXES.iter().enumerate() {
-            index_keys(i, &record, &mut new[i]);
-            for key in new[i].iter() {
-                puts.push(base + 1 + i, |buf| {
-                    append_entry_key(def.unique, key, primary.as_bytes(), buf);
-                });
-            }
-        }
-        edition.prefetch(puts.iter());
-        let previous = edition
-            .tree::<Row<T>>(base)
-            .get(primary.as_bytes())
-            .cloned();
-        check_expected(expected, previous.as_ref(), primary)?;
-        match (must, &previous) {
-            (Must::BeNew, Some(_)) => {
-                let key = KeyText::new(primary.as_bytes());
-                return Err(WriteError::AlreadyExists {
-                    table: T::NAME.into(),
-                    key,
-                });
-            }
-            (Must::Exist, None) => return Err(not_found::<T>(primary)),
-            _ => {}
-        }
-        if previous.as_ref().is_some_and(|row| **row == record) {
-            return Ok(previous);
-        }
-        takes.clear();
-        for (i, def) in T::INDEXES.iter().enumerate() {
-            match &previous {
-                Some(row) => index_keys::<T>(i, row, &mut old[i]),
-                None => old[i].clear(),
-            }
-            let tree = edition.tree::<Row<T>>(base + 1 + i);
-            for key in new[i].iter() {
-                let len = key.len() + if def.unique { 0 } else { primary.len() };
-                check_len(T::NAME, Some(def.name), len)?;
-                if def.unique
-                    && let Some(holder) = tree.get(key)
-                    && !previous.as_ref().is_some_and(|row| same(row, holder))
-                {
-                    return Err(not_unique(i, key, holder));
-                }
-            }
-            for_each_only_in(&old[i], &new[i], |key| {
-                takes.push(base + 1 + i, |buf| {
-                    append_entry_key(def.unique, key, primary.as_bytes(), buf);
-                });
-            });
-        }
-        edition.prefetch(takes.iter());
-
-        let created = previous.as_ref().map_or(*index, Row::create_index);
-        let row = Row::new(record, created, *index);
-        for (tree, key) in takes.iter() {
-            edition.remove(tree, key, index.0);
-        }
-        for (tree, key) in puts.iter() {
-            edition.insert(tree, key, row.clone(), index.0);
-        }
-        log.push(
-            self.table,
-            *index,
-            Replaced {
-                before: previous.clone(),
-                after: Some(row),
-            },
-        );
-        Ok(previous)
+        let at = self.at();
+        self.view.txn_mut().put(at, record, must, expected)
     }
 
     fn take(
@@ -233,93 +205,24 @@ impl<'a, T: Readable> TableWriter<'a, T> {
         key: &impl AsKey<T::Key>,
         expected: Option<LogIndex>,
     ) -> Result<Option<Row<T>>, WriteError> {
-        let base = self.base;
-        let Txn {
-            edition,
-            index,
-            log,
-            scratch,
-            ..
-        } = self.view.txn_mut();
-        let Scratch {
-            primary,
-            takes,
-            old,
-            ..
-        } = &mut **scratch;
-
-        primary.clear();
-        key.encode_as(primary);
-        let previous = edition
-            .tree::<Row<T>>(base)
-            .get(primary.as_bytes())
-            .cloned();
-        check_expected(expected, previous.as_ref(), primary)?;
-        let Some(row) = previous else { return Ok(None) };
-        grow(old, T::INDEXES.len());
-        takes.clear();
-        takes.push(base, |buf| buf.extend(primary.as_bytes()));
-        for (i, def) in T::INDEXES.iter().enumerate() {
-            index_keys::<T>(i, &row, &mut old[i]);
-            for key in old[i].iter() {
-                takes.push(base + 1 + i, |buf| {
-                    append_entry_key(def.unique, key, primary.as_bytes(), buf);
-                });
-            }
-        }
-        edition.prefetch(takes.iter());
-
-        for (tree, key) in takes.iter() {
-            edition.remove(tree, key, index.0);
-        }
-        log.push(
-            self.table,
-            *index,
-            Replaced {
-                before: Some(row.clone()),
-                after: None,
-            },
-        );
-        Ok(Some(row))
+        let at = self.at();
+        let encode = |out: &mut KeyBuf| key.encode_as(out);
+        self.view.txn_mut().take(at, encode, expected)
     }
-}
 
-fn grow(sinks: &mut Vec<KeySink>, len: usize) {
-    if sinks.len() < len {
-        sinks.resize_with(len, KeySink::new);
+    /// Takes away rows of the table, of which some may be there several times.
+    fn delete_all(&mut self, rows: Vec<Row<T>>) -> Result<Vec<Row<T>>, WriteError> {
+        let at = self.at();
+        let txn = self.view.txn_mut();
+        let mut deleted = Vec::with_capacity(rows.len());
+        for row in rows {
+            deleted.extend(txn.take::<T>(at, |out| row.encode_key(out), None)?);
+        }
+        Ok(deleted)
     }
-}
-
-/// Whether two rows are one.
-fn same<T>(row: &Row<T>, other: &Row<T>) -> bool {
-    std::ptr::eq(&raw const **row, &raw const **other)
 }
 
 /// What `put` returns where the record had to exist.
 fn present<T>(previous: Option<Row<T>>) -> Row<T> {
     previous.expect("an update of an absent record is refused")
-}
-
-fn not_found<T: Table>(primary: &KeyBuf) -> WriteError {
-    WriteError::NotFound {
-        table: T::NAME.into(),
-        key: KeyText::new(primary.as_bytes()),
-    }
-}
-
-fn check_expected<T: Table>(
-    expected: Option<LogIndex>,
-    previous: Option<&Row<T>>,
-    primary: &KeyBuf,
-) -> Result<(), WriteError> {
-    let found = previous.map_or(LogIndex::ZERO, Row::modify_index);
-    match expected {
-        Some(expected) if expected != found => Err(WriteError::Conflict {
-            table: T::NAME.into(),
-            key: KeyText::new(primary.as_bytes()),
-            expected,
-            found,
-        }),
-        _ => Ok(()),
-    }
 }

@@ -309,7 +309,7 @@ fn replay<S: Views, C: Command<S>>(
     store: &Store<S>,
     log: &Log,
 ) -> Result<(u64, u64), JournalError> {
-    let apply = |batch: Vec<LogEntry<C>>| match Batch::new(batch).apply(store).halted {
+    let apply = |batch: Vec<LogEntry<C>>| match Batch::new(batch).replayed().apply(store).halted {
         Some(halt) => Err(JournalError::Entry(halt)),
         None => Ok(()),
     };
