@@ -36,7 +36,7 @@ pub use key::{
     Leading, MAX_KEY_LEN, NewtypeKey, TextKey,
 };
 pub use position::{HistoryId, LogIndex, Position};
-pub use schema::{IndexDef, Row, Schema, Table};
+pub use schema::{CheckDef, IndexDef, OnDelete, Reference, Row, Schema, Table};
 pub use store::{
     Answer, Change, Changes, CommitError, Cursor, CursorError, Event, Explain, IndexReader,
     KeyText, Mark, Matches, Newest, Options, Rows, Savepoint, Snapshot, Start, Store, StoreError,
@@ -49,6 +49,6 @@ pub use watch::Watch;
 #[doc(hidden)]
 pub mod __private {
     pub use crate::key::{Sparse, Text, reversed};
-    pub use crate::schema::is_first;
+    pub use crate::schema::{is_first, knows_references};
     pub use crate::store::{RawChanges, RawView, Readable, TableOps, View, Views, table_ops};
 }

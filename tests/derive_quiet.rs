@@ -53,6 +53,24 @@ pub mod public {
         labels: std::collections::BTreeMap<String, u8>,
     }
 
+    /// A node, which refers to itself and to a service.
+    #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize, highwater::Table)]
+    #[table(check = Self::is_named)]
+    #[index(references = Service, cascade, by_service(id, port))]
+    pub struct Node {
+        #[primary_key]
+        id: String,
+        port: u16,
+        #[index(sparse, references = Self, set_null)]
+        on: Option<String>,
+    }
+
+    impl Node {
+        const fn is_named(&self) -> bool {
+            !self.id.is_empty()
+        }
+    }
+
     impl Service {
         const fn is_low(&self) -> bool {
             self.port < 1024
@@ -81,6 +99,8 @@ pub mod public {
     pub struct Catalog {
         /// The services.
         services: Service,
+        /// The nodes.
+        nodes: Node,
     }
 }
 
@@ -190,7 +210,7 @@ mod shadowed {
         () => {};
     }
 
-    #[derive(::core::cmp::PartialEq, ::highwater::Key)]
+    #[derive(::core::clone::Clone, ::core::cmp::PartialEq, ::highwater::Key)]
     pub(super) struct Id(::core::primitive::u8);
 
     impl Id {
@@ -199,7 +219,8 @@ mod shadowed {
         fn encode_as(&self) {}
     }
 
-    #[derive(::core::cmp::PartialEq, ::highwater::Table)]
+    #[derive(::core::clone::Clone, ::core::cmp::PartialEq, ::highwater::Table)]
+    #[table(check = is_first)]
     pub(super) struct Record {
         #[primary_key]
         #[index(name = "other")]
@@ -209,7 +230,7 @@ mod shadowed {
         #[index(unique)]
         #[index(caseless, reverse, when = is_first, name = "again")]
         text: ::std::string::String,
-        #[index(sparse)]
+        #[index(sparse, references = Self, set_null)]
         optional: ::core::option::Option<Id>,
     }
 

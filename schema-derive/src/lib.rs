@@ -26,6 +26,7 @@ use syn::{DeriveInput, parse_macro_input};
 /// | attribute | meaning |
 /// |---|---|
 /// | `#[table(name = "services")]` | the table's name in images and errors; the struct's name in snake case by default |
+/// | `#[table(check = path)]` | `path(&record)` is true of every record at the end of each entry; there may be several |
 /// | `#[table(crate = path)]` | where `highwater` is |
 /// | `#[index(by_name_node(name, node))]` | an index over several fields, in this order; its name is `name_node` |
 /// | `#[index(unique, by_name_node(name, node))]` | the same, with at most one record a key |
@@ -56,6 +57,13 @@ use syn::{DeriveInput, parse_macro_input};
 /// Such functions must depend on the record alone, and give the same on every replica.
 ///
 /// Indexes are numbered in the order in which they are declared, those on the struct first.
+///
+/// An index with `references = Other` is a reference: each of its keys is the primary key of a record
+/// of the table `Other`, which must be in the same schema. That is so at the end of every entry, or the
+/// entry is refused; within it, records may come and go in any order. When the record referred to is
+/// deleted: by default, or with `restrict`, the entry is refused unless those that refer to it are gone
+/// too; with `cascade` they are deleted with it; with `set_null`, of a `sparse` field, that is made
+/// `None`. `references = Self` is the table itself.
 ///
 /// Fields go by the names that serde gives them (`rename`, `rename_all`) in `Table::FIELDS` and in
 /// images. A field that was renamed reads older images by its old name with `alias`. What a record

@@ -12,10 +12,11 @@ use syn::spanned::Spanned;
 use syn::{Attribute, Data, DeriveInput, Fields, Ident, Type, Visibility};
 
 /// Methods of what derefs to a view or to the changes: a table's method of that name would be hidden.
-const TAKEN: [&str; 14] = [
+const TAKEN: [&str; 15] = [
     "after_commit",
     "attempt",
     "changes",
+    "check_rules",
     "clone",
     "commit",
     "driver_state",
@@ -295,6 +296,7 @@ fn schema_impls(names: &Names<'_>, tables: &[TableField<'_>]) -> TokenStream {
     let private = quote!(#krate::__private);
     let readables: Vec<_> = tables.iter().map(|table| table.readable(krate)).collect();
     let distinct = tables.iter().map(|table| distinct_name(names, table));
+    let known = tables.iter().map(|table| known_references(names, table));
     let fields = tables.iter().map(|table| table.ident);
     quote! {
         const _: () = {
@@ -315,6 +317,7 @@ fn schema_impls(names: &Names<'_>, tables: &[TableField<'_>]) -> TokenStream {
             }
 
             #(#distinct)*
+            #(#known)*
 
             // The struct is a declaration: nobody builds it or reads its fields.
             #[allow(dead_code)]
@@ -408,6 +411,25 @@ fn distinct_name(names: &Names<'_>, table: &TableField<'_>) -> TokenStream {
     quote_spanned! {at(&table.ty)=>
         const _: () = ::core::assert!(
             #krate::__private::is_first(<#schema as #krate::Schema>::TABLES, #ordinal),
+            #message
+        );
+    }
+}
+
+/// Fails to compile, at the field's type, if the table refers to one that the schema has not.
+fn known_references(names: &Names<'_>, table: &TableField<'_>) -> TokenStream {
+    let Names { krate, schema, .. } = names;
+    let message = format!(
+        "the table of `{}` has an index that refers to a table which `{schema}` has not: add it",
+        table.ident
+    );
+    let readable = table.readable(krate);
+    quote_spanned! {at(&table.ty)=>
+        const _: () = ::core::assert!(
+            #krate::__private::knows_references(
+                #readable::REFERRING,
+                <#schema as #krate::Schema>::TABLES
+            ),
             #message
         );
     }

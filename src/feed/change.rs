@@ -177,6 +177,11 @@ impl ChangeLog {
         log.ops.push(op);
     }
 
+    /// The operations by table, tables in the order of first touch.
+    pub(crate) fn tables(&self) -> impl Iterator<Item = (usize, &dyn TableChanges)> {
+        self.tables.iter().map(|(table, log)| (*table, &**log))
+    }
+
     /// Where the log is now.
     pub(crate) fn mark(&self) -> Mark {
         self.tables

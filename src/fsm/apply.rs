@@ -6,10 +6,11 @@ use super::entry::{Body, Entry, LogEntry};
 use crate::image::msgpack;
 use crate::position::LogIndex;
 use crate::session::{Answer, Kept, Known, Moment, SessionError, SessionId};
-use crate::store::{CommitError, Store, Turn, Views, WriteTxn};
+use crate::store::{CommitError, Store, Turn, Views, WriteError, WriteTxn};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::any::Any;
+use std::convert::identity;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -132,6 +133,9 @@ pub enum Outcome<R, E> {
         /// The first answer.
         result: Result<R, E>,
     },
+    /// The command was rejected by the schema: what it left would have broken a reference or a check,
+    /// and was undone. In a session, a repeated one is told so again.
+    Broken(WriteError),
     /// The session was opened, renewed or closed.
     Session(SessionId),
     /// The entry's session did not allow it: nothing was changed.
@@ -387,7 +391,14 @@ fn perform<S: Views, C: Command<S>>(
             Err(error) => return Ok(Outcome::Refused(error)),
         }
     }
-    let apply = || txn.attempt(|txn| command.apply(&entry, txn));
+    let apply = || {
+        let applied = txn.attempt(|txn| {
+            let reply = command.apply(&entry, txn).map_err(Answered::Err)?;
+            txn.check_rules().map_err(Answered::Broken)?;
+            Ok(reply)
+        });
+        applied.map_or_else(identity, Answered::Ok)
+    };
     let result = catch_unwind(AssertUnwindSafe(apply))
         .map_err(|panic| HaltKind::Panicked(message(panic.as_ref())))?;
     if let Some(request) = request {
@@ -397,7 +408,19 @@ fn perform<S: Views, C: Command<S>>(
         let index = at.index;
         sessions.answered(request, Answer { index, bytes });
     }
-    Ok(Outcome::Done(result))
+    Ok(match result {
+        Answered::Ok(reply) => Outcome::Done(Ok(reply)),
+        Answered::Err(error) => Outcome::Done(Err(error)),
+        Answered::Broken(rule) => Outcome::Broken(rule),
+    })
+}
+
+/// What became of a command, as its session keeps it: a `Result`, or the rule it broke.
+#[derive(Serialize, Deserialize)]
+enum Answered<R, E> {
+    Ok(R),
+    Err(E),
+    Broken(WriteError),
 }
 
 /// The outcome of a command that was applied before.
@@ -408,7 +431,15 @@ fn repeated<R: DeserializeOwned, E: DeserializeOwned>(answer: &Answer) -> Outcom
     };
     let index = answer.index;
     match catch_unwind(read).unwrap_or_else(|panic| Err(message(panic.as_ref()))) {
-        Ok(result) => Outcome::Repeated { index, result },
+        Ok(Answered::Ok(reply)) => Outcome::Repeated {
+            index,
+            result: Ok(reply),
+        },
+        Ok(Answered::Err(error)) => Outcome::Repeated {
+            index,
+            result: Err(error),
+        },
+        Ok(Answered::Broken(rule)) => Outcome::Broken(rule),
         Err(why) => Outcome::Refused(SessionError::Unreadable { index, why }),
     }
 }

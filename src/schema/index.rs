@@ -1,4 +1,4 @@
-//! `IndexDef`: one secondary index of a table.
+//! `IndexDef`: one secondary index of a table; what it refers to; `CheckDef`, a condition on records.
 
 use crate::key::KeySink;
 use std::fmt;
@@ -18,6 +18,8 @@ pub struct IndexDef<T> {
     pub unique: bool,
     /// Whether it is over the items of a collection: a record has any number of keys.
     pub each: bool,
+    /// The table whose primary keys its keys are, if it is a reference.
+    pub references: Option<Reference<T>>,
     /// Pushes each key that `row` has in this index, without the primary key. A function of the
     /// record alone; keys may come in any order and more than once.
     pub keys: fn(row: &T, sink: &mut KeySink),
@@ -36,6 +38,7 @@ impl<T> IndexDef<T> {
             fields,
             unique: false,
             each: false,
+            references: None,
             keys,
         }
     }
@@ -45,6 +48,15 @@ impl<T> IndexDef<T> {
     pub const fn unique(self) -> Self {
         IndexDef {
             unique: true,
+            ..self
+        }
+    }
+
+    /// The same as a reference to another table.
+    #[must_use]
+    pub const fn references(self, reference: Reference<T>) -> Self {
+        IndexDef {
+            references: Some(reference),
             ..self
         }
     }
@@ -71,6 +83,93 @@ impl<T> fmt::Debug for IndexDef<T> {
             .field("fields", &self.fields)
             .field("unique", &self.unique)
             .field("each", &self.each)
+            .field(
+                "references",
+                &self.references.map(|reference| reference.table),
+            )
             .finish_non_exhaustive()
+    }
+}
+
+/// That the keys of an index are primary keys of another table, where there is a record with each.
+pub struct Reference<T> {
+    /// The other table's name.
+    pub table: &'static str,
+    /// What becomes of records that refer to one that is deleted.
+    pub on_delete: OnDelete<T>,
+}
+
+/// What becomes of records that refer to one that is deleted.
+pub enum OnDelete<T> {
+    /// The deletion is refused, unless they are gone too at the end of the entry.
+    Restrict,
+    /// They are deleted with it.
+    Cascade,
+    /// Their reference is taken away: the function returns the record without it.
+    SetNull(fn(row: &T) -> T),
+}
+
+impl<T> Reference<T> {
+    /// A reference to the records of this table.
+    #[must_use]
+    pub const fn new(table: &'static str, on_delete: OnDelete<T>) -> Self {
+        Reference { table, on_delete }
+    }
+}
+
+impl<T> Clone for Reference<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Reference<T> {}
+
+impl<T> Clone for OnDelete<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for OnDelete<T> {}
+
+impl<T> fmt::Debug for Reference<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reference")
+            .field("table", &self.table)
+            .field("on_delete", &self.on_delete)
+            .finish()
+    }
+}
+
+impl<T> fmt::Debug for OnDelete<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            OnDelete::Restrict => "Restrict",
+            OnDelete::Cascade => "Cascade",
+            OnDelete::SetNull(_) => "SetNull",
+        })
+    }
+}
+
+/// A condition that each record of a table meets at the end of every entry that changed it.
+pub struct CheckDef<T> {
+    /// What it is called in errors: the function's path.
+    pub name: &'static str,
+    /// Whether a record meets it. A function of the record alone.
+    pub holds: fn(row: &T) -> bool,
+}
+
+impl<T> Clone for CheckDef<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for CheckDef<T> {}
+
+impl<T> fmt::Debug for CheckDef<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("CheckDef").field(&self.name).finish()
     }
 }

@@ -17,7 +17,7 @@ mod index;
 mod row;
 mod table;
 
-pub use index::IndexDef;
+pub use index::{CheckDef, IndexDef, OnDelete, Reference};
 pub use row::Row;
 pub use table::{Schema, Table};
 
@@ -32,6 +32,28 @@ pub const fn is_first(names: &[&str], i: usize) -> bool {
             return false;
         }
         before += 1;
+    }
+    true
+}
+
+/// Whether `names` has every table that one of these indexes refers to.
+#[doc(hidden)]
+#[must_use]
+pub const fn knows_references<T>(indexes: &[IndexDef<T>], names: &[&str]) -> bool {
+    let mut i = 0;
+    while i < indexes.len() {
+        if let Some(Reference { table, .. }) = indexes[i].references {
+            let mut known = false;
+            let mut n = 0;
+            while n < names.len() {
+                known |= same(names[n].as_bytes(), table.as_bytes());
+                n += 1;
+            }
+            if !known {
+                return false;
+            }
+        }
+        i += 1;
     }
     true
 }

@@ -1,7 +1,7 @@
 //! `Table` and `Schema`: a record type, and a set of them.
 
 use crate::key::{Key, KeyBuf};
-use crate::schema::IndexDef;
+use crate::schema::{CheckDef, IndexDef};
 use serde::{Serialize, de::DeserializeOwned};
 
 /// A record type: an ordinary struct whose values are stored in a table under their primary key.
@@ -58,6 +58,9 @@ pub trait Table: PartialEq + Serialize + DeserializeOwned + Send + Sync + Sized 
 
     /// The secondary indexes, in declared order: those on the struct, then those on fields.
     const INDEXES: &'static [IndexDef<Self>];
+
+    /// Conditions that each record meets at the end of every entry that changed it.
+    const CHECKS: &'static [CheckDef<Self>] = &[];
 
     /// The primary key's type: the field's, or a tuple of the fields' types in declared order.
     type Key: Key;

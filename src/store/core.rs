@@ -5,7 +5,8 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use super::erased::TableOps;
-use super::operate::Scratch;
+use super::operate::{At, Scratch};
+use super::rules::Rules;
 use crate::feed::{Newest, Source, Window};
 use crate::position::{HistoryId, LogIndex, Position};
 use crate::session::Kept;
@@ -64,6 +65,7 @@ pub(crate) struct Tables {
     ops: Box<[Box<dyn TableOps>]>,
     /// The first tree of each table, and the number of all trees.
     bases: Box<[usize]>,
+    rules: Box<[Rules]>,
 }
 
 impl fmt::Debug for Tables {
@@ -83,6 +85,7 @@ impl Tables {
             bases.push(next);
         }
         Tables {
+            rules: Rules::of(&ops),
             ops: ops.into(),
             bases: bases.into(),
         }
@@ -96,6 +99,19 @@ impl Tables {
     /// The first tree of table number `table`: the primary one. Index `i` has tree `base + 1 + i`.
     pub(crate) fn base(&self, table: usize) -> usize {
         self.bases[table]
+    }
+
+    /// What the references and checks of the schema say of table number `table`.
+    pub(super) fn rules(&self, table: usize) -> &Rules {
+        &self.rules[table]
+    }
+
+    /// Table number `table`, for operations.
+    pub(super) fn at(&self, table: usize) -> At {
+        At {
+            table,
+            base: self.base(table),
+        }
     }
 
     /// The table that tree `tree` belongs to, and which of its trees it is.

@@ -5,10 +5,13 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use super::core::Root;
+use super::operate::{At, Must};
+use super::rules;
+use super::txn::Txn;
 use crate::feed::{Replaced, TableChanges};
 use crate::key::{KeyBuf, KeySink, MAX_KEY_LEN};
 use crate::position::LogIndex;
-use crate::schema::{Row, Table};
+use crate::schema::{OnDelete, Row, Table};
 use crate::store::{KeyText, WriteError};
 use crate::tree::{NodeStamp, RawTree, Stamp, Tree};
 use crate::version::{Edition, Version};
@@ -34,6 +37,16 @@ pub(crate) struct IndexInfo {
     pub(crate) fields: &'static [&'static str],
     pub(crate) unique: bool,
     pub(crate) each: bool,
+    /// The table it refers to, and what a deletion there does.
+    pub(crate) references: Option<(&'static str, Follow)>,
+}
+
+/// What the deletion of a record does to those that refer to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Follow {
+    Restrict,
+    Cascade,
+    SetNull,
 }
 
 /// A row whose type is not at hand.
@@ -98,6 +111,18 @@ pub(crate) trait Erased: Send + Sync {
     fn trees(&self) -> usize;
     /// Index number `i`, if there is one.
     fn index(&self, i: usize) -> Option<IndexInfo>;
+    /// Whether its records are to meet checks.
+    fn has_checks(&self) -> bool;
+    /// Whether it has a record with this primary key.
+    fn has(&self, txn: &Txn, at: At, primary: &[u8]) -> bool;
+    /// The primary keys of the records that have this key in index number `i`.
+    fn referring(&self, txn: &Txn, at: At, i: usize, key: &[u8]) -> Vec<KeyBuf>;
+    /// Takes a record away, and what its own deletion does to others not into account.
+    fn delete(&self, txn: &mut Txn, at: At, primary: &[u8]) -> Result<bool, WriteError>;
+    /// Takes the reference that is index number `i` away from a record.
+    fn set_null(&self, txn: &mut Txn, at: At, i: usize, primary: &[u8]) -> Result<(), WriteError>;
+    /// Tests the rules of the schema on what these operations of the running entry have left.
+    fn verify(&self, txn: &Txn, at: At, changes: &dyn TableChanges) -> Result<(), WriteError>;
     /// Appends its trees, empty, in order.
     fn empty_trees(&self, out: &mut Vec<RawTree>);
 
@@ -258,7 +283,53 @@ impl<T: Table> Erased for Typed<T> {
             fields: index.fields,
             unique: index.unique,
             each: index.each,
+            references: index.references.map(|reference| {
+                let follow = match reference.on_delete {
+                    OnDelete::Restrict => Follow::Restrict,
+                    OnDelete::Cascade => Follow::Cascade,
+                    OnDelete::SetNull(_) => Follow::SetNull,
+                };
+                (reference.table, follow)
+            }),
         })
+    }
+
+    fn has_checks(&self) -> bool {
+        !T::CHECKS.is_empty()
+    }
+
+    fn has(&self, txn: &Txn, at: At, primary: &[u8]) -> bool {
+        txn.edition.tree::<Row<T>>(at.base).get(primary).is_some()
+    }
+
+    fn referring(&self, txn: &Txn, at: At, i: usize, key: &[u8]) -> Vec<KeyBuf> {
+        let tree = txn.edition.tree::<Row<T>>(at.base + 1 + i);
+        // Keys are self-delimiting: the entries that begin with one are the entries of that key.
+        let primary = |row: &Row<T>| {
+            let mut primary = KeyBuf::new();
+            row.encode_key(&mut primary);
+            primary
+        };
+        tree.prefix(key).map(primary).collect()
+    }
+
+    fn delete(&self, txn: &mut Txn, at: At, primary: &[u8]) -> Result<bool, WriteError> {
+        let taken = txn.take::<T>(at, |out| out.extend(primary), None)?;
+        Ok(taken.is_some())
+    }
+
+    fn set_null(&self, txn: &mut Txn, at: At, i: usize, primary: &[u8]) -> Result<(), WriteError> {
+        let row = txn.edition.tree::<Row<T>>(at.base).get(primary).cloned();
+        if let (Some(row), Some(reference)) = (row, T::INDEXES[i].references)
+            && let OnDelete::SetNull(without) = reference.on_delete
+        {
+            txn.put(at, without(&row), Must::Exist, None)?;
+        }
+        Ok(())
+    }
+
+    fn verify(&self, txn: &Txn, at: At, changes: &dyn TableChanges) -> Result<(), WriteError> {
+        rules::verify::<T>(txn, at, changes.typed::<T>())
     }
 
     fn empty_trees(&self, out: &mut Vec<RawTree>) {

@@ -60,7 +60,8 @@ impl fmt::Display for KeyText {
     }
 }
 
-/// Why an operation on a table was refused; the transaction is as it was before it.
+/// Why an operation on a table was refused; the transaction is as it was before it. Or which rule of
+/// the schema was found broken at the end of an entry.
 ///
 /// It can be a command's error: it encodes, so that it can go from one process to another.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -111,6 +112,41 @@ pub enum WriteError {
         /// The record's modify index; 0 if it is absent.
         found: LogIndex,
     },
+    /// At the end of the entry a record refers to one that is not there.
+    NoTarget {
+        /// The table of the record that refers.
+        table: Cow<'static, str>,
+        /// The index that is the reference.
+        index: Cow<'static, str>,
+        /// The record that refers: its primary key.
+        record: KeyText,
+        /// The table referred to.
+        target: Cow<'static, str>,
+        /// The primary key that is absent there.
+        key: KeyText,
+    },
+    /// At the end of the entry a record is gone that another still refers to.
+    Referenced {
+        /// The table of the record that is gone.
+        table: Cow<'static, str>,
+        /// Its primary key.
+        key: KeyText,
+        /// The table of a record that refers to it.
+        by: Cow<'static, str>,
+        /// The index that is the reference.
+        index: Cow<'static, str>,
+        /// The record that refers to it: its primary key.
+        holder: KeyText,
+    },
+    /// At the end of the entry a record does not meet a check of its table.
+    CheckFailed {
+        /// The table.
+        table: Cow<'static, str>,
+        /// The check: the path of its function.
+        check: Cow<'static, str>,
+        /// The primary key.
+        key: KeyText,
+    },
     /// An encoded key is longer than [`MAX_KEY_LEN`]. An entry of an index that is not unique is
     /// the index's key and the primary key together.
     KeyTooLong {
@@ -160,6 +196,31 @@ impl fmt::Display for WriteError {
                 "table {table}, record {key}: modify index {expected} was expected, {found} found \
                  (0: absent); read it again"
             ),
+            WriteError::NoTarget {
+                table,
+                index,
+                record,
+                target,
+                key,
+            } => write!(
+                f,
+                "table {table}, record {record}: its {index} refers to {key}, which table {target} \
+                 has not"
+            ),
+            WriteError::Referenced {
+                table,
+                key,
+                by,
+                index,
+                holder,
+            } => write!(
+                f,
+                "table {table}, record {key} is deleted, but record {holder} of table {by} refers \
+                 to it by {index}"
+            ),
+            WriteError::CheckFailed { table, check, key } => {
+                write!(f, "table {table}, record {key} does not meet {check}")
+            }
             WriteError::KeyTooLong { table, index, len } => {
                 let index = index.as_deref().unwrap_or("primary");
                 write!(
@@ -232,6 +293,8 @@ pub enum CommitError {
         /// Why.
         reason: String,
     },
+    /// The entry has broken a rule of the schema: a reference or a check.
+    Broken(WriteError),
     /// An entry's index must be higher than the one before.
     IndexNotHigher {
         /// The index given.
@@ -246,6 +309,7 @@ impl fmt::Display for CommitError {
         match self {
             CommitError::Closed => f.write_str(CLOSED),
             CommitError::Halted { reason } => halted(f, reason),
+            CommitError::Broken(rule) => rule.fmt(f),
             CommitError::IndexNotHigher { given, last } => {
                 write!(
                     f,
@@ -257,6 +321,12 @@ impl fmt::Display for CommitError {
 }
 
 impl Error for CommitError {}
+
+impl From<WriteError> for CommitError {
+    fn from(error: WriteError) -> Self {
+        CommitError::Broken(error)
+    }
+}
 
 impl From<Ended> for CommitError {
     fn from(ended: Ended) -> Self {

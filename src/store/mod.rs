@@ -39,6 +39,7 @@ mod plan;
 mod query;
 mod reader;
 mod rows;
+mod rules;
 mod snapshot;
 #[expect(clippy::module_inception, reason = "the file of the type `Store`")]
 mod store;

@@ -35,7 +35,7 @@ pub(super) enum Must {
 
 /// Which table: its number in the schema, and its first tree.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct At {
+pub(crate) struct At {
     pub(super) table: usize,
     pub(super) base: usize,
 }
@@ -209,7 +209,7 @@ fn grow(sinks: &mut Vec<KeySink>, len: usize) {
 }
 
 /// Whether two rows are one.
-fn same<T>(row: &Row<T>, other: &Row<T>) -> bool {
+pub(super) fn same<T>(row: &Row<T>, other: &Row<T>) -> bool {
     std::ptr::eq(&raw const **row, &raw const **other)
 }
 

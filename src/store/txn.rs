@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use smallvec::SmallVec;
 
 use super::core::{Core, Root, Tables};
-use super::error::CommitError;
+use super::error::{CommitError, WriteError};
 use super::operate::Scratch;
 use super::view::{RawView, View, Views};
 use crate::feed::{ChangeLog, ChangeSet, Mark, RawChanges};
@@ -68,7 +68,7 @@ type Hook = Box<dyn FnOnce(LogIndex) + Send>;
 /// rows after the writer's slot is free.
 pub(crate) struct Txn {
     pub(super) edition: Edition<Root>,
-    core: Arc<Core>,
+    pub(super) core: Arc<Core>,
     /// The index of the entry that is being written.
     pub(super) index: LogIndex,
     /// Begun by `write()`: the index is used only if something changed.
@@ -131,6 +131,7 @@ impl Txn {
         if index <= last {
             return Err(CommitError::IndexNotHigher { given: index, last });
         }
+        self.check_rules()?;
         self.release_to(0);
         self.end_entry();
         self.index = index;
@@ -142,7 +143,7 @@ impl Txn {
         self.sets.extend(self.log.finish(self.index));
     }
 
-    fn savepoint(&mut self) -> Savepoint {
+    pub(super) fn savepoint(&mut self) -> Savepoint {
         self.edition.savepoint();
         let id = SAVEPOINTS.fetch_add(1, Ordering::Relaxed);
         let hooks = self.hooks().len();
@@ -155,6 +156,11 @@ impl Txn {
         Savepoint(id)
     }
 
+    /// How many savepoints there are.
+    pub(super) fn savepoints(&self) -> usize {
+        self.savepoints.len()
+    }
+
     fn hooks(&mut self) -> &mut Vec<Hook> {
         self.hooks.get_mut().unwrap_or_else(PoisonError::into_inner)
     }
@@ -164,7 +170,7 @@ impl Txn {
         self.savepoints.iter().rposition(|point| point.id == id)
     }
 
-    fn roll_back_to(&mut self, depth: usize) {
+    pub(super) fn roll_back_to(&mut self, depth: usize) {
         while self.savepoints.len() > depth {
             let Some(point) = self.savepoints.pop() else {
                 return;
@@ -180,7 +186,7 @@ impl Txn {
         }
     }
 
-    fn release_to(&mut self, depth: usize) {
+    pub(super) fn release_to(&mut self, depth: usize) {
         while self.savepoints.len() > depth {
             self.savepoints.pop();
             self.edition.release();
@@ -192,6 +198,7 @@ impl Txn {
             return Err(ended.into());
         }
         // The last user code: if it panics, the transaction is dropped as it is.
+        self.check_rules()?;
         self.end_entry();
         let hooks = std::mem::take(self.hooks());
         let base = self.edition.base().payload();
@@ -354,7 +361,7 @@ impl<S: Views> WriteTxn<S> {
 
     /// Ends the current entry and begins the next, to be published with the same commit (a batch).
     /// Savepoints made so far are released: an entry that has ended is not undone. On an error the
-    /// current entry goes on.
+    /// current entry goes on: also if it has broken a rule of the schema.
     pub fn next_entry(&mut self, index: LogIndex) -> Result<(), CommitError> {
         self.txn_mut().next_entry(index)
     }
@@ -430,6 +437,12 @@ impl<S: Views> WriteTxn<S> {
         RawChanges::new(txn.log.so_far(txn.index)).into()
     }
 
+    /// Tests the references and checks of the schema on what the current entry has changed so far, as
+    /// its end does: to find out while it can still be rolled back.
+    pub fn check_rules(&self) -> Result<(), WriteError> {
+        self.txn().check_rules()
+    }
+
     /// Has `hook` run after the commit, with the commit's index, unless the transaction is dropped
     /// or rolled back to before. Hooks run in the order they were given, on the committing thread,
     /// after waiters were woken and the writer's slot is free, so that a snapshot has the commit in
@@ -453,7 +466,8 @@ impl<S: Views> WriteTxn<S> {
     ///
     /// A transaction of `write()` that changed nothing publishes nothing and uses no index; it
     /// returns the index that is applied. On an error the transaction is gone and the store is
-    /// unchanged.
+    /// unchanged: also if the last entry has broken a rule of the schema
+    /// ([`CommitError::Broken`]).
     pub fn commit(self) -> Result<LogIndex, CommitError> {
         self.view.into_raw().into_txn().commit()
     }

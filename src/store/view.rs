@@ -9,7 +9,7 @@ use super::track::Tracker;
 use super::txn::Txn;
 use super::write::TableWriter;
 use crate::feed::{Changes, RawChanges};
-use crate::schema::{Schema, Table};
+use crate::schema::{IndexDef, Schema, Table};
 use crate::tree::{Tree, Value};
 use crate::version::Version;
 
@@ -31,6 +31,9 @@ pub trait Readable: Table {
 
     /// How many trees the table has: that of the primary key, and one an index.
     const TREES: usize = 1 + Self::INDEXES.len();
+
+    /// Its indexes, some of which may refer to other tables.
+    const REFERRING: &'static [IndexDef<Self>] = Self::INDEXES;
 
     /// [`RawView::table`].
     fn read(view: &RawView, table: usize, base: usize) -> Self::Reader<'_> {

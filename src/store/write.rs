@@ -207,18 +207,12 @@ impl<'a, T: Readable> TableWriter<'a, T> {
     ) -> Result<Option<Row<T>>, WriteError> {
         let at = self.at();
         let encode = |out: &mut KeyBuf| key.encode_as(out);
-        self.view.txn_mut().take(at, encode, expected)
+        self.view.txn_mut().delete(at, encode, expected)
     }
 
-    /// Takes away rows of the table, of which some may be there several times.
     fn delete_all(&mut self, rows: Vec<Row<T>>) -> Result<Vec<Row<T>>, WriteError> {
         let at = self.at();
-        let txn = self.view.txn_mut();
-        let mut deleted = Vec::with_capacity(rows.len());
-        for row in rows {
-            deleted.extend(txn.take::<T>(at, |out| row.encode_key(out), None)?);
-        }
-        Ok(deleted)
+        self.view.txn_mut().delete_all(at, rows)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The code that `#[derive(Table)]` generates.
 
-use super::index::{IndexModel, Part, Source, path_text};
+use super::index::{IndexModel, OnDelete, Part, Reference, Source, path_text};
 use super::{Column, TableModel};
 use crate::names::type_text;
 use crate::problems::at;
@@ -28,9 +28,19 @@ fn table(model: &TableModel<'_>) -> TokenStream {
         aliases,
         primary_key,
         indexes,
+        checks,
         ..
     } = model;
     let reader = reader_name(model);
+    let checks = checks.iter().map(|path| {
+        let name = path_text(path);
+        // In a variable of its type, so that another type is an error at the path.
+        let check = Ident::new("check", Span::mixed_site());
+        quote_spanned!(at(path)=> {
+            let #check: fn(&#ident) -> ::core::primitive::bool = #path;
+            #krate::CheckDef { name: #name, holds: #check }
+        })
+    });
     let aliases = aliases.iter().map(|(alias, name)| quote!((#alias, #name)));
     let key_names = primary_key.iter().map(|column| &column.name);
     // Without a primary key there is an error already; this keeps the table's uses from failing too.
@@ -63,6 +73,7 @@ fn table(model: &TableModel<'_>) -> TokenStream {
                 )] = &[#(#aliases),*];
                 const PRIMARY_KEY: &'static [&'static ::core::primitive::str] = &[#(#key_names),*];
                 const INDEXES: &'static [#krate::IndexDef<#ident>] = &[#(#indexes),*];
+                const CHECKS: &'static [#krate::CheckDef<#ident>] = &[#(#checks),*];
                 #key
 
                 fn encode_key(&self, #out: &mut #krate::KeyBuf) {
@@ -192,7 +203,45 @@ fn index_def(model: &TableModel<'_>, index: &IndexModel<'_>) -> TokenStream {
     if index.parts.iter().any(|part| part.forms.each) {
         def = quote!(#def.each());
     }
+    if let Some(reference) = &index.reference {
+        let reference = self::reference(model, index, reference);
+        def = quote!(#def.references(#reference));
+    }
     def
+}
+
+/// What an index refers to.
+fn reference(model: &TableModel<'_>, index: &IndexModel<'_>, reference: &Reference) -> TokenStream {
+    let (table, target) = (model.ident, &reference.target);
+    let key = index_type(model, index);
+    let krate = model.krate.at(target.span());
+    let on_delete = match reference.on_delete {
+        OnDelete::Restrict => quote!(Restrict),
+        OnDelete::Cascade => quote!(Cascade),
+        OnDelete::SetNull => {
+            let [row, without] =
+                ["row", "without"].map(|name| Ident::new(name, Span::mixed_site()));
+            let fields = index.parts.iter().filter_map(|part| match &part.source {
+                Source::Field(column) if part.forms.sparse => Some(column.ident),
+                _ => None,
+            });
+            quote!(SetNull(|#row| {
+                let mut #without = <#table as ::core::clone::Clone>::clone(#row);
+                #(#without.#fields = ::core::option::Option::None;)*
+                #without
+            }))
+        }
+    };
+    let same = Ident::new("same", Span::mixed_site());
+    // The keys of the two are one type, or this is an error at the path.
+    quote_spanned! {at(target)=> {
+        let #same: fn(&<#target as #krate::Table>::Key) -> &#key = |key| key;
+        let _ = #same;
+        #krate::Reference::new(
+            <#target as #krate::Table>::NAME,
+            #krate::OnDelete::#on_delete,
+        )
+    }}
 }
 
 /// The variable with what a computed part's function returned.
@@ -409,6 +458,17 @@ fn docs(index: &IndexModel<'_>) -> (String, String) {
             path_text(path)
         )
     });
+    let refers = index.reference.as_ref().map_or(String::new(), |reference| {
+        let then = match reference.on_delete {
+            OnDelete::Restrict => "which cannot be deleted while it is referred to",
+            OnDelete::Cascade => "and the record is deleted with the one it refers to",
+            OnDelete::SetNull => "and is taken away when that is deleted",
+        };
+        format!(
+            " It refers to a `{}`, {then}.",
+            path_text(&reference.target)
+        )
+    });
     let (found, kind) = if index.unique {
         (
             format!("The one record with this key in the unique index `{name}`"),
@@ -421,8 +481,8 @@ fn docs(index: &IndexModel<'_>) -> (String, String) {
         )
     };
     (
-        format!("{found}.\n\nThe index is over {over}; the key is {key}.{when}"),
-        format!("The {kind}index `{name}` over {over}.\n\nThe key is {key}.{when}"),
+        format!("{found}.\n\nThe index is over {over}; the key is {key}.{when}{refers}"),
+        format!("The {kind}index `{name}` over {over}.\n\nThe key is {key}.{when}{refers}"),
     )
 }
 

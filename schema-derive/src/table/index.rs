@@ -10,10 +10,10 @@ use syn::parse::{ParseStream, Parser};
 use syn::spanned::Spanned;
 use syn::{Attribute, Ident, Path, Token, Type, token};
 
-const STRUCT_INDEX: &str = "`by_NAME(part, ..)` and, before it, `unique` if a key has at most one \
-                            record, or `when = path` for some records only";
-const FIELD_INDEX: &str = "`unique`, `each`, `sparse`, `caseless`, `reverse`, `when = path` or \
-                           `name = \"..\"`";
+const STRUCT_INDEX: &str = "`by_NAME(part, ..)` and, beside it, `unique` if a key has at most one \
+                            record, `when = path` for some records only, or `references = Table`";
+const FIELD_INDEX: &str = "`unique`, `each`, `sparse`, `caseless`, `reverse`, `when = path`, \
+                           `references = Table` or `name = \"..\"`";
 const PART: &str = "a field's name, `each(part)`, `sparse(part)`, `caseless(part)`, \
                     `reverse(part)` or `with = path -> Type`";
 
@@ -25,6 +25,83 @@ pub(super) struct IndexModel<'a> {
     pub(super) unique: bool,
     /// The function that says which records are in it.
     pub(super) when: Option<Path>,
+    pub(super) reference: Option<Reference>,
+}
+
+/// That the keys of an index are primary keys of another table.
+#[derive(Clone)]
+pub(super) struct Reference {
+    /// The record type of the other table.
+    pub(super) target: Path,
+    pub(super) on_delete: OnDelete,
+}
+
+/// What becomes of records that refer to one that is deleted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum OnDelete {
+    Restrict,
+    Cascade,
+    SetNull,
+}
+
+/// A reference while its options are read.
+#[derive(Default)]
+struct ReferenceOptions {
+    target: Option<Path>,
+    on_delete: Option<(OnDelete, Ident)>,
+}
+
+impl ReferenceOptions {
+    /// Reads the option that `key` names; none if it is no option of a reference.
+    fn read(&mut self, key: &Ident, value: ParseStream<'_>) -> Option<syn::Result<()>> {
+        let on_delete = match key.to_string().as_str() {
+            "references" => {
+                let example = "expected the record type referred to, as in `references = Node`";
+                return Some(path_value(key, value, example).and_then(|path| {
+                    match self.target.replace(path) {
+                        None => Ok(()),
+                        Some(_) => Err(repeated_option(key, "index")),
+                    }
+                }));
+            }
+            "restrict" => OnDelete::Restrict,
+            "cascade" => OnDelete::Cascade,
+            "set_null" => OnDelete::SetNull,
+            _ => return None,
+        };
+        Some(no_value(key, value).and_then(|()| {
+            match self.on_delete.replace((on_delete, key.clone())) {
+                None => Ok(()),
+                Some((_, other)) => Err(syn::Error::new(
+                    key.span(),
+                    format!("expected one of `restrict`, `cascade` and `set_null`: there is `{other}` already"),
+                )),
+            }
+        }))
+    }
+
+    /// The reference, if there is one; `optional`: a part of the index is `sparse`.
+    fn finish(self, optional: bool, problems: &mut Problems) -> Option<Reference> {
+        match (self.target, self.on_delete) {
+            (None, None) => None,
+            (None, Some((_, key))) => {
+                problems.at(
+                    key.span(),
+                    format!("`{key}` is for a reference: expected `references = Table` before it"),
+                );
+                None
+            }
+            (Some(_), Some((OnDelete::SetNull, key))) if !optional => {
+                let message = "`set_null` makes the field `None`: expected it beside `sparse`";
+                problems.at(key.span(), message);
+                None
+            }
+            (Some(target), on_delete) => Some(Reference {
+                target,
+                on_delete: on_delete.map_or(OnDelete::Restrict, |(on_delete, _)| on_delete),
+            }),
+        }
+    }
 }
 
 /// One column of an index's key.
@@ -110,6 +187,7 @@ pub(super) struct FieldIndex {
     pub(super) unique: bool,
     pub(super) forms: Forms,
     pub(super) when: Option<Path>,
+    pub(super) reference: Option<Reference>,
 }
 
 impl FieldIndex {
@@ -119,7 +197,9 @@ impl FieldIndex {
             unique: false,
             forms: Forms::default(),
             when: None,
+            reference: None,
         };
+        let mut reference = ReferenceOptions::default();
         if attribute.meta.require_path_only().is_ok() {
             return index;
         }
@@ -139,11 +219,14 @@ impl FieldIndex {
                 added?;
                 return no_value(key, value);
             }
+            if let Some(read) = reference.read(key, value) {
+                return read;
+            }
             let repeated = if key == "unique" {
                 no_value(key, value)?;
                 std::mem::replace(&mut index.unique, true)
             } else if key == "when" {
-                index.when.replace(path_value(key, value)?).is_some()
+                index.when.replace(path_value(key, value, WHEN)?).is_some()
             } else if key == "name" {
                 let text = text_value(key, value)?;
                 index.name = index_name(&text.value(), text.span())?;
@@ -163,6 +246,7 @@ impl FieldIndex {
                 Ok(())
             }
         });
+        index.reference = reference.finish(index.forms.sparse, problems);
         index
     }
 }
@@ -182,12 +266,11 @@ fn index_name(text: &str, span: Span) -> syn::Result<Ident> {
     }
 }
 
+const WHEN: &str = "expected the path of a function of the record that returns `bool`, as in `when = \
+                    Self::is_open`";
+
 /// The path after `key =`.
-fn path_value(key: &Ident, input: ParseStream<'_>) -> syn::Result<Path> {
-    let example = format!(
-        "expected the path of a function of the record that returns `bool`, as in `{key} = \
-         Self::is_open`"
-    );
+pub(super) fn path_value(key: &Ident, input: ParseStream<'_>, example: &str) -> syn::Result<Path> {
     if !input.peek(Token![=]) {
         return Err(syn::Error::new(key.span(), example));
     }
@@ -204,6 +287,7 @@ pub(super) struct StructIndex {
     pub(super) parts: Vec<NamedPart>,
     pub(super) unique: bool,
     pub(super) when: Option<Path>,
+    pub(super) reference: Option<Reference>,
 }
 
 /// A part whose field is not looked up yet.
@@ -212,10 +296,18 @@ pub(super) enum NamedPart {
     Computed(Box<Computed>, Forms),
 }
 
+impl NamedPart {
+    /// Whether it is a field that can be made `None`.
+    fn is_optional_field(&self) -> bool {
+        matches!(self, NamedPart::Field(_, forms) if forms.sparse)
+    }
+}
+
 impl StructIndex {
     pub(super) fn read(attribute: &Attribute, problems: &mut Problems) -> Option<Self> {
         let mut unique = false;
         let mut when = None;
+        let mut reference = ReferenceOptions::default();
         let mut found: Option<(Ident, Vec<NamedPart>)> = None;
         let mut refused = false;
         read_options(attribute, problems, STRUCT_INDEX, |key, value| {
@@ -228,10 +320,13 @@ impl StructIndex {
                     return Ok(());
                 }
                 if key == "when" {
-                    if when.replace(path_value(key, value)?).is_some() {
+                    if when.replace(path_value(key, value, WHEN)?).is_some() {
                         return Err(repeated_option(key, "index"));
                     }
                     return Ok(());
+                }
+                if let Some(read) = reference.read(key, value) {
+                    return read;
                 }
                 if Forms::default().add(key).is_some() {
                     return Err(syn::Error::new(
@@ -261,7 +356,9 @@ impl StructIndex {
             ));
         }
         let (name, parts) = found?;
+        let optional = parts.iter().any(NamedPart::is_optional_field);
         Some(StructIndex {
+            reference: reference.finish(optional, problems),
             name,
             parts,
             unique,

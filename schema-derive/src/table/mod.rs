@@ -9,11 +9,11 @@ use crate::options::{
     read_options, refuse_attributes, refuse_generics, repeated_option, text_value, unknown_option,
 };
 use crate::problems::Problems;
-use index::{FieldIndex, Forms, IndexModel, NamedPart, Part, Source, StructIndex};
+use index::{FieldIndex, Forms, IndexModel, NamedPart, Part, Source, StructIndex, path_value};
 use proc_macro2::{Span, TokenStream};
 use std::collections::HashMap;
 use syn::ext::IdentExt;
-use syn::{Attribute, Data, DeriveInput, Fields, Ident, Type, Visibility};
+use syn::{Attribute, Data, DeriveInput, Fields, Ident, Path, Type, Visibility};
 
 /// A table as declared.
 pub(crate) struct TableModel<'a> {
@@ -27,6 +27,8 @@ pub(crate) struct TableModel<'a> {
     aliases: Vec<(String, String)>,
     primary_key: Vec<Column<'a>>,
     indexes: Vec<IndexModel<'a>>,
+    /// Functions that are true of every record.
+    checks: Vec<Path>,
 }
 
 /// A field that a key is made of.
@@ -96,8 +98,10 @@ pub(crate) fn derive(input: &DeriveInput) -> TokenStream {
 
 /// The options of the struct itself; an index over several fields waits for the fields.
 fn read_struct<'a>(input: &'a DeriveInput, problems: &mut Problems) -> TableModel<'a> {
-    const EXPECTED: &str = "`name = \"..\"` or `crate = path`";
-    let (mut name, mut krate) = (None, Krate::default());
+    const EXPECTED: &str = "`name = \"..\"`, `check = path` or `crate = path`";
+    const CHECK: &str = "expected the path of a function of the record that returns `bool`, as in \
+                         `check = Self::is_valid`";
+    let (mut name, mut krate, mut checks) = (None, Krate::default(), Vec::new());
     for attribute in input
         .attrs
         .iter()
@@ -115,6 +119,8 @@ fn read_struct<'a>(input: &'a DeriveInput, problems: &mut Problems) -> TableMode
                 if name.replace(text.value()).is_some() {
                     return Err(repeated_option(key, "table"));
                 }
+            } else if key == "check" {
+                checks.push(path_value(key, value, CHECK)?);
             } else if key == "crate" {
                 if krate.read(key, value)? {
                     return Err(repeated_option(key, "table"));
@@ -140,6 +146,7 @@ fn read_struct<'a>(input: &'a DeriveInput, problems: &mut Problems) -> TableMode
         aliases: Vec::new(),
         primary_key: Vec::new(),
         indexes: Vec::new(),
+        checks,
     }
 }
 
@@ -244,6 +251,7 @@ impl<'a> TableModel<'a> {
                     }],
                     unique: index.unique,
                     when: index.when.clone(),
+                    reference: index.reference.clone(),
                 });
             }
         }
@@ -279,6 +287,7 @@ impl<'a> TableModel<'a> {
                 parts,
                 unique: index.unique,
                 when: index.when,
+                reference: index.reference,
             });
         }
     }

@@ -1,7 +1,7 @@
 //! From the log to the store: applying a batch that is in the log for good, and answering.
 
 use super::Committed;
-use super::error::JournalError;
+use super::error::{JournalError, ProposeError};
 use super::queue::{Shut, Wait};
 use super::writer::{Control, Pending, Shared};
 use crate::fsm::{Batch, Command, LogEntry, Outcome};
@@ -34,8 +34,10 @@ pub(super) fn commit<S: Views, C: Command<S>>(
         halt(shared, store, error);
     }
     for ((index, giver), outcome) in givers.into_iter().zip(applied.outcomes) {
-        if let Outcome::Done(result) = outcome {
-            giver.give(Ok(Committed { index, result }));
+        match outcome {
+            Outcome::Done(result) => giver.give(Ok(Committed { index, result })),
+            Outcome::Broken(rule) => giver.give(Err(ProposeError::Broken { index, rule })),
+            _ => {}
         }
     }
     error.map_or(Ok(()), Err)
@@ -110,5 +112,5 @@ fn foreign_write<S: Views>(store: &Store<S>, log: LogIndex) -> JournalError {
 
 /// An entry of the journal's own that was not applied.
 fn skipped<R, E>(outcome: &Outcome<R, E>) -> bool {
-    !matches!(outcome, Outcome::Done(_))
+    !matches!(outcome, Outcome::Done(_) | Outcome::Broken(_))
 }

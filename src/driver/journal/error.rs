@@ -5,6 +5,7 @@ use crate::driver::disk::DiskError;
 use crate::fsm::{Halt, ProposalError};
 use crate::image::ImageError;
 use crate::position::LogIndex;
+use crate::store::WriteError;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -182,6 +183,14 @@ pub enum ProposeError {
         /// [`Options::max_entry_bytes`](super::Options::max_entry_bytes).
         limit: usize,
     },
+    /// The command would have broken a rule of the schema: it was undone, and uses its index. The
+    /// journal goes on.
+    Broken {
+        /// The index it has.
+        index: LogIndex,
+        /// The reference or check.
+        rule: WriteError,
+    },
     /// The journal is closed; the command was not logged.
     Closed,
     /// The journal has stopped because of an error. Unless it had stopped before the proposal,
@@ -210,6 +219,9 @@ impl fmt::Display for ProposeError {
                 "the command takes {len} bytes, more than the {limit} an entry may have; \
                  split it, or raise Options::max_entry_bytes"
             ),
+            ProposeError::Broken { index, rule } => {
+                write!(f, "entry {index} was rejected: {rule}")
+            }
             ProposeError::Closed => f.write_str("the journal is closed"),
             ProposeError::Halted { reason } => write!(f, "the journal has stopped: {reason}"),
         }
