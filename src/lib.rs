@@ -38,10 +38,10 @@ pub use key::{
 pub use position::{HistoryId, LogIndex, Position};
 pub use schema::{CheckDef, IndexDef, OnDelete, Reference, Row, Schema, Table};
 pub use store::{
-    Answer, Change, Changes, CommitError, Cursor, CursorError, Event, Explain, IndexReader,
-    KeyText, Mark, Matches, Newest, Options, Rows, Savepoint, Snapshot, Start, Store, StoreError,
-    SubscribeError, Subscription, TableReader, TableWriter, Turn, Views, WaitError, WriteError,
-    WriteTxn,
+    Answer, Change, Changes, CommitError, Conflict, Cursor, CursorError, Event, Explain, Guard,
+    IndexReader, KeyText, Mark, Matches, Newest, Options, ReadKeys, Rows, Savepoint, Snapshot,
+    Start, Store, StoreError, SubscribeError, Subscription, TableReader, TableWriter, Turn, Views,
+    WaitError, WriteError, WriteTxn,
 };
 pub use watch::Watch;
 

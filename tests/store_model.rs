@@ -6,8 +6,8 @@
 //! falling), and what a follower of the feed has put together.
 
 use highwater::{
-    LogIndex, Options, Row, Rows, Schema, Snapshot, Start, Store, Subscription, Table, TableWriter,
-    Turn, Watch, WriteError, WriteTxn,
+    Conflict, Guard, LogIndex, Options, Row, Rows, Schema, Snapshot, Start, Store, Subscription,
+    Table, TableWriter, Turn, Watch, WriteError, WriteTxn,
 };
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::prelude::*;
@@ -379,6 +379,8 @@ enum Op {
     LetGo(usize),
     Watch(Query),
     Follow,
+    Record(Query),
+    Validate,
 }
 
 fn id() -> impl Strategy<Value = String> {
@@ -485,6 +487,8 @@ fn op() -> impl Strategy<Value = Op> {
         2 => (0..8_usize).prop_map(Op::LetGo),
         12 => query().prop_map(Op::Watch),
         1 => Just(Op::Follow),
+        4 => query().prop_map(Op::Record),
+        3 => Just(Op::Validate),
     ]
 }
 
@@ -522,6 +526,7 @@ struct World {
     held: Vec<(Snapshot<Shop>, u64, State)>,
     watched: Vec<Watched>,
     followers: Vec<Follower>,
+    guards: Vec<(Query, Covers, Guard)>,
     /// When each entry of a tree changed last.
     last: BTreeMap<Entry, u64>,
     /// The queries whose indexes are followed, with their last.
@@ -660,6 +665,7 @@ impl World {
             held: Vec::new(),
             watched: Vec::new(),
             followers: Vec::new(),
+            guards: Vec::new(),
             last: BTreeMap::new(),
             pool: pool.into_iter().map(|query| (query, 1, 1)).collect(),
         }
@@ -764,6 +770,8 @@ impl World {
                     fired: false,
                 });
             }
+            Op::Record(query) => self.record(query),
+            Op::Validate => self.validate(),
             Op::Follow => {
                 let feed = self
                     .store
@@ -781,6 +789,50 @@ impl World {
             running.check_changes();
         }
         assert_eq!(self.store.position().index, LogIndex(self.index));
+    }
+
+    fn record(&mut self, query: Query) {
+        let (expected, read) = query.model(&self.state);
+        let (found, guard) = self.store.snapshot().record(|db| query.run(db));
+        assert_eq!(found, expected);
+        // As a command carries it.
+        let bytes = rmp_serde::to_vec(&guard).unwrap();
+        assert_eq!(rmp_serde::from_slice::<Guard>(&bytes).unwrap(), guard);
+        self.guards.push((query, read, guard));
+    }
+
+    /// A guard is in conflict if something that was read has changed, in the store or in the running
+    /// transaction; it is not if nothing at all has.
+    fn validate(&self) {
+        let fresh;
+        let txn = if let Some(running) = &self.running {
+            &running.txn
+        } else {
+            fresh = self.store.write().unwrap();
+            &fresh
+        };
+        for (query, read, guard) in &self.guards {
+            let since = guard.position().index.0;
+            let published = self.last.iter().filter(|(_, index)| **index > since);
+            let published: Vec<_> = published.map(|(entry, _)| entry.clone()).collect();
+            let own = self.running.iter().flat_map(|running| {
+                let ended = running
+                    .ended
+                    .iter()
+                    .flat_map(|(_, changed)| changed.clone());
+                ended.chain(changed(&running.began, &running.state))
+            });
+            let all: Vec<_> = published.into_iter().chain(own).collect();
+            let result = txn.validate(guard);
+            if all.iter().any(read) {
+                assert!(
+                    matches!(result, Err(Conflict::Changed { .. })),
+                    "{query:?}: {result:?}"
+                );
+            } else if all.is_empty() && self.running.is_none() {
+                assert_eq!(result, Ok(()), "{query:?}");
+            }
+        }
     }
 
     fn commit(&mut self) {

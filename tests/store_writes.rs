@@ -2,7 +2,9 @@
 
 mod store_schema;
 
-use highwater::{LogIndex, Store, WriteError, WriteTxn};
+use highwater::{
+    Conflict, Guard, HistoryId, LogIndex, Options, ReadKeys, Store, WriteError, WriteTxn,
+};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 use store_schema::*;
@@ -299,4 +301,101 @@ fn hooks_run_after_a_commit_and_only_then() {
     txn.after_commit(hook("nothing"));
     assert_eq!(txn.commit(), Ok(LogIndex(1)));
     assert_eq!(told.try_recv(), Ok(("nothing", LogIndex(1))));
+}
+
+#[test]
+fn a_guard_names_what_has_changed() {
+    let store = Store::<Catalog>::new();
+    commit_at(&store, 1, |txn| {
+        for id in ["a", "b", "c"] {
+            txn.services_mut().insert(service(id, "n", "s")).unwrap();
+        }
+    });
+    let snap = store.snapshot();
+    let ((), nothing) = snap.record(|_| ());
+    let record = |read: &dyn Fn(&CatalogView)| snap.record(|db| read(db)).1;
+    let point = record(&|db| assert!(db.services().get("b").is_some()));
+    let absent = record(&|db| assert!(db.nodes().get("x").is_none()));
+    let tag = record(&|db| assert_eq!(db.services().by_tags("x").count(), 0));
+    let first = record(&|db| assert_eq!(db.services().first().unwrap().id, "a"));
+    let all = record(&|db| assert_eq!(db.services().len(), 3));
+    let many = record(&|db| {
+        for n in 0..3000 {
+            assert!(db.services().get(format!("{n}")).is_none());
+        }
+    });
+    let guards = [&nothing, &point, &absent, &tag, &first, &all, &many];
+    assert!(rmp_serde::to_vec(&many).unwrap().len() < 80);
+    let check = || {
+        let txn = store.write().unwrap();
+        guards.map(|guard| txn.validate(guard).map_err(|conflict| conflict.to_string()))
+    };
+    assert!(check().iter().all(Result::is_ok));
+    commit_at(&store, 5, |txn| {
+        txn.services_mut().upsert(tagged("b", &["x"])).unwrap();
+    });
+    let changed = |what: &str| {
+        Err(format!(
+            "{what} has changed at 5, it was read at 1; read it again"
+        ))
+    };
+    assert_eq!(
+        check(),
+        [
+            Ok(()),
+            changed("table services, record \"b\""),
+            Ok(()),
+            Err("table services, index tags, what begins with \"x\" has changed at 5, it was read at 0; \
+                 read it again"
+                .to_owned()),
+            Ok(()),
+            changed("table services"),
+            changed("table services"),
+        ]
+    );
+    // Its own writes count.
+    let mut txn = store.write().unwrap();
+    assert_eq!(txn.validate(&absent), Ok(()));
+    txn.nodes_mut().insert(node("x", 1)).unwrap();
+    let conflict = txn.validate(&absent).unwrap_err();
+    assert!(matches!(
+        conflict,
+        Conflict::Changed {
+            keys: ReadKeys::Key(_),
+            now: LogIndex(6),
+            ..
+        }
+    ));
+    let json = serde_json::to_string(&conflict).unwrap();
+    assert_eq!(serde_json::from_str::<Conflict>(&json).unwrap(), conflict);
+    let json = serde_json::to_string(&point).unwrap();
+    assert_eq!(serde_json::from_str::<Guard>(&json).unwrap(), point);
+    drop(txn);
+
+    let other = Store::<Catalog>::with_options(Options {
+        history: HistoryId(3),
+        ..Options::default()
+    });
+    let txn = other.write().unwrap();
+    assert!(matches!(
+        txn.validate(&point),
+        Err(Conflict::OtherHistory {
+            now: HistoryId(3),
+            ..
+        })
+    ));
+    // Of a program with other tables, or made up.
+    for (from, to, error) in [
+        ("services", "servants", "there is no table servants"),
+        (
+            "\"tags\"",
+            "\"labels\"",
+            "there is no table services with an index labels",
+        ),
+    ] {
+        let json = serde_json::to_string(&tag).unwrap().replace(from, to);
+        let guard: Guard = serde_json::from_str(&json).unwrap();
+        let txn = store.write().unwrap();
+        assert_eq!(txn.validate(&guard).unwrap_err().to_string(), error);
+    }
 }

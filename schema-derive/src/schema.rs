@@ -12,7 +12,7 @@ use syn::spanned::Spanned;
 use syn::{Attribute, Data, DeriveInput, Fields, Ident, Type, Visibility};
 
 /// Methods of what derefs to a view or to the changes: a table's method of that name would be hidden.
-const TAKEN: [&str; 15] = [
+const TAKEN: [&str; 17] = [
     "after_commit",
     "attempt",
     "changes",
@@ -23,11 +23,13 @@ const TAKEN: [&str; 15] = [
     "index",
     "next_entry",
     "position",
+    "record",
     "release",
     "rollback_to",
     "savepoint",
     "set_driver_state",
     "to_owned",
+    "validate",
 ];
 
 /// A field of the schema.

@@ -135,6 +135,8 @@ pub(crate) trait Erased: Send + Sync {
 
     /// The index of what `scope` covers of tree `tree`.
     fn stamp(&self, version: &Version<Root>, tree: usize, scope: &Scope) -> Stamp;
+    /// The same of a transaction's working state.
+    fn stamp_in(&self, txn: &Txn, tree: usize, scope: &Scope) -> Stamp;
     /// Every key of the table's tree number `which` (0: the primary one) that `changes` touched.
     fn changed_keys(&self, changes: &dyn TableChanges, which: usize, f: &mut dyn FnMut(&[u8]));
 
@@ -351,6 +353,10 @@ impl<T: Table> Erased for Typed<T> {
 
     fn stamp(&self, version: &Version<Root>, tree: usize, scope: &Scope) -> Stamp {
         scope_stamp(version.tree::<Row<T>>(tree), scope)
+    }
+
+    fn stamp_in(&self, txn: &Txn, tree: usize, scope: &Scope) -> Stamp {
+        scope_stamp(txn.edition.tree::<Row<T>>(tree), scope)
     }
 
     fn changed_keys(&self, changes: &dyn TableChanges, which: usize, f: &mut dyn FnMut(&[u8])) {

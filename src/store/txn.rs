@@ -338,7 +338,7 @@ impl<S: Views> WriteTxn<S> {
         }
     }
 
-    fn txn(&self) -> &Txn {
+    pub(super) fn txn(&self) -> &Txn {
         self.view.raw().txn()
     }
 

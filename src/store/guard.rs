@@ -1,0 +1,371 @@
+//! [`Guard`]: what was read of a snapshot, to be compared later with what is there then.
+//!
+//! The index of a query is a function of the log: equal on every replica. So whether a query would
+//! find the same still is a comparison of two numbers, and the answer is the same everywhere.
+
+use std::borrow::Cow;
+use std::error::Error;
+use std::fmt;
+
+use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
+use serde::ser::{Serialize, Serializer};
+
+use super::core::{Root, Tables};
+use super::error::KeyText;
+use super::snapshot::Snapshot;
+use super::track::Seen;
+use super::txn::{Txn, WriteTxn};
+use super::view::{RawView, View, Views};
+use crate::key::{ByteRange, KeyBuf};
+use crate::position::{HistoryId, LogIndex, Position};
+use crate::version::Version;
+use crate::watch::{Interest, Scope};
+
+/// A guard with more reads of one index than this is of that whole index.
+const MAX_READS: usize = 1024;
+
+/// What a closure has read of a snapshot: keys, absent keys, prefixes and ranges, each with its log
+/// index then.
+///
+/// Made by [`Snapshot::record`]. A command carries it through the log, and finds out with
+/// [`WriteTxn::validate`] whether all of that is still so: what it decided on what was read is then as
+/// good as if it had been decided now. So a transaction of several steps needs no locks, and is
+/// serializable.
+///
+/// It encodes with serde, in a few dozen bytes and the keys. It names tables and indexes, so that
+/// it means the same to a program with others beside them.
+///
+/// ```
+/// # use highwater::{Schema, Store, Table};
+/// # use serde::{Deserialize, Serialize};
+/// # #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
+/// # pub struct Account { #[primary_key] pub id: String, pub amount: u64 }
+/// # #[derive(Schema)]
+/// # pub struct Bank { accounts: Account }
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = Store::<Bank>::new();
+/// # let mut txn = store.write()?;
+/// # txn.accounts_mut().insert(Account { id: "a".into(), amount: 7 })?;
+/// # txn.commit()?;
+/// let (amount, guard) = store.snapshot().record(|db| {
+///     db.accounts().get("a").map_or(0, |account| account.amount)
+/// });
+///
+/// // Later, perhaps in a command that has come through the log:
+/// let mut txn = store.write()?;
+/// txn.validate(&guard)?;
+/// txn.accounts_mut().update(Account { id: "a".into(), amount: amount - 5 })?;
+/// txn.commit()?;
+///
+/// let txn = store.write()?;
+/// let conflict = txn.validate(&guard).unwrap_err();
+/// assert_eq!(
+///     conflict.to_string(),
+///     "table account, record \"a\" has changed at 2, it was read at 1; read it again"
+/// );
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Guard {
+    position: Position,
+    reads: Vec<Reads>,
+}
+
+/// What was read of one index.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+struct Reads {
+    table: Cow<'static, str>,
+    /// None: by primary key.
+    index: Option<Cow<'static, str>>,
+    keys: Vec<Read>,
+}
+
+/// One part of an index, and its index when it was read.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+struct Read(Part, u64);
+
+/// As [`Scope`].
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+enum Part {
+    #[serde(rename = "k")]
+    Point(Bytes),
+    #[serde(rename = "p")]
+    Prefix(Bytes),
+    #[serde(rename = "r")]
+    Range(Bytes, Option<Bytes>),
+}
+
+/// Bytes that encode as such.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Bytes(Box<[u8]>);
+
+impl Serialize for Bytes {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Bytes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Any;
+        impl<'de> Visitor<'de> for Any {
+            type Value = Bytes;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("bytes")
+            }
+
+            fn visit_bytes<E: de::Error>(self, bytes: &[u8]) -> Result<Bytes, E> {
+                Ok(Bytes(bytes.into()))
+            }
+
+            // Formats without bytes have numbers.
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Bytes, A::Error> {
+                let mut bytes = Vec::new();
+                while let Some(byte) = seq.next_element()? {
+                    bytes.push(byte);
+                }
+                Ok(Bytes(bytes.into()))
+            }
+        }
+        deserializer.deserialize_bytes(Any)
+    }
+}
+
+impl Part {
+    fn of(scope: &Scope) -> Self {
+        let bytes = |key: &KeyBuf| Bytes(key.as_bytes().into());
+        match scope {
+            Scope::Point(key) => Part::Point(bytes(key)),
+            Scope::Prefix(key) => Part::Prefix(bytes(key)),
+            Scope::Range(range) => Part::Range(bytes(&range.lo), range.hi.as_ref().map(bytes)),
+        }
+    }
+
+    fn scope(&self) -> Scope {
+        let key = |bytes: &Bytes| KeyBuf::from(&bytes.0[..]);
+        match self {
+            Part::Point(bytes) => Scope::Point(key(bytes)),
+            Part::Prefix(bytes) => Scope::Prefix(key(bytes)),
+            Part::Range(lo, hi) => Scope::Range(ByteRange {
+                lo: key(lo),
+                hi: hi.as_ref().map(key),
+            }),
+        }
+    }
+}
+
+/// Why what a [`Guard`] guards is not so any more.
+///
+/// It can be a command's error: it encodes.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[non_exhaustive]
+pub enum Conflict {
+    /// Something that was read has changed.
+    Changed {
+        /// The table.
+        table: Cow<'static, str>,
+        /// The index that was read; none for the primary key.
+        index: Option<Cow<'static, str>>,
+        /// What was read of it.
+        keys: ReadKeys,
+        /// The log index of that when it was read.
+        read: LogIndex,
+        /// Its log index now.
+        now: LogIndex,
+    },
+    /// It was read in another history.
+    OtherHistory {
+        /// The history it was read in.
+        read: HistoryId,
+        /// The history of the store now.
+        now: HistoryId,
+    },
+    /// This program has no such table or index.
+    Unknown {
+        /// The table.
+        table: Cow<'static, str>,
+        /// The index; none for the table itself.
+        index: Option<Cow<'static, str>>,
+    },
+}
+
+/// Which keys of an index were read.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[non_exhaustive]
+pub enum ReadKeys {
+    /// One, present or absent.
+    Key(KeyText),
+    /// All.
+    All,
+    /// Those that begin so.
+    Prefix(KeyText),
+    /// From the first, to before the second.
+    Range(KeyText, Option<KeyText>),
+}
+
+impl From<&Part> for ReadKeys {
+    fn from(part: &Part) -> Self {
+        let text = |bytes: &Bytes| KeyText::new(&bytes.0);
+        match part {
+            Part::Point(key) => ReadKeys::Key(text(key)),
+            Part::Prefix(prefix) if prefix.0.is_empty() => ReadKeys::All,
+            Part::Prefix(prefix) => ReadKeys::Prefix(text(prefix)),
+            Part::Range(lo, hi) => ReadKeys::Range(text(lo), hi.as_ref().map(text)),
+        }
+    }
+}
+
+impl fmt::Display for Conflict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Conflict::Changed {
+                table,
+                index,
+                keys,
+                read,
+                now,
+            } => {
+                write!(f, "table {table}")?;
+                if let Some(index) = index {
+                    write!(f, ", index {index}")?;
+                }
+                match (keys, index) {
+                    (ReadKeys::Key(key), None) => write!(f, ", record {key}")?,
+                    (ReadKeys::Key(key), Some(_)) => write!(f, ", key {key}")?,
+                    (ReadKeys::All, _) => {}
+                    (ReadKeys::Prefix(prefix), _) => write!(f, ", what begins with {prefix}")?,
+                    (ReadKeys::Range(lo, None), _) => write!(f, ", from {lo}")?,
+                    (ReadKeys::Range(lo, Some(hi)), _) => write!(f, ", from {lo} to {hi}")?,
+                }
+                write!(
+                    f,
+                    " has changed at {now}, it was read at {read}; read it again"
+                )
+            }
+            Conflict::OtherHistory { read, now } => write!(
+                f,
+                "it was read in history {read}, but the store now holds history {now}; read it again"
+            ),
+            Conflict::Unknown { table, index } => {
+                write!(f, "there is no table {table}")?;
+                match index {
+                    Some(index) => write!(f, " with an index {index}"),
+                    None => Ok(()),
+                }
+            }
+        }
+    }
+}
+
+impl Error for Conflict {}
+
+impl Guard {
+    fn new(version: &Version<Root>, tables: &Tables, seen: Vec<Seen>) -> Self {
+        let mut by_tree: Vec<(usize, Vec<Read>)> = Vec::new();
+        for Seen { interest, stamp } in seen {
+            let read = Read(Part::of(&interest.scope), stamp);
+            match by_tree.iter_mut().find(|(tree, _)| *tree == interest.tree) {
+                Some((_, reads)) => reads.push(read),
+                None => by_tree.push((interest.tree, vec![read])),
+            }
+        }
+        by_tree.sort_unstable_by_key(|(tree, _)| *tree);
+        let reads = by_tree.into_iter().map(|(tree, mut keys)| {
+            keys.sort_unstable();
+            keys.dedup();
+            let whole = Scope::Prefix(KeyBuf::new());
+            let all = Part::of(&whole);
+            if keys.len() > MAX_READS || keys.iter().any(|Read(part, _)| *part == all) {
+                let interest = Interest { tree, scope: whole };
+                keys = vec![Read(all, super::track::stamp(version, tables, &interest))];
+            }
+            let (table, which) = tables.of_tree(tree);
+            let index = which.checked_sub(1).and_then(|i| tables[table].index(i));
+            Reads {
+                table: tables[table].name().into(),
+                index: index.map(|index| index.name.into()),
+                keys,
+            }
+        });
+        Guard {
+            position: version.payload().position,
+            reads: reads.collect(),
+        }
+    }
+
+    /// The position of the snapshot it was read from.
+    pub fn position(&self) -> Position {
+        self.position
+    }
+
+    fn validate(&self, txn: &Txn) -> Result<(), Conflict> {
+        let now = txn.edition.base().payload().position;
+        if self.position.history != now.history {
+            return Err(Conflict::OtherHistory {
+                read: self.position.history,
+                now: now.history,
+            });
+        }
+        let tables = &txn.core.tables;
+        for Reads { table, index, keys } in &self.reads {
+            let unknown = |index: Option<&Cow<'static, str>>| Conflict::Unknown {
+                table: table.clone(),
+                index: index.cloned(),
+            };
+            let number = tables.iter().position(|ops| ops.name() == *table);
+            let number = number.ok_or_else(|| unknown(None))?;
+            let ops = &tables[number];
+            let which = match index {
+                None => 0,
+                Some(name) => {
+                    let mut infos = (0..).map_while(|i| ops.index(i));
+                    let i = infos.position(|info| info.name == *name);
+                    1 + i.ok_or_else(|| unknown(Some(name)))?
+                }
+            };
+            let tree = tables.base(number) + which;
+            for Read(part, read) in keys {
+                let now = ops.stamp_in(txn, tree, &part.scope());
+                if now != *read {
+                    return Err(Conflict::Changed {
+                        table: table.clone(),
+                        index: index.clone(),
+                        keys: part.into(),
+                        read: LogIndex(*read),
+                        now: LogIndex(now),
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<S: Views> Snapshot<S> {
+    /// Runs the closure on this snapshot and notes what it reads of it.
+    ///
+    /// As in a blocking query, what an iterator has not yielded was not read.
+    pub fn record<R>(&self, read: impl FnOnce(&S::View) -> R) -> (R, Guard) {
+        let view = S::View::from_raw(RawView::tracked(self.version().clone()));
+        let value = read(&view);
+        let (version, tracker) = view.into_raw().into_tracked();
+        let tables = Tables::new(S::tables());
+        let seen = tracker.finish(&version, &tables);
+        (value, Guard::new(&version, &tables, seen))
+    }
+}
+
+impl<S: Views> WriteTxn<S> {
+    /// Whether all that a guard was read from is as it was. What this transaction has written itself
+    /// counts as a change: validate first.
+    ///
+    /// The answer never overlooks a change. It can be a conflict where nothing that was read has
+    /// changed, but something beside it was deleted or added. It is the same on every replica that has
+    /// had the same indexes since the guard's position: in a rolling upgrade, do not guard what was
+    /// read of an index that only some replicas have.
+    pub fn validate(&self, guard: &Guard) -> Result<(), Conflict> {
+        guard.validate(self.txn())
+    }
+}
