@@ -616,7 +616,7 @@ fn check_walks(db: &ShopView, state: &State) {
         model(&|_| true)
             .iter()
             .map(|id| state[id].0.tags.len())
-            .sum()
+            .sum::<usize>()
     );
 
     let queries: [Pages<'_>; 4] = [

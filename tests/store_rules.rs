@@ -127,6 +127,70 @@ fn rules_are_as_declared() {
 }
 
 #[test]
+fn a_schema_is_data() {
+    let described = serde_json::to_value(Store::<Catalog>::describe()).unwrap();
+    let names: Vec<_> = described["tables"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|table| table["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, ["checks", "nodes", "services"]);
+    let expected = serde_json::json!({
+        "name": "services",
+        "fields": [
+            { "name": "node", "type": "String" },
+            { "name": "id", "type": "String" },
+            { "name": "backup", "type": "Option<String>" },
+            { "name": "port", "type": "u16" },
+        ],
+        "primary_key": ["node", "id"],
+        "indexes": [
+            {
+                "name": "host", "fields": ["node"], "unique": false, "each": false,
+                "references": { "table": "nodes", "on_delete": "cascade" },
+            },
+            {
+                "name": "backup", "fields": ["backup"], "unique": false, "each": false,
+                "references": { "table": "nodes", "on_delete": "set_null" },
+            },
+        ],
+        "checks": ["Self::has_port", "is_short"],
+    });
+    assert_eq!(described["tables"][2], expected);
+}
+
+#[cfg(feature = "json")]
+#[test]
+fn a_snapshot_is_read_by_names_and_text() {
+    let store = filled();
+    commit(&store, |txn| txn.checks_mut().insert(check(20, "b", "db"))).unwrap();
+    let snap = store.snapshot();
+    let services = snap.untyped("services").unwrap();
+    let db = services.get(&["b", "db"]).unwrap().unwrap();
+    assert_eq!(
+        db.value,
+        serde_json::json!({ "node": "b", "id": "db", "backup": "a", "port": 80 })
+    );
+    assert_eq!(
+        (db.create_index, db.modify_index),
+        (LogIndex(1), LogIndex(1))
+    );
+    for absent in [&["b", "web"][..], &["b"], &["b", "db", ""], &[]] {
+        assert_eq!(services.get(absent).unwrap(), None);
+    }
+    let ids = services.rows().map(|row| row.unwrap().value["id"].clone());
+    assert_eq!(ids.collect::<Vec<_>>(), ["web", "db", "dns"]);
+    let checks = snap.untyped("checks").unwrap();
+    assert_eq!(
+        checks.get(&["20"]).unwrap().unwrap().modify_index,
+        LogIndex(2)
+    );
+    assert_eq!(checks.get(&["2"]).unwrap(), None);
+    assert!(snap.untyped("nobody").is_none());
+}
+
+#[test]
 fn a_deletion_goes_on_to_those_that_refer_to_the_record() {
     let store = filled();
     let mut txn = store.write().unwrap();

@@ -12,7 +12,7 @@ use syn::spanned::Spanned;
 use syn::{Attribute, Data, DeriveInput, Fields, Ident, Type, Visibility};
 
 /// Methods of what derefs to a view or to the changes: a table's method of that name would be hidden.
-const TAKEN: [&str; 17] = [
+const TAKEN: [&str; 18] = [
     "after_commit",
     "attempt",
     "changes",
@@ -29,6 +29,7 @@ const TAKEN: [&str; 17] = [
     "savepoint",
     "set_driver_state",
     "to_owned",
+    "untyped",
     "validate",
 ];
 

@@ -49,6 +49,9 @@ pub trait Table: PartialEq + Serialize + DeserializeOwned + Send + Sync + Sized 
     /// Names of all fields, in declared order, as serialized.
     const FIELDS: &'static [&'static str];
 
+    /// The types of all fields, in the order of `FIELDS`, as written in the source: for people to read.
+    const TYPES: &'static [&'static str] = &[];
+
     /// Other names that fields are read by (`#[serde(alias = "..")]`), each with the field's name in
     /// `FIELDS`: an image that an older program wrote may have them.
     const ALIASES: &'static [(&'static str, &'static str)] = &[];

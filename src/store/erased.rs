@@ -53,6 +53,9 @@ pub(crate) enum Follow {
 pub(crate) trait AnyRow {
     fn create_index(&self) -> LogIndex;
     fn modify_index(&self) -> LogIndex;
+    /// The record as serde writes it.
+    #[cfg(feature = "json")]
+    fn json(&self) -> Result<serde_json::Value, serde_json::Error>;
     /// Appends the record as a `MessagePack` map with named fields.
     fn encode(&self, out: &mut Vec<u8>) -> Result<(), rmp_serde::encode::Error>;
     /// Whether these bytes are a record of the row's type.
@@ -66,6 +69,12 @@ impl<T: Table> AnyRow for Row<T> {
 
     fn modify_index(&self) -> LogIndex {
         Row::modify_index(self)
+    }
+
+    #[cfg(feature = "json")]
+    fn json(&self) -> Result<serde_json::Value, serde_json::Error> {
+        let record: &T = self;
+        serde_json::to_value(record)
     }
 
     fn encode(&self, out: &mut Vec<u8>) -> Result<(), rmp_serde::encode::Error> {
@@ -103,6 +112,10 @@ impl fmt::Display for LoadError {
 pub(crate) trait Erased: Send + Sync {
     /// Names of all fields, as serialized.
     fn fields(&self) -> &'static [&'static str];
+    /// The types of the fields, as written.
+    fn types(&self) -> &'static [&'static str];
+    /// The names of its checks.
+    fn checks(&self) -> Vec<&'static str>;
     /// Other names of fields, each with the one in `fields`.
     fn aliases(&self) -> &'static [(&'static str, &'static str)];
     /// Names of the primary key's fields.
@@ -111,8 +124,6 @@ pub(crate) trait Erased: Send + Sync {
     fn trees(&self) -> usize;
     /// Index number `i`, if there is one.
     fn index(&self, i: usize) -> Option<IndexInfo>;
-    /// Whether its records are to meet checks.
-    fn has_checks(&self) -> bool;
     /// Whether it has a record with this primary key.
     fn has(&self, txn: &Txn, at: At, primary: &[u8]) -> bool;
     /// The primary keys of the records that have this key in index number `i`.
@@ -132,6 +143,15 @@ pub(crate) trait Erased: Send + Sync {
         version: &'v Version<Root>,
         base: usize,
     ) -> Box<dyn Iterator<Item = &'v dyn AnyRow> + 'v>;
+
+    /// The record under an encoded key of tree number `tree` of the store.
+    #[cfg(feature = "json")]
+    fn row<'v>(
+        &self,
+        version: &'v Version<Root>,
+        tree: usize,
+        key: &[u8],
+    ) -> Option<&'v dyn AnyRow>;
 
     /// The index of what `scope` covers of tree `tree`.
     fn stamp(&self, version: &Version<Root>, tree: usize, scope: &Scope) -> Stamp;
@@ -267,6 +287,14 @@ impl<T: Table> Erased for Typed<T> {
         T::FIELDS
     }
 
+    fn types(&self) -> &'static [&'static str] {
+        T::TYPES
+    }
+
+    fn checks(&self) -> Vec<&'static str> {
+        T::CHECKS.iter().map(|check| check.name).collect()
+    }
+
     fn aliases(&self) -> &'static [(&'static str, &'static str)] {
         T::ALIASES
     }
@@ -294,10 +322,6 @@ impl<T: Table> Erased for Typed<T> {
                 (reference.table, follow)
             }),
         })
-    }
-
-    fn has_checks(&self) -> bool {
-        !T::CHECKS.is_empty()
     }
 
     fn has(&self, txn: &Txn, at: At, primary: &[u8]) -> bool {
@@ -349,6 +373,17 @@ impl<T: Table> Erased for Typed<T> {
                 .iter()
                 .map(|row| row as &dyn AnyRow),
         )
+    }
+
+    #[cfg(feature = "json")]
+    fn row<'v>(
+        &self,
+        version: &'v Version<Root>,
+        tree: usize,
+        key: &[u8],
+    ) -> Option<&'v dyn AnyRow> {
+        let row = version.tree::<Row<T>>(tree).get(key)?;
+        Some(row)
     }
 
     fn stamp(&self, version: &Version<Root>, tree: usize, scope: &Scope) -> Stamp {

@@ -28,6 +28,7 @@
 
 mod core;
 mod cursor;
+mod describe;
 mod erased;
 mod error;
 mod explain;
@@ -46,12 +47,17 @@ mod snapshot;
 mod store;
 mod track;
 mod txn;
+#[cfg(feature = "json")]
+mod untyped;
 mod view;
 mod write;
 
 pub use self::core::Options;
 pub(crate) use self::core::{Restored, Root, Tables};
 pub use self::cursor::{Cursor, CursorError};
+pub use self::describe::{
+    Description, FieldDescription, IndexDescription, ReferenceDescription, TableDescription,
+};
 pub(crate) use self::erased::LoadError;
 pub use self::erased::{TableOps, table_ops};
 pub use self::error::{CommitError, KeyText, StoreError, WaitError, WriteError};
@@ -66,6 +72,8 @@ pub use self::rows::Rows;
 pub use self::snapshot::Snapshot;
 pub use self::store::Store;
 pub use self::txn::{Savepoint, Turn, WriteTxn};
+#[cfg(feature = "json")]
+pub use self::untyped::{UntypedRow, UntypedTable};
 pub use self::view::{RawView, Readable, View, Views};
 pub use self::write::TableWriter;
 pub use crate::feed::{Change, Changes, RawChanges, Start, SubscribeError};

@@ -40,7 +40,7 @@ impl Rules {
         let mut rules: Vec<Rules> = tables
             .iter()
             .map(|table| Rules {
-                checks: table.has_checks(),
+                checks: !table.checks().is_empty(),
                 ..Rules::default()
             })
             .collect();

@@ -25,6 +25,7 @@ fn table(model: &TableModel<'_>) -> TokenStream {
         ident,
         name,
         field_names,
+        field_types,
         aliases,
         primary_key,
         indexes,
@@ -67,6 +68,7 @@ fn table(model: &TableModel<'_>) -> TokenStream {
             impl #table_trait for #ident {
                 const NAME: &'static ::core::primitive::str = #name;
                 const FIELDS: &'static [&'static ::core::primitive::str] = &[#(#field_names),*];
+                const TYPES: &'static [&'static ::core::primitive::str] = &[#(#field_types),*];
                 const ALIASES: &'static [(
                     &'static ::core::primitive::str,
                     &'static ::core::primitive::str,

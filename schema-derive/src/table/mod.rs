@@ -4,13 +4,14 @@ mod expand;
 mod index;
 
 use crate::krate::Krate;
-use crate::names::{SerdeField, SerdeStruct, snake_case};
+use crate::names::{SerdeField, SerdeStruct, snake_case, type_text};
 use crate::options::{
     read_options, refuse_attributes, refuse_generics, repeated_option, text_value, unknown_option,
 };
 use crate::problems::Problems;
 use index::{FieldIndex, Forms, IndexModel, NamedPart, Part, Source, StructIndex, path_value};
 use proc_macro2::{Span, TokenStream};
+use quote::ToTokens;
 use std::collections::HashMap;
 use syn::ext::IdentExt;
 use syn::{Attribute, Data, DeriveInput, Fields, Ident, Path, Type, Visibility};
@@ -23,6 +24,8 @@ pub(crate) struct TableModel<'a> {
     name: String,
     /// As serialized.
     field_names: Vec<String>,
+    /// The type of each, as written.
+    field_types: Vec<String>,
     /// Other names that serde reads fields by, and theirs.
     aliases: Vec<(String, String)>,
     primary_key: Vec<Column<'a>>,
@@ -82,7 +85,10 @@ pub(crate) fn derive(input: &DeriveInput) -> TokenStream {
                 Some(read_field(field, ident, &serde, &mut model, &mut problems))
             })
             .collect();
-        model.field_names.splice(0..0, serde.tag);
+        if let Some(tag) = serde.tag {
+            model.field_names.insert(0, tag);
+            model.field_types.insert(0, "String".to_owned());
+        }
         model.read_keys(&input.attrs, &fields, &mut problems);
     }
     let generic = !input.generics.params.is_empty();
@@ -143,6 +149,7 @@ fn read_struct<'a>(input: &'a DeriveInput, problems: &mut Problems) -> TableMode
         visibility: &input.vis,
         name: name.unwrap_or_else(|| snake_case(&input.ident.unraw().to_string())),
         field_names: Vec::new(),
+        field_types: Vec::new(),
         aliases: Vec::new(),
         primary_key: Vec::new(),
         indexes: Vec::new(),
@@ -165,6 +172,8 @@ fn read_field<'a>(
     });
     if own.not_written.is_none() || own.not_read.is_none() {
         model.field_names.push(name.clone());
+        let ty = type_text(&field.ty.to_token_stream());
+        model.field_types.push(ty);
     }
     let aliases = own.aliases.into_iter().map(|alias| (alias, name.clone()));
     model.aliases.extend(aliases);
