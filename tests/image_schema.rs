@@ -429,3 +429,94 @@ fn a_renamed_field_is_read_by_its_alias() {
     assert!(Store::<renamed::Program>::from_image(&again[..]).is_ok());
     assert!(Store::<old::Program>::from_image(&again[..]).is_err());
 }
+
+/// A table that is the process's own, and one that is not.
+mod one {
+    use super::{Deserialize, Schema, Serialize, Table};
+
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
+    #[table(name = "seen", local)]
+    pub(crate) struct Seen {
+        #[primary_key]
+        pub id: u32,
+        #[index]
+        pub times: u8,
+    }
+
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
+    #[table(name = "tags")]
+    pub(crate) struct Tag {
+        #[primary_key]
+        pub name: String,
+    }
+
+    #[derive(Schema)]
+    pub(crate) struct Program {
+        seen: Seen,
+        tags: Tag,
+    }
+}
+
+/// Where a table has become local.
+mod was_shared {
+    use super::{Deserialize, Schema, Serialize, Table};
+
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
+    #[table(name = "tags", local)]
+    pub(crate) struct Tag {
+        #[primary_key]
+        pub name: String,
+    }
+
+    #[derive(Schema)]
+    pub(crate) struct Program {
+        tags: Tag,
+    }
+}
+
+#[test]
+fn what_is_local_is_in_no_image_and_survives_a_restore() {
+    let write = |store: &Store<one::Program>, times: u8, name: &str| {
+        let mut txn = store.write().unwrap();
+        txn.seen_mut().upsert(one::Seen { id: 1, times }).unwrap();
+        txn.tags_mut()
+            .upsert(one::Tag { name: name.into() })
+            .unwrap();
+        txn.commit().unwrap();
+    };
+    let image = |store: &Store<one::Program>| {
+        let mut bytes = Vec::new();
+        let summary = store.snapshot().write_image(&mut bytes).unwrap();
+        assert_eq!(summary.rows, store.snapshot().tags().len() as u64);
+        bytes
+    };
+    let (store, other) = (Store::<one::Program>::new(), Store::<one::Program>::new());
+    write(&store, 1, "a");
+    let first = image(&store);
+    write(&store, 2, "b");
+    // Stores that differ in what is local alone have the same image.
+    write(&other, 7, "a");
+    assert_eq!(image(&other), first);
+
+    // It stays where the log goes on; a watch of it fires all the same.
+    let (_, watch) = other.watch(|db| db.seen().iter().count());
+    other.restore(&image(&store)[..]).unwrap();
+    assert!(watch.has_fired());
+    let snap = other.snapshot();
+    assert_eq!((snap.index(), snap.tags().len()), (LogIndex(2), 2));
+    assert_eq!(snap.seen().by_times(7).count(), 1);
+    snap.check().unwrap();
+    write(&other, 8, "c");
+    other.snapshot().check().unwrap();
+    // Back in the log, or in a new process, it is empty.
+    other.rewind(&first[..]).unwrap();
+    assert!(other.snapshot().seen().is_empty());
+    assert_eq!(other.snapshot().tags().len(), 1);
+    let new = Store::<one::Program>::from_image(&first[..]).unwrap();
+    assert!(new.snapshot().seen().is_empty());
+    new.snapshot().check().unwrap();
+
+    // A table that was not local when the image was written is taken as it was.
+    let local = Store::<was_shared::Program>::from_image(&first[..]).unwrap();
+    assert!(local.snapshot().tags().contains("a"));
+}

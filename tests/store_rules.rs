@@ -156,6 +156,7 @@ fn a_schema_is_data() {
             },
         ],
         "checks": ["Self::has_port", "is_short"],
+        "local": false,
     });
     assert_eq!(described["tables"][2], expected);
 }

@@ -361,7 +361,7 @@ fn a_guard_names_what_has_changed() {
     assert!(matches!(
         conflict,
         Conflict::Changed {
-            keys: ReadKeys::Key(_),
+            keys: ReadKeys::One(_),
             now: LogIndex(6),
             ..
         }

@@ -27,6 +27,7 @@ use syn::{DeriveInput, parse_macro_input};
 /// |---|---|
 /// | `#[table(name = "services")]` | the table's name in images and errors; the struct's name in snake case by default |
 /// | `#[table(check = path)]` | `path(&record)` is true of every record at the end of each entry; there may be several |
+/// | `#[table(local)]` | the table is this process's own: no image has it, and a restore leaves it |
 /// | `#[table(crate = path)]` | where `highwater` is |
 /// | `#[index(by_name_node(name, node))]` | an index over several fields, in this order; its name is `name_node` |
 /// | `#[index(unique, by_name_node(name, node))]` | the same, with at most one record a key |

@@ -15,6 +15,8 @@ pub(super) struct TableShape {
     pub(super) aliases: &'static [(&'static str, &'static str)],
     pub(super) primary_key: &'static [&'static str],
     pub(super) indexes: Vec<IndexShape>,
+    /// An image leaves it out.
+    pub(super) local: bool,
 }
 
 impl TableShape {
@@ -131,7 +133,11 @@ impl Header {
             index: position.index,
             driver,
             sessions,
-            tables: tables.iter().map(table).collect(),
+            tables: tables
+                .iter()
+                .filter(|table| !table.local)
+                .map(table)
+                .collect(),
         }
     }
 
@@ -163,7 +169,8 @@ pub(super) struct TablePlan {
     pub(super) indexes: Vec<Option<usize>>,
 }
 
-/// Matches an image's tables, in its order, with the schema's. Nothing the image has may be lost:
+/// Matches an image's tables, in its order, with the schema's. One that has become local is taken as
+/// what it begins with. Nothing the image has may be lost:
 /// an unknown table or field is an error. A table or field that the image has not is none, and an
 /// index of another definition is another index.
 pub(super) fn plan(header: &Header, schema: &[TableShape]) -> Result<Vec<TablePlan>, Refusal> {
@@ -262,6 +269,7 @@ mod tests {
                     index("by_node", &["node"], false, false),
                     index("by_tag", &["tags"], false, true),
                 ],
+                local: false,
             },
             TableShape {
                 name: "nodes",
@@ -269,6 +277,7 @@ mod tests {
                 aliases: &[],
                 primary_key: &["name"],
                 indexes: vec![],
+                local: false,
             },
         ]
     }
@@ -321,6 +330,7 @@ mod tests {
             aliases: &[],
             primary_key: &["key"],
             indexes: vec![],
+            local: true,
         });
         let plans = plan(&header(), &grown).unwrap();
         assert_eq!(

@@ -102,11 +102,14 @@ fn restore<S: Views>(
             Mode::At(_, driver) => (driver.or_else(|| root.driver.clone()), root.kept.clone()),
             Mode::Own | Mode::Rewind => (opening.driver, opening.kept),
         };
+        let goes_on =
+            position.history == root.position.history && position.index >= root.position.index;
         let mut reader = TableReader {
             frames: &mut frames,
             edition,
             image: opening.position,
             position,
+            goes_on,
         };
         reader.tables(tables, &opening.plans)?;
         frames.finish()?;
@@ -209,11 +212,17 @@ struct TableReader<'a, 'r> {
     image: Position,
     /// What the store will be at.
     position: Position,
+    /// That is after what it was at: what is the process's own stays.
+    goes_on: bool,
 }
 
 impl TableReader<'_, '_> {
     fn tables(&mut self, tables: &Tables, plans: &[TablePlan]) -> Result<(), ImageError> {
         for (number, table) in tables.iter().enumerate() {
+            let in_image = plans.iter().any(|plan| plan.table == number);
+            if table.is_local() && self.goes_on && !in_image {
+                continue;
+            }
             table.reset(self.edition, tables.base(number), self.position.index.0);
         }
         let mut rows = 0;

@@ -93,6 +93,7 @@ pub(super) fn shapes(tables: &Tables) -> Vec<TableShape> {
                 each: index.each,
             })
             .collect(),
+        local: table.is_local(),
     };
     tables.iter().map(|table| shape(table.as_ref())).collect()
 }
@@ -138,6 +139,9 @@ fn write(
     }
     let mut rows = 0;
     for (number, table) in tables.iter().enumerate() {
+        if table.is_local() {
+            continue;
+        }
         let base = tables.base(number);
         rows += writer.rows(table.as_ref(), base)?;
         for tree in base..base + table.trees() {

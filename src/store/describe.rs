@@ -31,6 +31,8 @@ pub struct TableDescription {
     pub indexes: Vec<IndexDescription>,
     /// What each record meets: the paths of the functions.
     pub checks: Vec<&'static str>,
+    /// Whether it is the process's own: no image has it.
+    pub local: bool,
 }
 
 /// A field as data.
@@ -98,6 +100,7 @@ impl TableDescription {
                 })
                 .collect(),
             checks: table.checks(),
+            local: table.is_local(),
         }
     }
 }

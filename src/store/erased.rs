@@ -112,6 +112,8 @@ impl fmt::Display for LoadError {
 pub(crate) trait Erased: Send + Sync {
     /// Names of all fields, as serialized.
     fn fields(&self) -> &'static [&'static str];
+    /// Whether images leave it out.
+    fn is_local(&self) -> bool;
     /// The types of the fields, as written.
     fn types(&self) -> &'static [&'static str];
     /// The names of its checks.
@@ -285,6 +287,10 @@ fn for_each_entry<T: Table>(tree: Tree<'_, Row<T>>, f: &mut dyn FnMut(&[u8], Sta
 impl<T: Table> Erased for Typed<T> {
     fn fields(&self) -> &'static [&'static str] {
         T::FIELDS
+    }
+
+    fn is_local(&self) -> bool {
+        T::LOCAL
     }
 
     fn types(&self) -> &'static [&'static str] {

@@ -196,7 +196,7 @@ pub enum Conflict {
 #[non_exhaustive]
 pub enum ReadKeys {
     /// One, present or absent.
-    Key(KeyText),
+    One(KeyText),
     /// All.
     All,
     /// Those that begin so.
@@ -209,7 +209,7 @@ impl From<&Part> for ReadKeys {
     fn from(part: &Part) -> Self {
         let text = |bytes: &Bytes| KeyText::new(&bytes.0);
         match part {
-            Part::Point(key) => ReadKeys::Key(text(key)),
+            Part::Point(key) => ReadKeys::One(text(key)),
             Part::Prefix(prefix) if prefix.0.is_empty() => ReadKeys::All,
             Part::Prefix(prefix) => ReadKeys::Prefix(text(prefix)),
             Part::Range(lo, hi) => ReadKeys::Range(text(lo), hi.as_ref().map(text)),
@@ -232,8 +232,8 @@ impl fmt::Display for Conflict {
                     write!(f, ", index {index}")?;
                 }
                 match (keys, index) {
-                    (ReadKeys::Key(key), None) => write!(f, ", record {key}")?,
-                    (ReadKeys::Key(key), Some(_)) => write!(f, ", key {key}")?,
+                    (ReadKeys::One(key), None) => write!(f, ", record {key}")?,
+                    (ReadKeys::One(key), Some(_)) => write!(f, ", key {key}")?,
                     (ReadKeys::All, _) => {}
                     (ReadKeys::Prefix(prefix), _) => write!(f, ", what begins with {prefix}")?,
                     (ReadKeys::Range(lo, None), _) => write!(f, ", from {lo}")?,

@@ -30,6 +30,7 @@ fn table(model: &TableModel<'_>) -> TokenStream {
         primary_key,
         indexes,
         checks,
+        local,
         ..
     } = model;
     let reader = reader_name(model);
@@ -75,6 +76,7 @@ fn table(model: &TableModel<'_>) -> TokenStream {
                 )] = &[#(#aliases),*];
                 const PRIMARY_KEY: &'static [&'static ::core::primitive::str] = &[#(#key_names),*];
                 const INDEXES: &'static [#krate::IndexDef<#ident>] = &[#(#indexes),*];
+                const LOCAL: ::core::primitive::bool = #local;
                 const CHECKS: &'static [#krate::CheckDef<#ident>] = &[#(#checks),*];
                 #key
 

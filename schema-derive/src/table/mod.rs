@@ -6,7 +6,8 @@ mod index;
 use crate::krate::Krate;
 use crate::names::{SerdeField, SerdeStruct, snake_case, type_text};
 use crate::options::{
-    read_options, refuse_attributes, refuse_generics, repeated_option, text_value, unknown_option,
+    no_value, read_options, refuse_attributes, refuse_generics, repeated_option, text_value,
+    unknown_option,
 };
 use crate::problems::Problems;
 use index::{FieldIndex, Forms, IndexModel, NamedPart, Part, Source, StructIndex, path_value};
@@ -32,6 +33,8 @@ pub(crate) struct TableModel<'a> {
     indexes: Vec<IndexModel<'a>>,
     /// Functions that are true of every record.
     checks: Vec<Path>,
+    /// It is no part of images.
+    local: bool,
 }
 
 /// A field that a key is made of.
@@ -104,10 +107,11 @@ pub(crate) fn derive(input: &DeriveInput) -> TokenStream {
 
 /// The options of the struct itself; an index over several fields waits for the fields.
 fn read_struct<'a>(input: &'a DeriveInput, problems: &mut Problems) -> TableModel<'a> {
-    const EXPECTED: &str = "`name = \"..\"`, `check = path` or `crate = path`";
+    const EXPECTED: &str = "`name = \"..\"`, `check = path`, `local` or `crate = path`";
     const CHECK: &str = "expected the path of a function of the record that returns `bool`, as in \
                          `check = Self::is_valid`";
     let (mut name, mut krate, mut checks) = (None, Krate::default(), Vec::new());
+    let mut local = false;
     for attribute in input
         .attrs
         .iter()
@@ -123,6 +127,11 @@ fn read_struct<'a>(input: &'a DeriveInput, problems: &mut Problems) -> TableMode
                     ));
                 }
                 if name.replace(text.value()).is_some() {
+                    return Err(repeated_option(key, "table"));
+                }
+            } else if key == "local" {
+                no_value(key, value)?;
+                if std::mem::replace(&mut local, true) {
                     return Err(repeated_option(key, "table"));
                 }
             } else if key == "check" {
@@ -154,6 +163,7 @@ fn read_struct<'a>(input: &'a DeriveInput, problems: &mut Problems) -> TableMode
         primary_key: Vec::new(),
         indexes: Vec::new(),
         checks,
+        local,
     }
 }
 
