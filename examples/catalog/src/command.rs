@@ -3,7 +3,7 @@
 use std::fmt;
 
 use highwater::fsm::{self, Entry};
-use highwater::{Row, WriteError, WriteTxn};
+use highwater::{WriteError, WriteTxn};
 use serde::{Deserialize, Serialize};
 
 use crate::kv::{self, KvOp, KvPair, TxnError};
@@ -117,16 +117,14 @@ impl fsm::Command<Catalog> for Command {
                 status,
                 output,
             } => {
-                let Some(row) = txn.checks().get((&node, &check)) else {
-                    return Err(Rejected::UnknownCheck(check));
-                };
-                let updated = Check {
-                    status,
-                    output,
-                    ..Check::clone(row)
-                };
-                txn.checks_mut().update(updated)?;
-                Ok(Reply::Done)
+                let updated = txn.checks_mut().update_with((&node, &check), |check| {
+                    check.status = status;
+                    check.output = output;
+                });
+                match updated {
+                    Err(WriteError::NotFound { .. }) => Err(Rejected::UnknownCheck(check)),
+                    updated => Ok(updated.map(|_| Reply::Done)?),
+                }
             }
         }
     }
@@ -140,7 +138,9 @@ impl Registration {
         }
         if let Some(service) = self.service {
             if self.replace_checks {
-                for check in checks_of(txn, &node, &service.id) {
+                let of = (&node, &service.id);
+                let known: Vec<_> = txn.checks().by_service(of).cloned().collect();
+                for check in known {
                     if self.checks.iter().all(|kept| kept.id != check.id) {
                         txn.checks_mut().delete((&check.node, &check.id))?;
                     }
@@ -174,28 +174,20 @@ impl Deregistration {
         } = self;
         let was = match (service, check) {
             (Some(service), _) => {
-                for check in checks_of(txn, &node, &service) {
-                    txn.checks_mut().delete((&check.node, &check.id))?;
-                }
+                let of = (&node, &service);
+                txn.checks_mut()
+                    .delete_rows(|checks| checks.by_service(of))?;
                 txn.services_mut().delete((&node, &service))?.is_some()
             }
             (None, Some(check)) => txn.checks_mut().delete((&node, &check))?.is_some(),
             (None, None) => {
-                let checks: Vec<_> = txn.checks().leading(&node).cloned().collect();
-                for check in checks {
-                    txn.checks_mut().delete((&check.node, &check.id))?;
-                }
-                let services: Vec<_> = txn.services().leading(&node).cloned().collect();
-                for service in services {
-                    txn.services_mut().delete((&service.node, &service.id))?;
-                }
+                txn.checks_mut()
+                    .delete_rows(|checks| checks.leading(&node))?;
+                txn.services_mut()
+                    .delete_rows(|services| services.leading(&node))?;
                 txn.nodes_mut().delete(&node)?.is_some()
             }
         };
         Ok(Reply::Was(was))
     }
-}
-
-fn checks_of(txn: &WriteTxn<Catalog>, node: &String, service: &String) -> Vec<Row<Check>> {
-    txn.checks().by_service((node, service)).cloned().collect()
 }

@@ -162,10 +162,7 @@ pub fn apply(op: KvOp, txn: &mut WriteTxn<Catalog>) -> Result<Vec<KvPair>, Rejec
             Ok(Vec::new())
         }
         KvOp::DeleteTree { prefix } => {
-            let entries: Vec<_> = txn.kv().prefix(&prefix).cloned().collect();
-            for entry in entries {
-                txn.kv_mut().delete(&entry.key)?;
-            }
+            txn.kv_mut().delete_prefix(&prefix)?;
             Ok(Vec::new())
         }
         KvOp::Read(read) => read.run(txn),
