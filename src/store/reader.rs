@@ -179,6 +179,9 @@ impl<'a, T: Table> TableReader<'a, T> {
     }
 
     /// The record whose key is the longest prefix of `whole`: of a text, of an address.
+    ///
+    /// A watch of it covers the absence of every longer one: the 256 longest each by itself, beyond
+    /// those all keys in between.
     pub fn longest_prefix(&self, whole: impl HasPrefixes<T::Key>) -> Option<&'a Row<T>> {
         longest_prefix::<T, T::Key>(self.of(0), &whole).map(|(_, row)| row)
     }
@@ -220,6 +223,9 @@ fn entries<T: Table>(of: TreeOf<'_>) -> usize {
 }
 
 /// The longest key that is a prefix of `whole`, and the first entry that has it.
+/// A longest-prefix look-up watches so many keys each by itself.
+const EACH_PREFIX: usize = 256;
+
 fn longest_prefix<'a, T: Table, K>(
     of: TreeOf<'a>,
     whole: &impl HasPrefixes<K>,
@@ -240,13 +246,22 @@ fn longest_prefix<'a, T: Table, K>(
     // The greatest entry up to the candidate that was sought last; none: there is none at all.
     let mut below: Option<Vec<u8>> = Some(Vec::new());
     let mut sought = false;
+    // The record that is found, and the absence of every longer key, are watched: each by itself up
+    // to a number, then as the range of all keys that are left to look at.
+    let mut watched = 0;
+    let (mut lowest, mut greatest) = (KeyBuf::new(), None);
     whole.for_each_prefix(&mut |key| {
-        // The record that is found, and the absence of every longer key.
-        of.track(&if unique {
-            Scope::Point(key.clone())
+        watched += 1;
+        if watched <= EACH_PREFIX {
+            of.track(&if unique {
+                Scope::Point(key.clone())
+            } else {
+                Scope::Prefix(key.clone())
+            });
         } else {
-            Scope::Prefix(key.clone())
-        });
+            greatest.get_or_insert_with(|| successor(key.as_bytes()));
+            lowest.clone_from(key);
+        }
         let bytes = key.as_bytes();
         let Some(last) = &mut below else { return false };
         if sought && bytes > last.as_slice() {
@@ -265,6 +280,9 @@ fn longest_prefix<'a, T: Table, K>(
         }
         found.is_some()
     });
+    if let Some(hi) = greatest {
+        of.track(&Scope::Range(ByteRange { lo: lowest, hi }));
+    }
     found
 }
 
