@@ -120,12 +120,17 @@ proptest! {
         before in prop::collection::vec(step(), 0..120),
         other in prop::collection::vec(step(), 0..30),
         after in prop::collection::vec(step(), 0..40),
+        threads in 1_usize..4,
     ) {
         let store = store_of(A);
         apply(&store, &before);
         let bytes = image(&store);
 
-        let restored = store_of(B);
+        let restored = Store::with_options(Options {
+            history: B,
+            threads,
+            ..Options::default()
+        });
         apply(&restored, &other);
         let position = restored.restore(&bytes[..]).unwrap();
         prop_assert_eq!(position, store.position());

@@ -79,6 +79,25 @@ fn a_panic_in_user_code_leaves_nothing_half_done() {
     panics(&mut |txn| drop(txn.faults_mut().upsert(faulty(1, 2))));
     panics(&mut |txn| drop(txn.faults_mut().insert(faulty(2, 2))));
     panics(&mut |txn| drop(txn.faults_mut().delete(1_u32)));
+    panics(&mut |txn| drop(txn.faults_mut().insert_all([faulty(2, 2), faulty(3, 3)])));
+    // On a thread of its own, into a table that is empty.
+    let empty = Store::<Faults>::with_options(Options {
+        threads: 2,
+        ..Options::default()
+    });
+    let mut loading = empty.write().unwrap();
+    PANIC.store(true, Ordering::Relaxed);
+    let load = || {
+        loading
+            .faults_mut()
+            .insert_all([faulty(2, 2), faulty(3, 3)])
+    };
+    assert!(catch_unwind(AssertUnwindSafe(load)).is_err());
+    PANIC.store(false, Ordering::Relaxed);
+    loading.faults_mut().insert(faulty(9, 9)).unwrap();
+    loading.commit().unwrap();
+    assert_eq!(empty.snapshot().faults().len(), 1);
+    empty.snapshot().check().unwrap();
     txn.faults_mut().upsert(faulty(1, 3)).unwrap();
     assert_eq!(txn.commit(), Ok(LogIndex(1)));
     store.snapshot().check().unwrap();

@@ -5,6 +5,8 @@ mod store_schema;
 use highwater::{
     Conflict, Guard, HistoryId, LogIndex, Options, ReadKeys, Store, WriteError, WriteTxn,
 };
+use highwater::{LogIndex, Options, Start, Store, WriteError, WriteTxn};
+use proptest::prelude::*;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 use store_schema::*;
@@ -398,4 +400,112 @@ fn a_guard_names_what_has_changed() {
         let txn = store.write().unwrap();
         assert_eq!(txn.validate(&guard).unwrap_err().to_string(), error);
     }
+}
+fn threaded(threads: usize) -> Store<Catalog> {
+    Store::with_options(Options {
+        threads,
+        ..Options::default()
+    })
+}
+
+/// An image says all there is of a store, the stamps of its nodes included.
+fn image(store: &Store<Catalog>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    store.snapshot().write_image(&mut bytes).unwrap();
+    store.snapshot().check().unwrap();
+    bytes
+}
+
+fn any_service() -> impl Strategy<Value = Service> {
+    let tags = prop::collection::btree_set("[ab]{0,2}", 0..3);
+    let port = prop::option::weighted(0.3, 0_u16..300);
+    ("[abc]{0,3}", "[ab]{0,1}", "[a\\x00]{0,2}", tags, port).prop_map(
+        |(id, node, name, tags, port)| Service {
+            tags,
+            port,
+            ..service(&id, &node, &name)
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+
+    /// All at once is as one after the other, whatever is there before and after.
+    #[test]
+    fn all_at_once_is_one_by_one(
+        before in prop::collection::vec(any_service(), 0..3),
+        records in prop::collection::vec(any_service(), 0..60),
+        after in prop::collection::vec(any_service(), 0..10),
+        threads in 1_usize..5,
+    ) {
+        let (singly, at_once) = (threaded(1), threaded(threads));
+        for store in [&singly, &at_once] {
+            commit_at(store, 3, |txn| {
+                for record in &before {
+                    let _ = txn.services_mut().upsert(record.clone());
+                }
+            });
+        }
+        let (mut one, mut other) = (at(&singly, 7), at(&at_once, 7));
+        let expected = one.attempt(|txn| {
+            records.iter().try_for_each(|record| txn.services_mut().insert(record.clone()))
+        });
+        let done = other.services_mut().insert_all(records.clone());
+        prop_assert_eq!(done, expected);
+        for txn in [&mut one, &mut other] {
+            for record in &after {
+                let _ = txn.services_mut().upsert(record.clone());
+            }
+        }
+        one.commit().unwrap();
+        other.commit().unwrap();
+        prop_assert_eq!(image(&at_once), image(&singly));
+    }
+}
+
+#[test]
+fn insert_all_is_in_the_feed_and_says_what_it_refuses() {
+    let store = threaded(2);
+    let mut events = store.subscribe(Start::Now).unwrap();
+    let mut txn = store.write().unwrap();
+    let nodes = [node("b", 1), node("a", 2), node("c", 3)];
+    txn.nodes_mut().insert_all(nodes).unwrap();
+    assert_eq!(txn.nodes().get("a").unwrap().address, 2);
+    txn.commit().unwrap();
+    let event = events.try_next().unwrap().unwrap();
+    let names = event.nodes().map(|change| {
+        assert!(change.before.is_none());
+        change.after.unwrap().name.clone()
+    });
+    assert_eq!(names.collect::<Vec<_>>(), ["b", "a", "c"]);
+
+    let mut txn = store.write().unwrap();
+    let twice = [
+        check("n", 1, &[]),
+        check("m", 1, &[]),
+        check("n", 1, &["x"]),
+    ];
+    let error = txn.checks_mut().insert_all(twice).unwrap_err();
+    assert!(matches!(error, WriteError::AlreadyExists { .. }), "{error}");
+    let long = "x".repeat(5000);
+    let clash = [
+        check("n", 3, &["y"]),
+        check("n", 1, &["x", "y"]),
+        check("n", 2, &[&long]),
+    ];
+    let error = txn.checks_mut().insert_all(clash.clone()).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "table checks, unique index aliases: key \"y\" belongs to record 0x6e000080000003"
+    );
+    let error = txn
+        .checks_mut()
+        .insert_all(clash[1..].to_vec())
+        .unwrap_err();
+    assert!(matches!(error, WriteError::KeyTooLong { .. }), "{error}");
+    assert!(txn.checks().is_empty());
+    txn.checks_mut().insert_all(clash[1..2].to_vec()).unwrap();
+    txn.commit().unwrap();
+    store.snapshot().check().unwrap();
 }

@@ -1,6 +1,6 @@
 //! Reading: frames to trees beside the store's own, and one swap at the end.
 
-use super::error::ImageError;
+use super::error::{ImageError, ImagePlace};
 use super::frame::{FrameReader, Kind, MAX_HEADER};
 use super::header::{self, Header, Refusal, TablePlan};
 use super::write::{Entries, shapes};
@@ -34,9 +34,9 @@ impl<S: Views> Store<S> {
     /// The new state is built beside the old, which readers keep reading, and swapped in when the
     /// image has been read to its end and found whole; on any error the store is as it was. All
     /// watches fire. Writers wait from the end of the header to the swap, so hand over a reader
-    /// that does not. Where the image's schema is not the program's, nothing is lost silently:
-    /// `docs/image.md` lists the cases. Memory grows with the bytes that are read, and no input
-    /// panics or overflows the stack.
+    /// that does not. Indexes are built on up to [`Options::threads`] threads. Where the image's
+    /// schema is not the program's, nothing is lost silently: `docs/image.md` lists the cases. Memory
+    /// grows with the bytes that are read, and no input panics or overflows the stack.
     ///
     /// # Errors
     ///
@@ -95,7 +95,7 @@ fn restore<S: Views>(
     let mut frames = FrameReader::begin(image)?;
     let opening = Opening::read(&mut frames, &tables)?;
     let mut restored = opening.position;
-    store.restore_with::<ImageError>(|edition, tables| {
+    store.restore_with::<ImageError>(|edition, core| {
         let root = edition.base().payload();
         let position = opening.target(&mode, root.position)?;
         let (driver, kept) = match mode {
@@ -110,8 +110,9 @@ fn restore<S: Views>(
             image: opening.position,
             position,
             goes_on,
+            threads: core.threads,
         };
-        reader.tables(tables, &opening.plans)?;
+        reader.tables(&core.tables, &opening.plans)?;
         frames.finish()?;
         restored = position;
         Ok(Restored {
@@ -204,6 +205,21 @@ fn read_kept(bytes: &[u8]) -> Result<Kept, String> {
     image.try_into()
 }
 
+/// The error of a record that is not taken in.
+fn refused(place: ImagePlace, error: LoadError) -> ImageError {
+    match error {
+        LoadError::Decode(what) => ImageError::Record { place, what },
+        LoadError::Order(_) => ImageError::Malformed {
+            place,
+            what: error.to_string(),
+        },
+        LoadError::Refused(source) => ImageError::Refused {
+            place,
+            source: Box::new(source),
+        },
+    }
+}
+
 /// Reads the tables of an image into an edition.
 struct TableReader<'a, 'r> {
     frames: &'a mut FrameReader<'r>,
@@ -214,6 +230,8 @@ struct TableReader<'a, 'r> {
     position: Position,
     /// That is after what it was at: what is the process's own stays.
     goes_on: bool,
+    /// How many threads may build indexes.
+    threads: usize,
 }
 
 impl TableReader<'_, '_> {
@@ -243,7 +261,9 @@ impl TableReader<'_, '_> {
     /// Reads the rows of one table and their count, which it returns.
     fn rows(&mut self, table: &dyn TableOps, base: usize) -> Result<u64, ImageError> {
         let mut count = 0;
-        let mut last = None;
+        let mut intake = table.intake();
+        // Where each begins, to say where it was if it is refused in the end.
+        let mut offsets = Vec::new();
         loop {
             match self.frames.next()? {
                 Kind::Rows => {}
@@ -263,28 +283,10 @@ impl TableReader<'_, '_> {
                 };
                 let row = Row::take(&mut rest, self.image.index).map_err(malformed)?;
                 let (created, modified) = self.indexes(&row);
-                let stamp = self.position.index.0;
-                table
-                    .load(
-                        self.edition,
-                        base,
-                        row.record,
-                        created,
-                        modified,
-                        stamp,
-                        &mut last,
-                    )
-                    .map_err(|error| match error {
-                        LoadError::Decode(what) => ImageError::Record {
-                            place: place(),
-                            what,
-                        },
-                        LoadError::Order(_) => malformed(error.to_string()),
-                        LoadError::Refused(source) => ImageError::Refused {
-                            place: place(),
-                            source: Box::new(source),
-                        },
-                    })?;
+                intake
+                    .push(row.record, created, modified)
+                    .map_err(|error| refused(place(), error))?;
+                offsets.push(self.frames.offset_of(start));
                 count += 1;
             }
         }
@@ -293,6 +295,12 @@ impl TableReader<'_, '_> {
             let what = format!("the table ends after {count} records, which is not what it says");
             return Err(self.frames.malformed(rest, None, what));
         }
+        intake
+            .fill(self.edition, base, self.position.index.0, self.threads)
+            .map_err(|(number, error)| {
+                let place = self.frames.place(offsets[number], Some(number as u64));
+                refused(place, error)
+            })?;
         Ok(count)
     }
 

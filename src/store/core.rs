@@ -3,6 +3,7 @@
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::erased::TableOps;
 use super::operate::{At, Scratch};
@@ -23,6 +24,9 @@ pub struct Options {
     /// range changed between being read and being watched. At least one is kept; entries with a
     /// great many changes count for more.
     pub window: usize,
+    /// How many threads a restore, or [`insert_all`](crate::TableWriter::insert_all), may build
+    /// indexes on. One: only that of the caller.
+    pub threads: usize,
 }
 
 impl Default for Options {
@@ -30,6 +34,7 @@ impl Default for Options {
         Options {
             history: HistoryId::UNNAMED,
             window: 1024,
+            threads: 1,
         }
     }
 }
@@ -45,6 +50,8 @@ pub(crate) struct Root {
     /// restored in. What was read under another number is of another line of events.
     pub(crate) line: u64,
     pub(crate) position: Position,
+    /// When it was made.
+    pub(crate) published: Instant,
     pub(crate) window: Window,
     /// The driver's own bytes.
     pub(crate) driver: Option<Arc<[u8]>>,
@@ -138,11 +145,17 @@ pub(crate) struct Core {
     pub(crate) tables: Tables,
     /// The last transaction's buffers, for the next.
     scratch: Mutex<Option<Box<Scratch>>>,
+    /// How many threads one operation may use.
+    pub(crate) threads: usize,
 }
 
 impl Core {
     pub(crate) fn new(tables: Vec<Box<dyn TableOps>>, options: &Options) -> Self {
-        let Options { history, window } = *options;
+        let Options {
+            history,
+            window,
+            threads,
+        } = *options;
         let tables = Tables::new(tables);
         let mut trees = Vec::with_capacity(tables.trees());
         for table in tables.iter() {
@@ -156,6 +169,7 @@ impl Core {
                 history,
                 index: LogIndex::ZERO,
             },
+            published: Instant::now(),
             window: Window::new(LogIndex::ZERO, window),
             driver: None,
             kept: None,
@@ -165,6 +179,7 @@ impl Core {
             watches: Watches::new(tables.trees()),
             tables,
             scratch: Mutex::new(None),
+            threads,
         }
     }
 

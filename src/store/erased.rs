@@ -8,6 +8,7 @@ use super::core::Root;
 use super::operate::{At, Must};
 use super::rules;
 use super::txn::Txn;
+use super::fill::Batch;
 use crate::feed::{Replaced, TableChanges};
 use crate::key::{KeyBuf, KeySink, MAX_KEY_LEN};
 use crate::position::LogIndex;
@@ -164,23 +165,8 @@ pub(crate) trait Erased: Send + Sync {
 
     /// Empties all its trees; their stamps begin at `stamp`.
     fn reset(&self, edition: &mut Edition<Root>, base: usize, stamp: Stamp);
-    /// Decodes one record and adds it to all its trees with that stamp. `last` is the primary key
-    /// of the record loaded before (none for the first) and becomes that of this one.
-    /// After an error the edition is to be dropped.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "called from one place, each its own thing"
-    )]
-    fn load(
-        &self,
-        edition: &mut Edition<Root>,
-        base: usize,
-        bytes: &[u8],
-        created: LogIndex,
-        modified: LogIndex,
-        stamp: Stamp,
-        last: &mut Option<KeyBuf>,
-    ) -> Result<(), LoadError>;
+    /// Takes records in, for its trees, which must be empty.
+    fn intake(&self) -> Box<dyn Intake>;
     /// Every key of a tree, in order, with its record's modify index.
     fn entries(&self, version: &Version<Root>, tree: usize, f: &mut dyn FnMut(&[u8], Stamp));
     /// The same of an edition.
@@ -199,6 +185,65 @@ pub(crate) trait Erased: Send + Sync {
 
     /// Whether every index holds exactly what the records say. For tests.
     fn check(&self, version: &Version<Root>, base: usize) -> Result<(), String>;
+}
+
+/// The records of one table on their way in.
+pub(crate) trait Intake {
+    /// Decodes one record. Each primary key must be higher than the last.
+    fn push(
+        &mut self,
+        bytes: &[u8],
+        created: LogIndex,
+        modified: LogIndex,
+    ) -> Result<(), LoadError>;
+    /// Fills the table's trees, which must be empty, on up to `threads` threads; all nodes get that
+    /// stamp. An error comes with the number of the record that is refused.
+    fn fill(
+        &self,
+        edition: &mut Edition<Root>,
+        base: usize,
+        stamp: Stamp,
+        threads: usize,
+    ) -> Result<(), (usize, LoadError)>;
+}
+
+impl<T: Table> Intake for Batch<T> {
+    fn push(
+        &mut self,
+        bytes: &[u8],
+        created: LogIndex,
+        modified: LogIndex,
+    ) -> Result<(), LoadError> {
+        let mut rest = bytes;
+        let record = T::deserialize(&mut rmp_serde::Deserializer::new(&mut rest))
+            .map_err(|error| LoadError::Decode(error.to_string()))?;
+        if !rest.is_empty() {
+            let extra = rest.len();
+            return Err(LoadError::Decode(format!(
+                "{extra} bytes follow the record"
+            )));
+        }
+        let mut primary = KeyBuf::new();
+        record.encode_key(&mut primary);
+        let primary = primary.as_bytes();
+        check_len(T::NAME, None, primary.len()).map_err(LoadError::Refused)?;
+        if self.last_key().is_some_and(|last| primary <= last) {
+            return Err(LoadError::Order(KeyText::new(primary)));
+        }
+        self.push(primary, Row::new(record, created, modified));
+        Ok(())
+    }
+
+    fn fill(
+        &self,
+        edition: &mut Edition<Root>,
+        base: usize,
+        stamp: Stamp,
+        threads: usize,
+    ) -> Result<(), (usize, LoadError)> {
+        self.fill(edition, base, stamp, threads)
+            .map_err(|(number, error)| (number, LoadError::Refused(error)))
+    }
 }
 
 struct Typed<T>(PhantomData<fn() -> T>);
@@ -444,53 +489,8 @@ impl<T: Table> Erased for Typed<T> {
         }
     }
 
-    fn load(
-        &self,
-        edition: &mut Edition<Root>,
-        base: usize,
-        bytes: &[u8],
-        created: LogIndex,
-        modified: LogIndex,
-        stamp: Stamp,
-        last: &mut Option<KeyBuf>,
-    ) -> Result<(), LoadError> {
-        let mut rest = bytes;
-        let record = T::deserialize(&mut rmp_serde::Deserializer::new(&mut rest))
-            .map_err(|error| LoadError::Decode(error.to_string()))?;
-        if !rest.is_empty() {
-            let extra = rest.len();
-            return Err(LoadError::Decode(format!(
-                "{extra} bytes follow the record"
-            )));
-        }
-        let mut primary = KeyBuf::new();
-        record.encode_key(&mut primary);
-        check_len(T::NAME, None, primary.len()).map_err(LoadError::Refused)?;
-        if last
-            .as_ref()
-            .is_some_and(|last| primary.as_bytes() <= last.as_bytes())
-        {
-            return Err(LoadError::Order(KeyText::new(primary.as_bytes())));
-        }
-        let row = Row::new(record, created, modified);
-        edition.insert(base, primary.as_bytes(), row.clone(), stamp);
-        let (mut keys, mut entry) = (KeySink::new(), KeyBuf::new());
-        for (i, index) in T::INDEXES.iter().enumerate() {
-            let tree = base + 1 + i;
-            index_keys::<T>(i, &row, &mut keys);
-            for key in keys.iter() {
-                entry_key(index.unique, key, primary.as_bytes(), &mut entry);
-                check_len(T::NAME, Some(index.name), entry.len()).map_err(LoadError::Refused)?;
-                if index.unique
-                    && let Some(holder) = edition.tree::<Row<T>>(tree).get(key)
-                {
-                    return Err(LoadError::Refused(not_unique(i, key, holder)));
-                }
-                edition.insert(tree, entry.as_bytes(), row.clone(), stamp);
-            }
-        }
-        *last = Some(primary);
-        Ok(())
+    fn intake(&self) -> Box<dyn Intake> {
+        Box::new(Batch::<T>::new())
     }
 
     fn entries(&self, version: &Version<Root>, tree: usize, f: &mut dyn FnMut(&[u8], Stamp)) {

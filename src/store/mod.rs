@@ -29,9 +29,11 @@
 mod core;
 mod cursor;
 mod describe;
+mod entries;
 mod erased;
 mod error;
 mod explain;
+mod fill;
 mod follow;
 mod guard;
 mod matches;
@@ -43,6 +45,7 @@ mod reader;
 mod rows;
 mod rules;
 mod snapshot;
+mod stats;
 #[expect(clippy::module_inception, reason = "the file of the type `Store`")]
 mod store;
 mod track;
@@ -70,6 +73,7 @@ pub use self::query::{Answer, Mark};
 pub use self::reader::{IndexReader, TableReader};
 pub use self::rows::Rows;
 pub use self::snapshot::Snapshot;
+pub use self::stats::{NodeStats, Stats, TableStats};
 pub use self::store::Store;
 pub use self::txn::{Savepoint, Turn, WriteTxn};
 #[cfg(feature = "json")]

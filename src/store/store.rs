@@ -3,8 +3,9 @@
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
+use std::time::Instant;
 
-use super::core::{Core, Options, Restored, Root, Tables};
+use super::core::{Core, Options, Restored, Root};
 use super::error::StoreError;
 use super::snapshot::Snapshot;
 use super::txn::{Turn, Txn, WriteTxn};
@@ -199,10 +200,12 @@ impl<S: Views> Store<S> {
     }
 
     /// Frees what no snapshot needs any more, for an idle store. Every commit frees more than it
-    /// adds, so that a store that is written to never needs it. Waits for the writer's slot.
+    /// adds, so that a store that is written to never needs it.
+    ///
+    /// Waits for the writer's slot, and gives it to who waits after every few thousand nodes; rows
+    /// are dropped while it is free.
     pub fn collect(&self) {
-        // Destructors of rows run here, with the slot free again.
-        drop(self.core().versions.collect());
+        self.core().versions.collect();
     }
 
     /// Replaces the content by what `build` makes of an edition of the newest version: it empties
@@ -210,7 +213,7 @@ impl<S: Views> Store<S> {
     /// error the store is unchanged. Holds the writer's slot meanwhile.
     pub(crate) fn restore_with<E: From<StoreError>>(
         &self,
-        build: impl FnOnce(&mut Edition<Root>, &Tables) -> Result<Restored, E>,
+        build: impl FnOnce(&mut Edition<Root>, &Core) -> Result<Restored, E>,
     ) -> Result<(), E> {
         self.open()?;
         let core = self.core();
@@ -220,7 +223,7 @@ impl<S: Views> Store<S> {
             position,
             driver,
             kept,
-        } = build(&mut edition, &core.tables)?;
+        } = build(&mut edition, core)?;
         let base = edition.base().payload();
         let number = base.number + 1;
         let back = position.index < base.position.index;
@@ -235,6 +238,7 @@ impl<S: Views> Store<S> {
             restored: number,
             line,
             position,
+            published: Instant::now(),
             window,
             driver,
             kept,

@@ -7,6 +7,7 @@ use std::ops::{Deref, DerefMut};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use smallvec::SmallVec;
 
@@ -123,6 +124,11 @@ impl Txn {
         })
     }
 
+    /// How many threads one operation may use.
+    pub(super) fn threads(&self) -> usize {
+        self.core.threads
+    }
+
     fn next_entry(&mut self, index: LogIndex) -> Result<(), CommitError> {
         if let Some(ended) = self.core.watches.ended() {
             return Err(ended.into());
@@ -236,6 +242,7 @@ impl Txn {
             restored,
             line,
             position,
+            published: Instant::now(),
             window,
             driver,
             kept,
@@ -419,13 +426,8 @@ impl<S: Views> WriteTxn<S> {
 
     /// Runs `f`; what it did is undone if it returns an error, or panics.
     pub fn attempt<R, E>(&mut self, f: impl FnOnce(&mut Self) -> Result<R, E>) -> Result<R, E> {
-        let savepoint = self.savepoint();
-        let mut attempt = Attempt {
-            txn: self,
-            savepoint,
-            keep: false,
-        };
-        let result = f(attempt.txn);
+        let mut attempt = Attempt::begin(self);
+        let result = f(attempt.holder);
         attempt.keep = result.is_ok();
         result
     }
@@ -473,16 +475,45 @@ impl<S: Views> WriteTxn<S> {
     }
 }
 
-/// Ends an attempt, also when it is unwound.
-struct Attempt<'a, S: Views> {
-    txn: &'a mut WriteTxn<S>,
-    savepoint: Savepoint,
-    keep: bool,
+/// What a transaction is reached through.
+pub(super) trait Holder {
+    fn held(&mut self) -> &mut Txn;
 }
 
-impl<S: Views> Drop for Attempt<'_, S> {
+impl<S: Views> Holder for WriteTxn<S> {
+    fn held(&mut self) -> &mut Txn {
+        self.txn_mut()
+    }
+}
+
+impl Holder for RawView {
+    fn held(&mut self) -> &mut Txn {
+        self.txn_mut()
+    }
+}
+
+/// Ends an attempt, also when it is unwound: what was done since it began is undone, unless it is
+/// to be kept.
+pub(super) struct Attempt<'a, H: Holder> {
+    pub(super) holder: &'a mut H,
+    savepoint: Savepoint,
+    pub(super) keep: bool,
+}
+
+impl<'a, H: Holder> Attempt<'a, H> {
+    pub(super) fn begin(holder: &'a mut H) -> Self {
+        let savepoint = holder.held().savepoint();
+        Attempt {
+            holder,
+            savepoint,
+            keep: false,
+        }
+    }
+}
+
+impl<H: Holder> Drop for Attempt<'_, H> {
     fn drop(&mut self) {
-        let txn = self.txn.txn_mut();
+        let txn = self.holder.held();
         // Gone if the closure ended the entry; nothing is left to undo or to keep then.
         if let Some(depth) = txn.depth(self.savepoint.0) {
             if self.keep {

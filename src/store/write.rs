@@ -9,9 +9,12 @@ use std::marker::PhantomData;
 
 use super::error::{KeyText, WriteError};
 use super::operate::{At, Must, not_found};
+use super::fill::Batch;
 use super::reader::TableReader;
 use super::rows::Rows;
+use super::txn::Attempt;
 use super::view::{RawView, Readable};
+use crate::feed::Replaced;
 use crate::key::{AsKey, AsPrefix, KeyBuf};
 use crate::position::LogIndex;
 use crate::schema::Row;
@@ -188,6 +191,44 @@ impl<'a, T: Readable> TableWriter<'a, T> {
             table: self.table,
             base: self.base,
         }
+    }
+
+    /// Adds records, which must be new, in any order: all of them, or on an error none. In an empty
+    /// table that is several times as fast as one by one: each tree is built bottom-up, on up to
+    /// [`Options::threads`](crate::Options::threads) threads.
+    ///
+    /// Takes memory for the entries of one index at a time and thread beside what the table takes
+    /// itself. The error is that of the first record that cannot be inserted.
+    pub fn insert_all(&mut self, records: impl IntoIterator<Item = T>) -> Result<(), WriteError> {
+        if !TableReader::<T>::new(self.view, self.table, self.base).is_empty() {
+            let mut attempt = Attempt::begin(self.view);
+            for record in records {
+                TableWriter::new(attempt.holder, self.table, self.base).insert(record)?;
+            }
+            attempt.keep = true;
+            return Ok(());
+        }
+        let index = self.view.txn().index;
+        let mut batch = Batch::new();
+        let mut key = KeyBuf::new();
+        for record in records {
+            key.clear();
+            record.encode_key(&mut key);
+            batch.push(key.as_bytes(), Row::new(record, index, index));
+        }
+        let txn = self.view.txn_mut();
+        let threads = txn.threads();
+        batch
+            .fill(&mut txn.edition, self.base, index.0, threads)
+            .map_err(|(_, error)| error)?;
+        for row in batch.into_rows() {
+            let op = Replaced {
+                before: None,
+                after: Some(row),
+            };
+            txn.log.push(self.table, index, op);
+        }
+        Ok(())
     }
 
     fn put(

@@ -1,7 +1,7 @@
 //! Testing every structural invariant of a tree.
 
 use super::RawTree;
-use super::node::{Inner, Kind, Link, birth, for_each_below, is_leaf, key_bytes, kind};
+use super::node::{Inner, Kind, Link, birth, for_each_below, is_leaf, key_bytes, kind, size};
 use super::stamp::tree_of;
 
 impl RawTree {
@@ -14,7 +14,7 @@ impl RawTree {
             self.structure <= self.below,
             "header: structure after below"
         );
-        let mut keys = 0;
+        let (mut keys, mut bytes) = (0, 0);
         let mut open: Vec<(Link, u64, u64, usize)> = Vec::new();
         if !self.root.is_null() {
             open.push((self.root, generation, self.below, 0));
@@ -24,6 +24,7 @@ impl RawTree {
             unsafe {
                 assert!(birth(node) <= born, "a node is older than its child");
                 assert!((*node).below <= below, "a child changed after its parent");
+                bytes += size(node) as u64;
                 let depth = depth + key_bytes(node).len();
                 assert!(u16::try_from(depth).is_ok(), "a path is longer than a key");
                 if is_leaf(node) {
@@ -75,6 +76,10 @@ impl RawTree {
         assert_eq!(
             keys, self.len,
             "the header counts other keys than there are"
+        );
+        assert_eq!(
+            bytes, self.bytes,
+            "the header counts other bytes than there are"
         );
     }
 }

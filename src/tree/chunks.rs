@@ -164,6 +164,8 @@ pub(super) struct Chunks {
     vacant: List<Chunk>,
     /// How many chunks there are.
     count: usize,
+    /// The bytes of blocks that came from the allocator, one by one.
+    singles: usize,
 }
 
 impl Default for Chunks {
@@ -172,6 +174,7 @@ impl Default for Chunks {
             pages: std::array::from_fn(|_| List(Vec::new())),
             vacant: List(Vec::new()),
             count: 0,
+            singles: 0,
         }
     }
 }
@@ -201,6 +204,7 @@ impl Chunks {
     pub(super) fn take(&mut self, size: usize) -> NonNull<u8> {
         let size = rounded(size);
         if is_single(size) {
+            self.singles += size;
             return allocated(single(size));
         }
         let page = match self.pages[class(size)].0.last() {
@@ -235,6 +239,7 @@ impl Chunks {
     pub(super) unsafe fn give(&mut self, block: NonNull<u8>, size: usize) {
         let size = rounded(size);
         if is_single(size) {
+            self.singles -= size;
             // SAFETY: `take` allocated it with this layout.
             return unsafe { dealloc(block.as_ptr(), single(size)) };
         }
@@ -261,10 +266,29 @@ impl Chunks {
         }
     }
 
+    /// The bytes it has from the allocator.
+    pub(super) fn reserved(&self) -> usize {
+        self.count * CHUNK + self.singles
+    }
+
     /// How many chunks it has.
     #[cfg(all(test, not(unpooled)))]
     pub(super) fn chunks(&self) -> usize {
         self.count
+    }
+
+    /// Takes over all memory of another.
+    pub(super) fn absorb(&mut self, mut other: Chunks) {
+        for (pages, others) in self.pages.iter_mut().zip(&mut other.pages) {
+            for page in others.0.drain(..) {
+                pages.push(page);
+            }
+        }
+        for chunk in other.vacant.0.drain(..) {
+            self.vacant.push(chunk);
+        }
+        self.count += std::mem::take(&mut other.count);
+        self.singles += std::mem::take(&mut other.singles);
     }
 
     /// A page for blocks of this size, in its list.

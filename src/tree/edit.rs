@@ -10,9 +10,9 @@
 //! two. A leaf has no `structure`: its `below`, never smaller, stands in for it.
 
 use super::node::{
-    Inner, Kind, Leaf, Link, Pieces, Slot, add_child, birth, byte_at, child_at, child_link,
-    copy_inner, first_place, free, is_leaf, key_bytes, kind, new_inner, new_leaf, remove_child,
-    set_birth, size, worth_shrinking,
+    Inner, KINDS, Kind, Leaf, Link, Pieces, Slot, add_child, birth, byte_at, child_at, child_link,
+    common, copy_inner, first_place, free, is_leaf, key_bytes, kind, new_inner, new_inner_with,
+    new_leaf, remove_child, set_birth, size, worth_shrinking,
 };
 use super::pool::Pool;
 use super::{Garbage, RawTree, Stamp, ValueKind};
@@ -29,15 +29,23 @@ pub(crate) struct Edits {
     pub(crate) retired: Vec<Link>,
     /// Values whose leaves are gone, to be dropped when the engine is consistent.
     pub(crate) garbage: Vec<Garbage>,
-    /// Nodes made less nodes freed, and their bytes.
-    pub(crate) nodes: isize,
-    pub(crate) bytes: isize,
+    /// Nodes made less nodes freed, by kind, and their bytes.
+    nodes: [isize; KINDS],
+    bytes: isize,
+    /// By how many bytes the tree that is being edited has grown.
+    grown: isize,
     pool: Pool,
 }
 
-/// Length of the common beginning.
-fn common(a: &[u8], b: &[u8]) -> usize {
-    a.iter().zip(b).take_while(|(x, y)| x == y).count()
+/// The memory of all versions of a store together.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Usage {
+    /// Nodes by kind: leaves, then inner nodes by their room.
+    pub(crate) nodes: [usize; KINDS],
+    /// What the nodes take.
+    pub(crate) bytes: usize,
+    /// What was asked of the allocator for them.
+    pub(crate) reserved: usize,
 }
 
 impl Edits {
@@ -47,14 +55,41 @@ impl Edits {
         unsafe { birth(node) > self.floor }
     }
 
+    /// What there is in memory now.
+    pub(crate) fn usage(&self) -> Usage {
+        Usage {
+            nodes: self.nodes.map(isize::cast_unsigned),
+            bytes: self.bytes.cast_unsigned(),
+            reserved: self.pool.reserved(),
+        }
+    }
+
+    /// Counts a node that was made for the tree that is being edited.
     unsafe fn count_new(&mut self, node: Link) -> Link {
-        self.nodes += 1;
         // SAFETY: the caller's: `node` is live.
-        self.bytes += unsafe { size(node) }.cast_signed();
+        unsafe {
+            self.nodes[kind(node) as usize] += 1;
+            let size = size(node).cast_signed();
+            self.bytes += size;
+            self.grown += size;
+        }
         node
     }
 
-    unsafe fn leaf(&mut self, tree: u16, below: Stamp, bytes: Pieces<'_>, value: Slot) -> Link {
+    /// Counts a node that the tree that is being edited no longer has.
+    unsafe fn count_gone(&mut self, node: Link) {
+        // SAFETY: the caller's: `node` is live.
+        self.grown -= unsafe { size(node) }.cast_signed();
+    }
+
+    /// A new leaf of the tree that is being edited.
+    pub(super) unsafe fn leaf(
+        &mut self,
+        tree: u16,
+        below: Stamp,
+        bytes: Pieces<'_>,
+        value: Slot,
+    ) -> Link {
         // SAFETY: a new leaf is live.
         unsafe {
             let node = new_leaf(&mut self.pool, self.generation, below, tree, bytes, value);
@@ -62,11 +97,58 @@ impl Edits {
         }
     }
 
+    /// A new inner node of it, with these children, which are in order.
+    pub(super) unsafe fn inner(
+        &mut self,
+        stamp: Stamp,
+        prefix: &[u8],
+        own: Link,
+        children: &[(u8, Link)],
+    ) -> Link {
+        // SAFETY: the caller's: own leaf and children are live and hang nowhere else. A new node is
+        // live.
+        unsafe {
+            let node = new_inner_with(
+                &mut self.pool,
+                self.generation,
+                stamp,
+                prefix,
+                own,
+                children,
+            );
+            self.count_new(node)
+        }
+    }
+
+    /// By how many bytes the tree that is being edited has grown since it was asked last.
+    pub(super) fn take_grown(&mut self) -> isize {
+        std::mem::take(&mut self.grown)
+    }
+
+    /// An empty one of the same generation, for another thread to make nodes with.
+    pub(crate) fn beside(&self) -> Edits {
+        Edits {
+            generation: self.generation,
+            floor: self.floor,
+            ..Edits::default()
+        }
+    }
+
+    /// Takes over what one [`beside`](Self::beside) this has made.
+    pub(crate) fn absorb(&mut self, other: Edits) {
+        debug_assert!(other.retired.is_empty() && other.garbage.is_empty());
+        for (nodes, others) in self.nodes.iter_mut().zip(other.nodes) {
+            *nodes += others;
+        }
+        self.bytes += other.bytes;
+        self.pool.absorb(other.pool);
+    }
+
     /// Frees a node's memory; a leaf's value must have been moved out.
     pub(crate) unsafe fn release(&mut self, node: Link) {
         // SAFETY: the caller's: `node` is live and nobody refers to it any more.
         unsafe {
-            self.nodes -= 1;
+            self.nodes[kind(node) as usize] -= 1;
             self.bytes -= size(node).cast_signed();
             free(&mut self.pool, node);
         }
@@ -93,6 +175,7 @@ impl Edits {
         // SAFETY: the caller's: `node` is live and unlinked. If this transaction owns it, nobody
         // else has ever seen it.
         unsafe {
+            self.count_gone(node);
             if self.owns(node) {
                 self.release(node);
             } else {
@@ -105,6 +188,7 @@ impl Edits {
     unsafe fn retire_leaf(&mut self, node: Link, of: &'static ValueKind) {
         // SAFETY: as for `retire_inner`; the value of an owned leaf has no other owner.
         unsafe {
+            self.count_gone(node);
             if self.owns(node) {
                 self.garbage
                     .push(Garbage::new((*node.cast::<Leaf>()).value, of));
@@ -120,6 +204,7 @@ impl Edits {
         // SAFETY: the caller's: `node` is a live leaf of a tree with values `of`, and unlinked.
         unsafe {
             let value = (*node.cast::<Leaf>()).value;
+            self.count_gone(node);
             if self.owns(node) {
                 self.release(node);
                 value
@@ -187,6 +272,7 @@ impl Edits {
                 (*old).below = stamp;
             } else {
                 *link = self.leaf(tree, stamp, Pieces::from(key_bytes(old)), value);
+                self.count_gone(old);
                 self.retired.push(old);
             }
         }
@@ -229,6 +315,13 @@ impl Edits {
         value: Slot,
         stamp: Stamp,
     ) {
+        // SAFETY: the caller's.
+        unsafe { self.put(tree, key, value, stamp) };
+        tree.grow(self.take_grown());
+    }
+
+    /// See [`insert`](Self::insert).
+    unsafe fn put(&mut self, tree: &mut RawTree, key: &[u8], value: Slot, stamp: Stamp) {
         let (id, of) = (tree.id, tree.kind);
         let mut link: *mut Link = &raw mut tree.root;
         let mut structure: *mut Stamp = &raw mut tree.structure;
@@ -323,6 +416,14 @@ impl Edits {
     /// # Safety
     /// As for [`insert`](Self::insert).
     pub(crate) unsafe fn remove(&mut self, tree: &mut RawTree, key: &[u8], stamp: Stamp) -> bool {
+        // SAFETY: the caller's.
+        let found = unsafe { self.take_out(tree, key, stamp) };
+        tree.grow(self.take_grown());
+        found
+    }
+
+    /// See [`remove`](Self::remove).
+    unsafe fn take_out(&mut self, tree: &mut RawTree, key: &[u8], stamp: Stamp) -> bool {
         // SAFETY: as for `insert`; `parent` is the link of a node of ours once it is set.
         unsafe {
             if super::read::find(tree.root, key).is_none() {
@@ -387,7 +488,7 @@ impl Edits {
                 // Only the own key is left: a leaf again.
                 (0, false) => {
                     *link = self.remake_leaf((*inner).own, tree, of, stamp, key_bytes(node));
-                    self.release(node);
+                    self.retire_inner(node);
                 }
                 // An inner node with one child and no key is merged with the child.
                 (1, true) => {
@@ -408,7 +509,7 @@ impl Edits {
                         *link = made;
                     }
                     *structure = stamp;
-                    self.release(node);
+                    self.retire_inner(node);
                 }
                 _ => {
                     if worth_shrinking(node) {

@@ -26,6 +26,7 @@
 //! as it and all references it gives out live; a version's nodes are not written and not freed
 //! while it is held. That is the fact behind the `unsafe` blocks of the readers.
 
+mod build;
 #[cfg(any(test, debug_assertions))]
 mod check;
 mod chunks;
@@ -41,8 +42,8 @@ mod read;
 mod stamp;
 
 pub(crate) use cursor::Range;
-pub(crate) use edit::Edits;
 pub(crate) use newest::Newest;
+pub(crate) use edit::{Edits, Usage};
 pub(crate) use node::{Link, birth, for_each_below};
 pub(crate) use prefetch::prefetch;
 pub(crate) use stamp::NodeStamp;
@@ -127,6 +128,8 @@ pub(crate) struct RawTree {
     below: Stamp,
     structure: Stamp,
     len: u64,
+    /// What its nodes take.
+    bytes: u64,
     id: u16,
     kind: &'static ValueKind,
 }
@@ -145,6 +148,7 @@ impl RawTree {
             below: stamp,
             structure: stamp,
             len: 0,
+            bytes: 0,
             id: 0,
             kind: KindOf::<V>::KIND,
         }
@@ -161,9 +165,18 @@ impl RawTree {
     }
 
     /// How many keys it holds.
-    #[cfg(any(test, debug_assertions))]
     pub(crate) fn len(&self) -> u64 {
         self.len
+    }
+
+    /// What its nodes take, those it shares with other versions included.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Its nodes take so much more now.
+    fn grow(&mut self, bytes: isize) {
+        self.bytes = self.bytes.wrapping_add_signed(bytes as i64);
     }
 
     pub(crate) fn root(&self) -> Link {
@@ -177,6 +190,7 @@ impl RawTree {
             below: stamp,
             structure: stamp,
             len: 0,
+            bytes: 0,
             ..*self
         }
     }

@@ -55,6 +55,9 @@ pub(crate) enum Kind {
     Node256 = 4,
 }
 
+/// How many kinds there are.
+pub(super) const KINDS: usize = 5;
+
 #[repr(C)]
 pub(super) struct Leaf {
     head: Head,
@@ -256,6 +259,12 @@ impl<'a> From<&'a [u8]> for Pieces<'a> {
     }
 }
 
+/// Length of the common beginning.
+#[inline]
+pub(super) fn common(a: &[u8], b: &[u8]) -> usize {
+    a.iter().zip(b).take_while(|(x, y)| x == y).count()
+}
+
 fn as_len(len: usize) -> u16 {
     u16::try_from(len).expect("keys are at most 65,535 bytes long")
 }
@@ -300,6 +309,28 @@ pub(super) unsafe fn new_inner(pool: &mut Pool, birth: u64, stamp: Stamp, prefix
     }
 }
 
+/// A new inner node with these children, which are in order, and its own leaf, if there is one.
+pub(super) unsafe fn new_inner_with(
+    pool: &mut Pool,
+    birth: u64,
+    stamp: Stamp,
+    prefix: &[u8],
+    own: Link,
+    children: &[(u8, Link)],
+) -> Link {
+    let kind = Kind::fitting(children.len());
+    // SAFETY: `allocate` wrote the head and `init_inner` the rest of a node without children, which
+    // has room for these.
+    unsafe {
+        let node = allocate(pool, kind, prefix.len(), birth, stamp);
+        init_inner(node, kind, stamp, own, &Pieces::from(prefix));
+        for &(byte, child) in children {
+            append_child(node, byte, child);
+        }
+        node
+    }
+}
+
 /// Writes the fixed part of a fresh inner node as one without children, and its prefix.
 unsafe fn init_inner(node: Link, kind: Kind, structure: Stamp, own: Link, prefix: &Pieces<'_>) {
     // SAFETY: the caller's: `node` was allocated for `kind` and `prefix.len()` and is not shared.
@@ -334,7 +365,7 @@ pub(super) unsafe fn copy_inner(
     new: Kind,
 ) -> Link {
     // SAFETY: the caller's: `node` is a live inner node. The copy's fixed part is written whole:
-    // bytewise if the layout is the same, else by `init_inner` and one `add_child` a child.
+    // bytewise if the layout is the same, else by `init_inner` and one `append_child` a child.
     unsafe {
         let from = node.cast::<Inner>();
         let old = kind(node);
@@ -351,7 +382,7 @@ pub(super) unsafe fn copy_inner(
             init_inner(copy, new, (*from).structure, (*from).own, prefix);
             let mut at = next_place(node, OWN);
             while let Some(place) = at {
-                add_child(copy, byte_at(node, place), child_at(node, place));
+                append_child(copy, byte_at(node, place), child_at(node, place));
                 at = next_place(node, place);
             }
         }
@@ -443,13 +474,40 @@ pub(super) unsafe fn add_child(node: Link, byte: u8, child: Link) {
     // SAFETY: the caller's: `node` is a live inner node that nobody else sees, with room.
     unsafe {
         let kind = kind(node);
+        if let Kind::Node4 | Kind::Node16 = kind {
+            let (keys, _) = sorted(node, kind);
+            let at = keys.iter().take_while(|&&key| key < byte).count();
+            put_child(node, kind, byte, child, at);
+        } else {
+            append_child(node, byte, child);
+        }
+    }
+}
+
+/// Adds a child for a byte that is greater than all that have one. There must be room.
+unsafe fn append_child(node: Link, byte: u8, child: Link) {
+    // SAFETY: the caller's, as for `add_child`.
+    unsafe {
+        put_child(
+            node,
+            kind(node),
+            byte,
+            child,
+            usize::from((*node.cast::<Inner>()).count),
+        );
+    }
+}
+
+/// Adds a child before the one at `at`; of no matter where the layout is not sorted.
+unsafe fn put_child(node: Link, kind: Kind, byte: u8, child: Link, at: usize) {
+    // SAFETY: the caller's, as for `add_child`; `at` is at most `count`.
+    unsafe {
         let inner = node.cast::<Inner>();
         let count = usize::from((*inner).count);
         debug_assert!(count < kind.room());
         match kind {
             Kind::Node4 | Kind::Node16 => {
                 let (keys, children) = sorted(node, kind);
-                let at = keys.iter().take_while(|&&key| key < byte).count();
                 let keys = keys.as_ptr().cast_mut();
                 ptr::copy(keys.add(at), keys.add(at + 1), count - at);
                 ptr::copy(children.add(at), children.add(at + 1), count - at);

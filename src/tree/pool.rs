@@ -75,10 +75,22 @@ impl Pool {
     }
 }
 
-impl Drop for Pool {
-    fn drop(&mut self) {
-        for (class, list) in self.lists.iter().enumerate() {
-            let mut block = *list;
+impl Pool {
+    /// The bytes it has from the allocator, whether in use or not.
+    pub(super) fn reserved(&self) -> usize {
+        self.chunks.reserved()
+    }
+
+    /// Takes over all memory of another.
+    pub(super) fn absorb(&mut self, mut other: Pool) {
+        other.flush();
+        self.chunks.absorb(std::mem::take(&mut other.chunks));
+    }
+
+    /// Gives what is kept back to the chunks.
+    fn flush(&mut self) {
+        for (class, list) in self.lists.iter_mut().enumerate() {
+            let mut block = std::mem::replace(list, ptr::null_mut());
             while let Some(free) = NonNull::new(block) {
                 // SAFETY: what is on a list is a free block of that class.
                 unsafe {
@@ -87,6 +99,13 @@ impl Drop for Pool {
                 }
             }
         }
+        self.held = 0;
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.flush();
     }
 }
 

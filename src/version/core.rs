@@ -2,10 +2,11 @@
 
 use super::cell::Cell;
 use super::edition::Edition;
+use super::live::Live;
 use super::reclaim::{Reclaimer, Trash};
 use super::record::{Record, Version};
 use crate::sync::{AtomicPtr, AtomicUsize, Condvar, Mutex, MutexGuard, Ordering, fence};
-use crate::tree::{Edits, RawTree, ValueKind};
+use crate::tree::{Edits, RawTree, Usage, ValueKind};
 use std::fmt;
 use std::ptr::{self, NonNull};
 
@@ -18,6 +19,29 @@ pub(super) struct Writer<P: Send + Sync + 'static> {
     pub(super) reclaimer: Reclaimer<P>,
 }
 
+/// Nodes that one step of a collection frees.
+const STEP: usize = 4096;
+
+/// The one writer's place.
+struct Slot<P: Send + Sync + 'static> {
+    /// Taken out while somebody writes.
+    writer: Option<Box<Writer<P>>>,
+    /// What there was in memory when it was last put back.
+    usage: Usage,
+    /// How many wait for it.
+    waiting: usize,
+    /// How often it was taken.
+    turn: u64,
+}
+
+impl<P: Send + Sync + 'static> Slot<P> {
+    fn take(&mut self) -> Option<Box<Writer<P>>> {
+        let writer = self.writer.take()?;
+        self.turn += 1;
+        Some(writer)
+    }
+}
+
 /// Shared by all handles of a store and all its versions; outlives them.
 pub(super) struct Core<P: Send + Sync + 'static> {
     published: Cell<P>,
@@ -27,9 +51,9 @@ pub(super) struct Core<P: Send + Sync + 'static> {
     stores: AtomicUsize,
     /// One for all store handles together, and one for each record that is not on the stack.
     holders: AtomicUsize,
-    /// Empty while somebody writes.
-    slot: Mutex<Option<Box<Writer<P>>>>,
+    slot: Mutex<Slot<P>>,
     vacant: Condvar,
+    pub(super) live: Live<P>,
     pub(super) kinds: Box<[&'static ValueKind]>,
 }
 
@@ -67,7 +91,7 @@ impl<P: Send + Sync + 'static> Core<P> {
             // SAFETY: what is on the stack has no handle and is ours alone once taken.
             unsafe {
                 record = dead.as_ref().next.load(Ordering::Relaxed);
-                reclaimer.died(dead);
+                reclaimer.died(dead, &self.live);
             }
         }
     }
@@ -100,16 +124,12 @@ impl<P: Send + Sync + 'static> Core<P> {
         let Writer {
             edits, reclaimer, ..
         } = &mut *writer;
-        reclaimer.finish(edits, &self.kinds);
-        debug_assert_eq!(
-            (writer.edits.nodes, writer.edits.bytes),
-            (0, 0),
-            "nodes leaked"
-        );
+        reclaimer.finish(edits, &self.live, &self.kinds);
+        debug_assert_eq!(writer.edits.usage().bytes, 0, "nodes leaked");
         writer.reclaimer.trash(&mut writer.edits)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Box<Writer<P>>>> {
+    fn lock(&self) -> MutexGuard<'_, Slot<P>> {
         // Nothing that can panic runs under this lock, so it is never poisoned.
         self.slot
             .lock()
@@ -123,17 +143,42 @@ impl<P: Send + Sync + 'static> Core<P> {
             if let Some(writer) = slot.take() {
                 return writer;
             }
-            slot = self
-                .vacant
-                .wait(slot)
-                .unwrap_or_else(std::sync::PoisonError::into_inner);
+            slot = self.wait(slot);
         }
     }
 
-    /// Gives the writer's slot back.
-    pub(super) fn exit(&self, writer: Box<Writer<P>>) {
-        *self.lock() = Some(writer);
+    /// The same for one who had the slot in turn number `last`: whoever waits comes first.
+    fn enter_after(&self, last: u64) -> Box<Writer<P>> {
+        let mut slot = self.lock();
+        loop {
+            if (slot.waiting == 0 || slot.turn != last)
+                && let Some(writer) = slot.take()
+            {
+                return writer;
+            }
+            slot = self.wait(slot);
+        }
+    }
+
+    fn wait<'a>(&self, mut slot: MutexGuard<'a, Slot<P>>) -> MutexGuard<'a, Slot<P>> {
+        slot.waiting += 1;
+        let mut slot = self
+            .vacant
+            .wait(slot)
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        slot.waiting -= 1;
+        slot
+    }
+
+    /// Gives the writer's slot back; returns the number of the turn that ends.
+    pub(super) fn exit(&self, writer: Box<Writer<P>>) -> u64 {
+        let mut slot = self.lock();
+        slot.usage = writer.edits.usage();
+        slot.writer = Some(writer);
+        let turn = slot.turn;
+        drop(slot);
         self.vacant.notify_one();
+        turn
     }
 
     pub(super) fn swap(&self, version: Version<P>) -> Option<Version<P>> {
@@ -161,20 +206,25 @@ impl<P: Send + Sync + 'static> Versions<P> {
             dead: AtomicPtr::new(ptr::null_mut()),
             stores: AtomicUsize::new(1),
             holders: AtomicUsize::new(2),
-            slot: Mutex::new(None),
+            slot: Mutex::new(Slot {
+                writer: None,
+                usage: Usage::default(),
+                waiting: 0,
+                turn: 0,
+            }),
             vacant: Condvar::new(),
+            live: Live::new(),
             kinds: trees.iter().map(RawTree::kind).collect(),
         })));
         let first = Record::publishable(core, 0, trees.into(), payload);
         let mut reclaimer = Reclaimer::new();
-        reclaimer.born(&first);
         let versions = Versions(core);
-        let writer = Writer {
+        reclaimer.born(&first, &versions.core().live);
+        versions.core().exit(Box::new(Writer {
             generation: 0,
             edits: Edits::default(),
             reclaimer,
-        };
-        *versions.core().lock() = Some(Box::new(writer));
+        }));
         versions.core().swap(first);
         versions
     }
@@ -205,17 +255,37 @@ impl<P: Send + Sync + 'static> Versions<P> {
         Some(Edition::new(self.clone(), writer))
     }
 
-    /// Frees all that no live version needs. Waits for the writer's slot.
-    pub(crate) fn collect(&self) -> Trash<P> {
+    /// Frees all that no live version needs, a step at a time: whoever waits for the writer's slot
+    /// gets it between two. Values are dropped while the slot is free.
+    pub(crate) fn collect(&self) {
         let core = self.core();
         let mut writer = core.enter();
-        core.exhume(&mut writer.reclaimer);
-        writer
-            .reclaimer
-            .work_off(&mut writer.edits, &core.kinds, usize::MAX);
-        let trash = writer.reclaimer.trash(&mut writer.edits);
-        core.exit(writer);
-        trash
+        loop {
+            core.exhume(&mut writer.reclaimer);
+            let Writer {
+                edits, reclaimer, ..
+            } = &mut *writer;
+            reclaimer.work_off(edits, &core.live, &core.kinds, STEP);
+            let done = reclaimer.is_idle();
+            let trash = reclaimer.trash(edits);
+            let turn = core.exit(writer);
+            drop(trash);
+            if done {
+                return;
+            }
+            writer = core.enter_after(turn);
+        }
+    }
+
+    /// The memory of all versions together, but for what the edition that is open, if one is, has
+    /// changed so far.
+    pub(crate) fn usage(&self) -> Usage {
+        self.core().lock().usage
+    }
+
+    /// How many versions are held, the newest included, and what `look` finds in the oldest.
+    pub(crate) fn live<R>(&self, look: impl FnOnce(&P) -> R) -> (usize, Option<R>) {
+        self.core().live.held(look)
     }
 
     /// The next record for the cell.

@@ -3,7 +3,10 @@
 use super::core::{Versions, Writer};
 use super::reclaim::{Block, Trash, free_unborn};
 use super::record::Version;
-use crate::tree::{Link, NodeStamp, RawTree, Stamp, Tree, Value, birth, for_each_below, prefetch};
+use super::site::Site;
+use crate::tree::{
+    Edits, Link, NodeStamp, RawTree, Stamp, Tree, Value, birth, for_each_below, prefetch,
+};
 use std::fmt;
 
 /// Nodes that a publish frees in any case, besides twice what it retires.
@@ -60,6 +63,47 @@ impl<P: Send + Sync + 'static> Edition<P> {
 
     fn writer(&mut self) -> &mut Writer<P> {
         self.writer.as_mut().expect("held until the edition ends")
+    }
+
+    pub(super) fn edits(&self) -> &Edits {
+        &self
+            .writer
+            .as_ref()
+            .expect("held until the edition ends")
+            .edits
+    }
+
+    /// The headers of the working trees.
+    fn headers(&self) -> Box<[RawTree]> {
+        self.trees.iter().map(RawTree::share).collect()
+    }
+
+    /// A place to build trees for this edition.
+    pub(crate) fn site(&self) -> Site {
+        Site::new(self.edits().beside(), self.headers())
+    }
+
+    /// Takes over the trees that were built in a place that was made since the newest savepoint.
+    ///
+    /// # Panics
+    /// If it was made before, or if one of the trees is not empty here.
+    pub(crate) fn adopt(&mut self, site: Site) {
+        assert!(
+            site.generation() == self.edits().generation
+                && site
+                    .built()
+                    .iter()
+                    .all(|&id| self.trees[id].root().is_null()),
+            "trees are built for the edition as it is"
+        );
+        let edits = &mut self
+            .writer
+            .as_mut()
+            .expect("held until the edition ends")
+            .edits;
+        for (id, tree) in site.give(edits) {
+            self.trees[id] = tree;
+        }
     }
 
     /// The version it began from.
@@ -160,7 +204,7 @@ impl<P: Send + Sync + 'static> Edition<P> {
 
     /// Marks a point to come back to. They nest.
     pub(crate) fn savepoint(&mut self) {
-        let trees = self.trees.iter().map(RawTree::share).collect();
+        let trees = self.headers();
         let deep = std::mem::take(&mut self.deep);
         let edits = &mut self.writer().edits;
         let retired = std::mem::take(&mut edits.retired);
@@ -255,8 +299,8 @@ impl<P: Send + Sync + 'static> Edition<P> {
             // SAFETY: only the holder of the writer's slot touches dead lists.
             unsafe { (*base.record().dead.get()).push(block) };
         }
-        writer.reclaimer.born(&next);
         let core = self.versions.core();
+        writer.reclaimer.born(&next, &core.live);
         drop(core.swap(next));
         drop(base);
         let trash = settle(&self.versions, &mut writer, retired);
@@ -287,10 +331,11 @@ fn settle<P: Send + Sync + 'static>(
 ) -> Trash<P> {
     let core = versions.core();
     core.exhume(&mut writer.reclaimer);
-    writer
-        .reclaimer
-        .work_off(&mut writer.edits, &core.kinds, 2 * retired + STEP);
-    writer.reclaimer.trash(&mut writer.edits)
+    let Writer {
+        edits, reclaimer, ..
+    } = writer;
+    reclaimer.work_off(edits, &core.live, &core.kinds, 2 * retired + STEP);
+    reclaimer.trash(edits)
 }
 
 impl<P: Send + Sync + 'static> Drop for Edition<P> {

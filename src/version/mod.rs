@@ -31,10 +31,12 @@
 mod cell;
 mod core;
 mod edition;
+mod live;
 #[cfg(all(test, loom))]
 mod loom_tests;
 mod reclaim;
 mod record;
+mod site;
 #[cfg(all(test, not(loom)))]
 mod tests;
 #[cfg(all(test, not(loom)))]
@@ -43,3 +45,4 @@ mod tree_tests;
 pub(crate) use core::Versions;
 pub(crate) use edition::Edition;
 pub(crate) use record::Version;
+pub(crate) use site::Site;

@@ -11,9 +11,9 @@
 //! Those belong to others and are only looked at; so that they are still there to look at, this
 //! work goes before any other, and nothing else is freed until it is done.
 
+use super::live::Live;
 use super::record::{Record, Version};
 use crate::tree::{Edits, Garbage, Link, RawTree, ValueKind, birth, for_each_below};
-use std::collections::BTreeMap;
 use std::fmt;
 use std::ptr::NonNull;
 
@@ -89,8 +89,6 @@ struct Unborn {
 
 /// The writer's record of what lives and what is to be freed.
 pub(super) struct Reclaimer<P: Send + Sync + 'static> {
-    /// The versions that are not known to be dead, by generation.
-    live: BTreeMap<u64, NonNull<Record<P>>>,
     unborn: Vec<Unborn>,
     estates: Vec<Estate>,
     /// Payloads of dead versions, to be dropped with the trash.
@@ -106,7 +104,6 @@ unsafe impl<P: Send + Sync + 'static> Send for Reclaimer<P> {}
 impl<P: Send + Sync + 'static> Reclaimer<P> {
     pub(super) fn new() -> Self {
         Reclaimer {
-            live: BTreeMap::new(),
             unborn: Vec::new(),
             estates: Vec::new(),
             payloads: Vec::new(),
@@ -115,13 +112,12 @@ impl<P: Send + Sync + 'static> Reclaimer<P> {
     }
 
     /// A version that is about to be published.
-    pub(super) fn born(&mut self, version: &Version<P>) {
-        let record = version.record();
-        let pointer = NonNull::new(version.as_ptr()).expect("a handle is never null");
-        self.live.insert(record.generation, pointer);
+    pub(super) fn born(&mut self, version: &Version<P>, live: &Live<P>) {
+        live.add(version);
         self.newest.clear();
         self.newest.extend(
-            record
+            version
+                .record()
                 .trees
                 .iter()
                 .map(RawTree::root)
@@ -133,10 +129,12 @@ impl<P: Send + Sync + 'static> Reclaimer<P> {
     ///
     /// # Safety
     /// Nobody else can reach the record.
-    pub(super) unsafe fn died(&mut self, record: NonNull<Record<P>>) {
-        // SAFETY: the caller's; records come from a `Box`.
-        let record = *unsafe { Box::from_raw(record.as_ptr()) };
-        self.live.remove(&record.generation);
+    pub(super) unsafe fn died(&mut self, record: NonNull<Record<P>>, live: &Live<P>) {
+        // SAFETY: the caller's; records come from a `Box`, and nobody looks at it in `live` now.
+        let record = unsafe {
+            live.remove(record.as_ref().generation);
+            *Box::from_raw(record.as_ptr())
+        };
         let blocks = record.dead.into_inner();
         if !blocks.is_empty() {
             self.estates.push(Estate {
@@ -155,9 +153,14 @@ impl<P: Send + Sync + 'static> Reclaimer<P> {
     }
 
     /// Frees everything: no version and no handle is left.
-    pub(super) fn finish(&mut self, edits: &mut Edits, kinds: &[&'static ValueKind]) {
-        debug_assert!(self.live.is_empty());
-        self.work_off(edits, kinds, usize::MAX);
+    pub(super) fn finish(
+        &mut self,
+        edits: &mut Edits,
+        live: &Live<P>,
+        kinds: &[&'static ValueKind],
+    ) {
+        debug_assert!(live.is_empty());
+        self.work_off(edits, live, kinds, usize::MAX);
         free_unborn(
             &mut std::mem::take(&mut self.newest),
             0,
@@ -165,13 +168,19 @@ impl<P: Send + Sync + 'static> Reclaimer<P> {
             kinds,
             &mut { usize::MAX },
         );
-        debug_assert!(self.unborn.is_empty() && self.estates.is_empty());
+        debug_assert!(self.is_idle());
+    }
+
+    /// Whether nothing is left to work off.
+    pub(super) fn is_idle(&self) -> bool {
+        self.unborn.is_empty() && self.estates.is_empty()
     }
 
     /// Frees up to `budget` nodes, or hands as many nodes or blocks on.
     pub(super) fn work_off(
         &mut self,
         edits: &mut Edits,
+        live: &Live<P>,
         kinds: &[&'static ValueKind],
         mut budget: usize,
     ) {
@@ -188,7 +197,7 @@ impl<P: Send + Sync + 'static> Reclaimer<P> {
             while budget > 0
                 && let Some(block) = estate.blocks.pop()
             {
-                if let Some(rest) = self.settle(estate.until, block, edits, kinds, &mut budget) {
+                if let Some(rest) = settle(estate.until, block, edits, live, kinds, &mut budget) {
                     estate.blocks.push(rest);
                 }
             }
@@ -198,55 +207,6 @@ impl<P: Send + Sync + 'static> Reclaimer<P> {
         }
     }
 
-    /// Frees what is in a block, or hands it on. Returns what the budget did not allow for.
-    fn settle(
-        &self,
-        until: u64,
-        mut block: Block,
-        edits: &mut Edits,
-        kinds: &[&'static ValueKind],
-        budget: &mut usize,
-    ) -> Option<Block> {
-        // The newest live version that could need any of it.
-        let heir = self.live.range(..=until).next_back();
-        if let Some((&number, record)) = heir
-            && block.youngest <= number
-        {
-            *budget -= 1;
-            // SAFETY: the version is live, and only the writer touches its dead list.
-            unsafe { (*record.as_ref().dead.get()).push(block) };
-            return None;
-        }
-        let mut handed = Block::new();
-        while *budget > 0
-            && let Some(entry) = block.entries.pop()
-        {
-            *budget -= 1;
-            let (Dead::Node(node) | Dead::Deep(node)) = entry;
-            // SAFETY: a node on a dead list is live until here. If no live version is in [its
-            // birth, until], nobody can reach it any more; a deep one's children then become
-            // entries before it goes.
-            unsafe {
-                let born = birth(node);
-                if heir.is_some_and(|(&number, _)| born <= number) {
-                    handed.push(entry, born);
-                    continue;
-                }
-                if let Dead::Deep(_) = entry {
-                    for_each_below(node, |below| block.push(Dead::Deep(below), birth(below)));
-                }
-                edits.destroy(node, kinds);
-            }
-        }
-        if let Some((_, record)) = heir
-            && !handed.is_empty()
-        {
-            // SAFETY: as above.
-            unsafe { (*record.as_ref().dead.get()).push(handed) };
-        }
-        (!block.is_empty()).then_some(block)
-    }
-
     /// All that is waiting to be dropped.
     pub(super) fn trash(&mut self, edits: &mut Edits) -> Trash<P> {
         Trash {
@@ -254,6 +214,55 @@ impl<P: Send + Sync + 'static> Reclaimer<P> {
             payloads: std::mem::take(&mut self.payloads),
         }
     }
+}
+
+/// Frees what is in a block, or hands it on. Returns what the budget did not allow for.
+fn settle<P: Send + Sync + 'static>(
+    until: u64,
+    mut block: Block,
+    edits: &mut Edits,
+    live: &Live<P>,
+    kinds: &[&'static ValueKind],
+    budget: &mut usize,
+) -> Option<Block> {
+    // The newest live version that could need any of it.
+    let heir = live.newest(until);
+    if let Some((number, record)) = heir
+        && block.youngest <= number
+    {
+        *budget -= 1;
+        // SAFETY: the version is live, and only the writer touches its dead list.
+        unsafe { (*record.as_ref().dead.get()).push(block) };
+        return None;
+    }
+    let mut handed = Block::new();
+    while *budget > 0
+        && let Some(entry) = block.entries.pop()
+    {
+        *budget -= 1;
+        let (Dead::Node(node) | Dead::Deep(node)) = entry;
+        // SAFETY: a node on a dead list is live until here. If no live version is in [its
+        // birth, until], nobody can reach it any more; a deep one's children then become
+        // entries before it goes.
+        unsafe {
+            let born = birth(node);
+            if heir.is_some_and(|(number, _)| born <= number) {
+                handed.push(entry, born);
+                continue;
+            }
+            if let Dead::Deep(_) = entry {
+                for_each_below(node, |below| block.push(Dead::Deep(below), birth(below)));
+            }
+            edits.destroy(node, kinds);
+        }
+    }
+    if let Some((_, record)) = heir
+        && !handed.is_empty()
+    {
+        // SAFETY: as above.
+        unsafe { (*record.as_ref().dead.get()).push(handed) };
+    }
+    (!block.is_empty()).then_some(block)
 }
 
 /// Frees, at and below `nodes`, what is younger than `floor`; what is older belongs to others.
@@ -282,7 +291,6 @@ pub(super) fn free_unborn(
 impl<P: Send + Sync + 'static> fmt::Debug for Reclaimer<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Reclaimer")
-            .field("live", &self.live.keys())
             .field("estates", &self.estates.len())
             .finish_non_exhaustive()
     }

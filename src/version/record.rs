@@ -23,6 +23,11 @@ pub(crate) struct Record<P: Send + Sync + 'static> {
 }
 
 impl<P: Send + Sync + 'static> Record<P> {
+    /// Whether it has handles, now.
+    pub(super) fn is_held(&self) -> bool {
+        self.refs.load(Ordering::Relaxed) > 0
+    }
+
     /// A record with one handle.
     pub(super) fn publishable(
         core: NonNull<Core<P>>,
@@ -64,6 +69,12 @@ impl<P: Send + Sync + 'static> Version<P> {
 
     pub(crate) fn payload(&self) -> &P {
         &self.record().payload
+    }
+
+    /// How many keys tree number `id` has, and the bytes of its nodes.
+    pub(crate) fn size(&self, id: usize) -> (u64, u64) {
+        let tree = &self.record().trees[id];
+        (tree.len(), tree.bytes())
     }
 
     /// Tree number `id`.

@@ -264,7 +264,7 @@ impl World {
             }
             Op::Collect => {
                 if self.working.is_none() {
-                    drop(self.versions.collect());
+                    self.versions.collect();
                 }
             }
         }
@@ -352,7 +352,7 @@ fn what_a_version_pins_is_freed_when_it_goes() {
     // 64 current values, 64 that the held version needs, and what a bounded step has left over.
     assert!(alive.load(Ordering::Relaxed) <= 64 + 64 + 2);
     drop(held);
-    drop(versions.collect());
+    versions.collect();
     assert_eq!(alive.load(Ordering::Relaxed), 64);
 }
 
@@ -372,6 +372,6 @@ fn a_dropped_load_is_freed_in_steps() {
     );
     drop(versions.edit().publish(()));
     assert!(alive.load(Ordering::Relaxed) < left);
-    drop(versions.collect());
+    versions.collect();
     assert_eq!(alive.load(Ordering::Relaxed), 0);
 }

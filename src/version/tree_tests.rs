@@ -135,6 +135,101 @@ proptest! {
     }
 }
 
+/// The keys from the root on, with the values.
+fn content(tree: crate::tree::Tree<'_, Arc<u64>>) -> Vec<(Vec<u8>, u64)> {
+    let mut all = Vec::new();
+    let mut key = Vec::new();
+    let mut values = tree.iter();
+    while let Some(value) = values.next() {
+        values.front_key(&mut key);
+        all.push((key.clone(), **value));
+    }
+    all
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
+
+    /// A tree that is built of keys in order is the one that inserting them makes: nodes, stamps,
+    /// and what further edits make of it.
+    #[test]
+    fn what_is_built_is_what_is_inserted(
+        keys in prop::collection::btree_set(key(), 0..120),
+        later in prop::collection::vec((key(), any::<bool>()), 0..30),
+    ) {
+        let empty = || vec![RawTree::empty::<Arc<u64>>(0), RawTree::empty::<Arc<u64>>(0)];
+        let versions = Versions::new(empty(), ());
+        let mut edition = versions.edit();
+        for (n, key) in keys.iter().rev().enumerate() {
+            edition.insert(0, key, Arc::new((keys.len() - n) as u64), 7);
+        }
+        let mut site = edition.site();
+        site.build(1, (1..).zip(&keys).map(|(n, key)| (key, Arc::new(n))), 7);
+        edition.adopt(site);
+        edition.check(u64::MAX);
+        for step in std::iter::once(None).chain(later.iter().map(Some)) {
+            if let Some((key, put)) = step {
+                for tree in [0, 1] {
+                    if *put {
+                        edition.insert(tree, key, Arc::new(0), 9);
+                    } else {
+                        edition.remove(tree, key, 9);
+                    }
+                }
+                edition.check(u64::MAX);
+            }
+            let (inserted, built) = (edition.tree(0), edition.tree(1));
+            prop_assert_eq!(content(inserted), content(built));
+            prop_assert_eq!(inserted.stamps(), built.stamps());
+        }
+        drop(edition.publish(()));
+        let (inserted, built) = (versions.current().size(0), versions.current().size(1));
+        prop_assert!(built.0 == inserted.0 && built.1 <= inserted.1);
+    }
+}
+
+#[test]
+fn building_takes_hostile_keys_in_its_stride() {
+    let versions = Versions::new(vec![RawTree::empty::<Arc<u64>>(0)], ());
+    let long = vec![b'a'; 20_000];
+    let edition = versions.edit();
+    let mut site = edition.site();
+    let value = Arc::new(1);
+    let keys = (0..long.len()).map(|n| (&long[..n], Arc::clone(&value)));
+    site.build(0, keys, 1);
+    assert_eq!(Arc::strong_count(&value), long.len() + 1);
+    // A place that is not taken over leaves nothing.
+    drop(site);
+    assert_eq!(Arc::strong_count(&value), 1);
+    let mut edition = edition;
+    let mut site = edition.site();
+    let keys = (0..long.len()).map(|n| (&long[..n], Arc::clone(&value)));
+    std::thread::scope(|scope| scope.spawn(|| site.build(0, keys, 1)).join()).unwrap();
+    edition.adopt(site);
+    edition.check(u64::MAX);
+    let tree = edition.tree::<Arc<u64>>(0);
+    assert_eq!(tree.len(), 20_000);
+    assert_eq!(
+        tree.longest_prefix(&long, &[]).map(|(n, _)| n),
+        Some(19_999)
+    );
+    // A node for each key but the last, which is a leaf, and a leaf for each of those.
+    drop(edition.publish(()));
+    versions.collect();
+    assert_eq!(versions.usage().nodes, [20_000, 19_999, 0, 0, 0]);
+    drop(versions);
+    assert_eq!(Arc::strong_count(&value), 1);
+}
+
+#[test]
+#[should_panic(expected = "in order")]
+fn keys_out_of_order_are_refused() {
+    let versions = Versions::new(vec![RawTree::empty::<Arc<u64>>(0)], ());
+    let mut site = versions.edit().site();
+    let keys = [b"b", b"a"];
+    site.build(0, keys.into_iter().map(|key| (key, Arc::new(1))), 1);
+}
+
 #[test]
 fn nodes_grow_and_shrink() {
     let versions = Versions::new(vec![RawTree::empty::<Arc<u64>>(0)], ());

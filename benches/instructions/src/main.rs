@@ -92,6 +92,24 @@ fn commit(store: &Store<Catalog>, data: &Data) -> usize {
     count
 }
 
+/// Takes in one of many records for an empty table.
+fn fill(data: &Data) -> usize {
+    let records: Vec<Service> = Random::new(2)
+        .permutation(data.len())
+        .into_iter()
+        .map(|i| data.record(i, 0))
+        .collect();
+    let store = Store::<Catalog>::new();
+    counted(|| {
+        let mut txn = store.write().expect("the store is open");
+        txn.services_mut()
+            .insert_all(records)
+            .expect("the records are right");
+        txn.commit().expect("the store is open")
+    });
+    data.len()
+}
+
 fn main() -> ExitCode {
     let data = Data::new(RECORDS);
     let operation = std::env::args().nth(1).unwrap_or_default();
@@ -100,8 +118,9 @@ fn main() -> ExitCode {
         "get" => get(&store),
         "next" => next(&store),
         "commit" => commit(&store, &data),
+        "fill" => fill(&data),
         _ => {
-            eprintln!("usage: instructions get|next|commit");
+            eprintln!("usage: instructions get|next|commit|fill");
             return ExitCode::FAILURE;
         }
     };
