@@ -38,7 +38,11 @@ pub use key::{
 pub use position::{HistoryId, LogIndex, Position};
 pub use schema::{CheckDef, IndexDef, OnDelete, Reference, Row, Schema, Table};
 pub use store::{
-    Answer, Change, Changes, CommitError, Conflict, Cursor, CursorError, Description, Event, Explain, FieldDescription, Guard, IndexDescription, IndexReader, KeyText, Mark, Matches, Newest, NodeStats, Options, ReadKeys, ReferenceDescription, Rows, Savepoint, Snapshot, Start, Stats, Store, StoreError, SubscribeError, Subscription, TableDescription, TableReader, TableStats, TableWriter, Turn, Views, WaitError, WriteError, WriteTxn,
+    Answer, Change, Changes, CommitError, Conflict, Cursor, CursorError, Description, Diff, Event,
+    Explain, FieldDescription, Guard, IndexDescription, IndexReader, KeyText, Mark, Matches,
+    Newest, NodeStats, Options, ReadKeys, ReferenceDescription, Rows, Savepoint, Snapshot, Start,
+    Stats, Store, StoreError, SubscribeError, Subscription, TableDescription, TableReader,
+    TableStats, TableWriter, Turn, Views, WaitError, WriteError, WriteTxn,
 };
 #[cfg(feature = "json")]
 pub use store::{UntypedRow, UntypedTable};

@@ -560,3 +560,58 @@ fn what_a_restore_replaced_goes_in_steps() {
     store.collect();
     assert_eq!(store.stats().pinned_bytes, 0);
 }
+
+#[test]
+fn changes_between_snapshots() {
+    let store = Store::<Catalog>::new();
+    let empty = store.snapshot();
+    load(&store, 300);
+    let before = store.snapshot();
+    let mut txn = store.write().unwrap();
+    txn.services_mut().delete("s00007").unwrap();
+    txn.services_mut()
+        .upsert(service("s00100", "n", "db"))
+        .unwrap();
+    txn.services_mut()
+        .insert(service("s00100x", "n", "db"))
+        .unwrap();
+    txn.commit().unwrap();
+    let after = store.snapshot();
+    let changes = |new: &Snapshot<Catalog>, old: &Snapshot<Catalog>| -> Vec<_> {
+        let diff = new.services().diff(&old.services());
+        let name = |row: Option<&highwater::Row<Service>>| row.map(|row| row.name.clone());
+        diff.map(|change| {
+            let row = change.after.or(change.before).unwrap();
+            (row.id.clone(), name(change.before), name(change.after))
+        })
+        .collect()
+    };
+    let some = |text: &str| Some(text.to_owned());
+    assert_eq!(
+        changes(&after, &before),
+        [
+            ("s00007".to_owned(), some("web"), None),
+            ("s00100".to_owned(), some("web"), some("db")),
+            ("s00100x".to_owned(), None, some("db")),
+        ]
+    );
+    assert_eq!(changes(&before, &empty).len(), 300);
+    assert_eq!(changes(&empty, &before).len(), 300);
+    assert!(changes(&after, &after).is_empty());
+
+    // A copy of another store: all is compared, nothing differs.
+    let mut image = Vec::new();
+    after.write_image(&mut image).unwrap();
+    let copy = Store::<Catalog>::from_image(&image[..]).unwrap();
+    assert!(changes(&copy.snapshot(), &after).is_empty());
+    assert_eq!(changes(&copy.snapshot(), &before).len(), 3);
+
+    // In a tracked query both tables were read.
+    let (_, watch) = store.watch(|db| db.services().diff(&after.services()).count());
+    load(&Store::new(), 1);
+    assert!(!watch.has_fired());
+    let mut txn = store.write().unwrap();
+    txn.services_mut().delete("s00200").unwrap();
+    txn.commit().unwrap();
+    assert!(watch.has_fired());
+}

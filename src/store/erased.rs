@@ -5,10 +5,10 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use super::core::Root;
+use super::fill::Batch;
 use super::operate::{At, Must};
 use super::rules;
 use super::txn::Txn;
-use super::fill::Batch;
 use crate::feed::{Replaced, TableChanges};
 use crate::key::{KeyBuf, KeySink, MAX_KEY_LEN};
 use crate::position::LogIndex;

@@ -29,6 +29,7 @@
 mod core;
 mod cursor;
 mod describe;
+mod diff;
 mod entries;
 mod erased;
 mod error;
@@ -61,6 +62,7 @@ pub use self::cursor::{Cursor, CursorError};
 pub use self::describe::{
     Description, FieldDescription, IndexDescription, ReferenceDescription, TableDescription,
 };
+pub use self::diff::Diff;
 pub(crate) use self::erased::LoadError;
 pub use self::erased::{TableOps, table_ops};
 pub use self::error::{CommitError, KeyText, StoreError, WaitError, WriteError};

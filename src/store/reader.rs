@@ -15,6 +15,7 @@ use super::view::RawView;
 use crate::key::{AsKey, AsPrefix, ByteRange, HasPrefixes, KeyBounds, KeyBuf, Leading, successor};
 use crate::position::LogIndex;
 use crate::schema::{Row, Table};
+use crate::tree::Tree;
 use crate::watch::Scope;
 
 /// Reads of one table. Generated readers (`ServiceReader<'a>`) are `Copy` newtypes that deref to
@@ -95,6 +96,12 @@ impl<'a, T: Table> TableReader<'a, T> {
             id: self.base + which,
             which,
         }
+    }
+
+    /// The table's tree, all of it read.
+    pub(super) fn whole(&self) -> Tree<'a, Row<T>> {
+        self.of(0).track(&everything());
+        self.of(0).tree()
     }
 
     /// Looks `key` up in tree number `which` of the table.

@@ -8,8 +8,8 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use super::error::{KeyText, WriteError};
-use super::operate::{At, Must, not_found};
 use super::fill::Batch;
+use super::operate::{At, Must, not_found};
 use super::reader::TableReader;
 use super::rows::Rows;
 use super::txn::Attempt;

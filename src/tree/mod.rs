@@ -31,6 +31,7 @@ mod build;
 mod check;
 mod chunks;
 mod cursor;
+mod diff;
 mod edit;
 #[cfg(test)]
 mod memory_tests;
@@ -42,8 +43,9 @@ mod read;
 mod stamp;
 
 pub(crate) use cursor::Range;
-pub(crate) use newest::Newest;
+pub(crate) use diff::Diff;
 pub(crate) use edit::{Edits, Usage};
+pub(crate) use newest::Newest;
 pub(crate) use node::{Link, birth, for_each_below};
 pub(crate) use prefetch::prefetch;
 pub(crate) use stamp::NodeStamp;

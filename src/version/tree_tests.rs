@@ -188,6 +188,70 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_diff_is_what_a_map_says(
+        first in prop::collection::vec((key(), any::<bool>()), 0..60),
+        then in prop::collection::vec((key(), any::<bool>()), 0..60),
+    ) {
+        let versions = Versions::new(vec![RawTree::empty::<Arc<u64>>(0)], ());
+        let mut live = BTreeMap::new();
+        let mut number = 0;
+        let mut apply = |ops: &[(Vec<u8>, bool)], live: &mut BTreeMap<Vec<u8>, u64>| {
+            let mut edition = versions.edit();
+            for (key, put) in ops {
+                number += 1;
+                if *put {
+                    edition.insert(0, key, Arc::new(number), number);
+                    live.insert(key.clone(), number);
+                } else {
+                    edition.remove(0, key, number);
+                    live.remove(key);
+                }
+            }
+            drop(edition.publish(()));
+            versions.current()
+        };
+        let before = apply(&first, &mut live);
+        let old = live.clone();
+        let after = apply(&then, &mut live);
+        let keys: std::collections::BTreeSet<_> = old.keys().chain(live.keys()).collect();
+        let pairs = keys.into_iter().map(|key| (old.get(key).copied(), live.get(key).copied()));
+        let expected: Vec<_> = pairs.filter(|(before, after)| before != after).collect();
+        let diff = after.tree::<Arc<u64>>(0).diff(before.tree(0));
+        let seen: Vec<_> = diff.map(|(before, after)| (before.map(|v| **v), after.map(|v| **v))).collect();
+        prop_assert_eq!(&seen, &expected);
+        let back = before.tree::<Arc<u64>>(0).diff(after.tree(0));
+        let back: Vec<_> = back.map(|(before, after)| (after.map(|v| **v), before.map(|v| **v))).collect();
+        prop_assert_eq!(back, expected);
+    }
+}
+
+#[test]
+fn a_diff_looks_at_what_differs() {
+    let versions = Versions::new(vec![RawTree::empty::<Arc<u64>>(0)], ());
+    let mut edition = versions.edit();
+    for n in 0..100_000_u64 {
+        edition.insert(0, &n.to_be_bytes(), Arc::new(n), 1);
+    }
+    drop(edition.publish(()));
+    let before = versions.current();
+    let mut edition = versions.edit();
+    for n in (0..100_000_u64).step_by(1000) {
+        edition.insert(0, &n.to_be_bytes(), Arc::new(n), 2);
+    }
+    drop(edition.publish(()));
+    let after = versions.current();
+    let mut diff = after.tree::<Arc<u64>>(0).diff(before.tree(0));
+    assert_eq!(diff.by_ref().count(), 100);
+    // Three levels of nodes and the leaf, for each.
+    assert!(diff.looked_at <= 100 * 5, "{} parts", diff.looked_at);
+    let mut none = after.tree::<Arc<u64>>(0).diff(after.tree(0));
+    assert!(none.next().is_none() && none.looked_at == 0);
+}
+
 #[test]
 fn building_takes_hostile_keys_in_its_stride() {
     let versions = Versions::new(vec![RawTree::empty::<Arc<u64>>(0)], ());
