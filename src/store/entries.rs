@@ -56,6 +56,8 @@ impl<T> Entries<T> {
     pub(super) fn push(&mut self, key: &[u8], row: Row<T>) {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(key);
+        // So that also an empty key has a place of its own.
+        self.bytes.push(0);
         self.list.push(Entry {
             head: 0,
             start,

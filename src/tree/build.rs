@@ -7,8 +7,8 @@
 //! the keys one by one would have made, since its shape is a function of the keys.
 
 use super::edit::Edits;
-use super::node::{Link, common};
-use super::{RawTree, Slot, Stamp, Value};
+use super::node::{Link, common, for_each_below};
+use super::{Garbage, RawTree, Slot, Stamp, Value, ValueKind};
 use std::ptr;
 
 /// An inner node that is not made yet.
@@ -24,6 +24,7 @@ struct Open {
 struct Builder<'e> {
     edits: &'e mut Edits,
     tree: u16,
+    kind: &'static ValueKind,
     stamp: Stamp,
     /// The last key, and its value: its leaf is made when the next key says what is left of it.
     key: Vec<u8>,
@@ -38,10 +39,6 @@ impl Builder<'_> {
     fn push(&mut self, key: &[u8], value: Slot) {
         let shared = common(&self.key, key);
         if let Some(last) = self.value.replace(value) {
-            assert!(
-                self.key.get(shared) < key.get(shared),
-                "the keys of a tree to build are in order"
-            );
             self.close(last, shared);
         }
         self.key.truncate(shared);
@@ -122,11 +119,31 @@ impl Builder<'_> {
     }
 }
 
+/// What was made of keys that were not in order is in nobody's tree.
+impl Drop for Builder<'_> {
+    fn drop(&mut self) {
+        let own = self.open.iter().map(|node| node.own);
+        let children = self.children.iter().map(|(_, child)| *child);
+        let mut nodes: Vec<Link> = own.chain(children).filter(|node| !node.is_null()).collect();
+        // SAFETY: these nodes, and what is below them, were made here and hang nowhere else; the
+        // value is of this tree.
+        unsafe {
+            while let Some(node) = nodes.pop() {
+                for_each_below(node, |below| nodes.push(below));
+                self.edits.destroy_as(node, self.kind);
+            }
+            if let Some(value) = self.value.take() {
+                self.edits.garbage.push(Garbage::new(value, self.kind));
+            }
+        }
+    }
+}
+
 impl RawTree {
     /// Fills this tree, which must be empty, with keys in order, each once.
     ///
     /// # Panics
-    /// If the tree is not empty, or the keys are not in order. What was made by then leaks.
+    /// If the tree is not empty, or the keys are not in order.
     ///
     /// # Safety
     /// As for [`RawTree::insert`].
@@ -141,6 +158,7 @@ impl RawTree {
         let mut builder = Builder {
             edits,
             tree: self.id,
+            kind: self.kind,
             stamp,
             key: Vec::new(),
             value: None,
@@ -149,7 +167,12 @@ impl RawTree {
         };
         let mut len = 0;
         for (key, value) in entries {
-            builder.push(key.as_ref(), Slot::of(value));
+            let key = key.as_ref();
+            assert!(
+                len == 0 || &builder.key[..] < key,
+                "the keys of a tree to build are in order"
+            );
+            builder.push(key, Slot::of(value));
             len += 1;
         }
         if len > 0 {

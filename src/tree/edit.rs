@@ -156,15 +156,25 @@ impl Edits {
 
     /// Frees a node that nobody refers to; a leaf's value becomes garbage.
     pub(crate) unsafe fn destroy(&mut self, node: Link, kinds: &[&'static ValueKind]) {
-        // SAFETY: the caller's: `node` is live and nobody refers to it any more, so its value,
-        // made for the tree the leaf names, has no other owner.
+        // SAFETY: the caller's. A leaf names the tree that its value was made for.
         unsafe {
             if is_leaf(node) {
-                let leaf = node.cast::<Leaf>();
-                self.garbage.push(Garbage::new(
-                    (*leaf).value,
-                    kinds[usize::from((*leaf).tree)],
-                ));
+                let of = kinds[usize::from((*node.cast::<Leaf>()).tree)];
+                self.destroy_as(node, of);
+            } else {
+                self.release(node);
+            }
+        }
+    }
+
+    /// The same of a node of a tree with such values.
+    pub(super) unsafe fn destroy_as(&mut self, node: Link, of: &'static ValueKind) {
+        // SAFETY: the caller's: `node` is live and nobody refers to it any more, so its value has
+        // no other owner.
+        unsafe {
+            if is_leaf(node) {
+                let value = (*node.cast::<Leaf>()).value;
+                self.garbage.push(Garbage::new(value, of));
             }
             self.release(node);
         }
