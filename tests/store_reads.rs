@@ -426,6 +426,8 @@ fn the_longest_prefix_of_an_address() {
     assert_eq!(found("192.168.0.1"), expect("0.0.0.0/0", &[]));
     assert_eq!(found("fd00::1"), expect("fd00::/8", &["10.1.0.0/16"]));
     assert_eq!(found("::1"), (None, vec!["10.1.0.0/16".to_owned()]));
+}
+
 /// Services by number; a revision changes the note alone.
 fn numbered(numbers: std::ops::Range<u32>, note: u32) -> impl Iterator<Item = Service> {
     numbers.map(move |i| Service {

@@ -3,9 +3,8 @@
 mod store_schema;
 
 use highwater::{
-    Conflict, Guard, HistoryId, LogIndex, Options, ReadKeys, Store, WriteError, WriteTxn,
+    Conflict, Guard, HistoryId, LogIndex, Options, ReadKeys, Start, Store, WriteError, WriteTxn,
 };
-use highwater::{LogIndex, Options, Start, Store, WriteError, WriteTxn};
 use proptest::prelude::*;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
@@ -401,6 +400,7 @@ fn a_guard_names_what_has_changed() {
         assert_eq!(txn.validate(&guard).unwrap_err().to_string(), error);
     }
 }
+
 fn threaded(threads: usize) -> Store<Catalog> {
     Store::with_options(Options {
         threads,
