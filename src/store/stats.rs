@@ -57,14 +57,12 @@ pub struct TableStats {
 pub struct NodeStats {
     /// Leaves: one for each entry.
     pub leaves: usize,
-    /// Inner nodes with room for 4 children.
-    pub of_4: usize,
-    /// With room for 16.
-    pub of_16: usize,
-    /// With room for 48.
-    pub of_48: usize,
-    /// With room for 256.
-    pub of_256: usize,
+    /// Inner nodes with room for up to 16 children.
+    pub few: usize,
+    /// With room for 17 to 48.
+    pub many: usize,
+    /// With room for all 256.
+    pub full: usize,
 }
 
 impl Stats {
@@ -143,7 +141,7 @@ fn stats(core: &Core) -> Stats {
     // This look at the newest version is one of its handles, so there is an oldest one.
     let (oldest, oldest_age) = oldest.unwrap_or((position, Duration::ZERO));
     let Usage {
-        nodes: [leaves, of_4, of_16, of_48, of_256],
+        nodes: [leaves, few, many, full],
         bytes,
         reserved,
     } = core.versions.usage();
@@ -157,10 +155,9 @@ fn stats(core: &Core) -> Stats {
         reserved_bytes: reserved as u64,
         nodes: NodeStats {
             leaves,
-            of_4,
-            of_16,
-            of_48,
-            of_256,
+            few,
+            many,
+            full,
         },
         versions,
         oldest,

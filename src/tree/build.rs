@@ -6,8 +6,9 @@
 //! bytes of the keys, whatever they are, and nothing recurses. The tree is the one that inserting
 //! the keys one by one would have made, since its shape is a function of the keys.
 
+use super::children::for_each_below;
 use super::edit::Edits;
-use super::node::{Link, common, for_each_below};
+use super::node::{Link, common};
 use super::{Garbage, RawTree, Slot, Stamp, Value, ValueKind};
 use std::ptr;
 

@@ -1,7 +1,8 @@
 //! Testing every structural invariant of a tree.
 
 use super::RawTree;
-use super::node::{Inner, Kind, Link, birth, for_each_below, is_leaf, key_bytes, kind, size};
+use super::children::{byte_at, child_at, child_link, for_each_below, next_place, worth_shrinking};
+use super::node::{Inner, Link, OWN, birth, is_leaf, key_bytes, layout, own, size};
 use super::stamp::tree_of;
 
 impl RawTree {
@@ -33,16 +34,17 @@ impl RawTree {
                     continue;
                 }
                 let inner = node.cast::<Inner>();
-                let own = usize::from(!(*inner).own.is_null());
+                let leaf = own(node);
+                let own = usize::from(!leaf.is_null());
                 let children = usize::from((*inner).count);
                 assert!((*inner).structure <= (*node).below, "structure after below");
                 assert!(
                     children >= 1 && children + own >= 2,
                     "an inner node with one way on"
                 );
-                assert!(children <= kind(node).room(), "more children than room");
+                assert!(children <= layout(node).room(), "more children than room");
                 if own == 1 {
-                    assert!(is_leaf((*inner).own) && key_bytes((*inner).own).is_empty());
+                    assert!(is_leaf(leaf) && key_bytes(leaf).is_empty());
                 }
                 let mut seen = 0;
                 for_each_below(node, |child| {
@@ -51,26 +53,16 @@ impl RawTree {
                 });
                 assert_eq!(seen, children + own, "a child that cannot be reached");
                 let mut last = None;
-                let mut at = super::node::next_place(node, super::node::OWN);
+                let mut at = next_place(node, OWN);
                 while let Some(place) = at {
-                    let byte = super::node::byte_at(node, place);
+                    let byte = byte_at(node, place);
                     assert!(last < Some(byte), "children out of order");
-                    let link = super::node::child_link(node, byte);
-                    assert_eq!(
-                        *link,
-                        super::node::child_at(node, place),
-                        "two ways disagree"
-                    );
+                    let link = child_link(node, byte);
+                    assert_eq!(*link, child_at(node, place), "two ways disagree");
                     last = Some(byte);
-                    at = super::node::next_place(node, place);
+                    at = next_place(node, place);
                 }
-                let roomy = match kind(node) {
-                    Kind::Node4 | Kind::Leaf => false,
-                    Kind::Node16 => children < 4,
-                    Kind::Node48 => children < 13,
-                    Kind::Node256 => children < 37,
-                };
-                assert!(!roomy, "a node that should have shrunk");
+                assert!(!worth_shrinking(node), "a node that should have shrunk");
             }
         }
         assert_eq!(

@@ -4,10 +4,10 @@
 //! key's length. A [`Range`] is two of them that walk towards each other; where a whole subtree is
 //! walked, an end is only sought when it is first asked for.
 
-use super::node::{
-    END, Link, OWN, Place, byte_at, child_at, first_place, is_leaf, key_bytes, next_place,
-    place_from, prev_place,
+use super::children::{
+    END, byte_at, child_at, child_link, first_place, next_place, place_from, prev_place,
 };
+use super::node::{Link, OWN, Place, is_leaf, key_bytes};
 use super::read::value;
 use super::{Tree, Value, prefetch};
 use smallvec::SmallVec;
@@ -467,7 +467,7 @@ impl<'a, V: Value> Tree<'a, V> {
                 if is_leaf(node) {
                     return nowhere;
                 }
-                let link = super::node::child_link(node, *byte);
+                let link = child_link(node, *byte);
                 if link.is_null() {
                     return nowhere;
                 }

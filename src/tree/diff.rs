@@ -4,9 +4,8 @@
 //! differs is walked in both trees at once, in key order. Nodes need not begin and end at the same
 //! bytes in both: one that was split or merged is met in the middle of its prefix.
 
-use super::node::{
-    Inner, Leaf, Link, OWN, byte_at, child_at, common, first_place, is_leaf, key_bytes, next_place,
-};
+use super::children::{byte_at, child_at, first_place, next_place};
+use super::node::{Leaf, Link, OWN, common, is_leaf, key_bytes, own};
 use super::read::value;
 use super::{Tree, Value};
 use std::cmp::Ordering;
@@ -44,13 +43,7 @@ unsafe impl<V: Sync> Sync for Diff<'_, V> {}
 /// The leaf of the key that ends where the bytes of a node end.
 unsafe fn ending(node: Link) -> Link {
     // SAFETY: the caller's: `node` is live.
-    unsafe {
-        if is_leaf(node) {
-            node
-        } else {
-            (*node.cast::<Inner>()).own
-        }
-    }
+    unsafe { if is_leaf(node) { node } else { own(node) } }
 }
 
 /// Calls `f` for each child of a node with its byte, in order. Leaves have none.

@@ -9,13 +9,16 @@
 //! root's parent). A split keeps the old part's stamps; a merge keeps the later `below` of the
 //! two. A leaf has no `structure`: its `below`, never smaller, stands in for it.
 
+use super::children::{
+    add_child, byte_at, child_at, child_link, first_place, remove_child, worth_shrinking,
+};
 use super::node::{
-    Inner, KINDS, Kind, Leaf, Link, Pieces, Slot, add_child, birth, byte_at, child_at, child_link,
-    common, copy_inner, first_place, free, is_leaf, key_bytes, kind, new_inner, new_inner_with,
-    new_leaf, remove_child, set_birth, size, worth_shrinking,
+    Inner, KINDS, Layout, Leaf, Link, Pieces, Slot, birth, common, copy_inner, fitting, free,
+    is_leaf, key_bytes, kind, layout, new_inner, new_inner_with, new_leaf, own, own_link,
+    set_birth, size,
 };
 use super::pool::Pool;
-use super::{Garbage, RawTree, Stamp, ValueKind};
+use super::{Garbage, GarbageList, RawTree, Stamp, ValueKind};
 use std::ptr;
 
 /// What one transaction does to the trees of a store.
@@ -28,7 +31,7 @@ pub(crate) struct Edits {
     /// Nodes of the floor or older that the working trees no longer need.
     pub(crate) retired: Vec<Link>,
     /// Values whose leaves are gone, to be dropped when the engine is consistent.
-    pub(crate) garbage: Vec<Garbage>,
+    pub(crate) garbage: GarbageList,
     /// Nodes made less nodes freed, by kind, and their bytes.
     nodes: [isize; KINDS],
     bytes: isize,
@@ -120,6 +123,16 @@ impl Edits {
         }
     }
 
+    /// A new inner node of it for two to hang below: both by a byte, or one as its own leaf.
+    unsafe fn fork(&mut self, stamp: Stamp, prefix: &[u8], both: bool) -> Link {
+        let layout = Layout::fitting(1 + usize::from(both), !both);
+        // SAFETY: a new node is live.
+        unsafe {
+            let node = new_inner(&mut self.pool, self.generation, stamp, prefix, layout);
+            self.count_new(node)
+        }
+    }
+
     /// By how many bytes the tree that is being edited has grown since it was asked last.
     pub(super) fn take_grown(&mut self) -> isize {
         std::mem::take(&mut self.grown)
@@ -159,7 +172,7 @@ impl Edits {
         // SAFETY: the caller's. A leaf names the tree that its value was made for.
         unsafe {
             if is_leaf(node) {
-                let of = kinds[usize::from((*node.cast::<Leaf>()).tree)];
+                let of = kinds[usize::from(layout(node).tree())];
                 self.destroy_as(node, of);
             } else {
                 self.release(node);
@@ -226,30 +239,37 @@ impl Edits {
         }
     }
 
-    /// The inner node at `link` made ours, with room for `extra` more children.
-    unsafe fn own_inner(&mut self, link: *mut Link, extra: usize) -> Link {
+    /// The inner node at `link` made ours, with room for `extra` more children, and if it is asked
+    /// for, a place for an own leaf.
+    unsafe fn own_inner(&mut self, link: *mut Link, extra: usize, with_own: bool) -> Link {
         // SAFETY: the caller's: `link` is in the header or in a node of ours, and points to a
         // live inner node.
         unsafe {
             let node = *link;
-            let count = usize::from((*node.cast::<Inner>()).count);
-            let fits = count + extra <= kind(node).room();
-            if self.owns(node) && fits {
-                // What is below it may be younger by now; births never rise on the way down.
-                set_birth(node, self.generation);
-                return node;
-            }
-            let layout = if fits {
-                kind(node)
+            let new = if self.owns(node) {
+                let old = layout(node);
+                let children = usize::from((*node.cast::<Inner>()).count) + extra;
+                let with_own = with_own || old.has_own();
+                if children <= old.room() && with_own == old.has_own() {
+                    // What is below it may be younger by now; births never rise on the way down.
+                    set_birth(node, self.generation);
+                    return node;
+                }
+                Layout::growing(children, with_own)
             } else {
-                Kind::fitting(count + extra)
+                fitting(node, extra, with_own)
             };
-            self.replace_inner(link, &Pieces::from(key_bytes(node)), layout)
+            self.replace_inner(link, &Pieces::from(key_bytes(node)), new)
         }
     }
 
     /// Puts a copy with another prefix or layout in the place of the inner node at `link`.
-    unsafe fn replace_inner(&mut self, link: *mut Link, prefix: &Pieces<'_>, layout: Kind) -> Link {
+    unsafe fn replace_inner(
+        &mut self,
+        link: *mut Link,
+        prefix: &Pieces<'_>,
+        layout: Layout,
+    ) -> Link {
         // SAFETY: as for `own_inner`. The prefix may be the old node's own: it is read before
         // the old node is given up.
         unsafe {
@@ -358,8 +378,7 @@ impl Edits {
                         return;
                     }
                     // The edge is split (unless the new key only goes on where the old one ends).
-                    let mid = new_inner(&mut self.pool, self.generation, stamp, &rest[..k]);
-                    self.count_new(mid);
+                    let mid = self.fork(stamp, &rest[..k], k < bytes.len() && k < rest.len());
                     if k < bytes.len() {
                         *structure = stamp;
                     }
@@ -376,10 +395,10 @@ impl Edits {
                     return;
                 }
                 if k < bytes.len() {
-                    let mid = new_inner(&mut self.pool, self.generation, stamp, &bytes[..k]);
-                    self.count_new(mid);
+                    let mid = self.fork(stamp, &bytes[..k], k < rest.len());
                     let edge = bytes[k];
-                    let old = self.replace_inner(link, &Pieces::from(&bytes[k + 1..]), kind(node));
+                    let rest_of_old = Pieces::from(&bytes[k + 1..]);
+                    let old = self.replace_inner(link, &rest_of_old, fitting(node, 0, false));
                     add_child(mid, edge, old);
                     let after = rest.get(k + 1..).unwrap_or(&[]);
                     let new = self.leaf(id, stamp, Pieces::from(after), value);
@@ -391,20 +410,20 @@ impl Edits {
                 }
                 rest = &rest[k..];
                 let Some((&byte, after)) = rest.split_first() else {
-                    let node = self.own_inner(link, 0);
+                    let node = self.own_inner(link, 0, true);
                     (*node).below = stamp;
-                    let inner = node.cast::<Inner>();
-                    if (*inner).own.is_null() {
-                        (*inner).own = self.leaf(id, stamp, Pieces::from(rest), value);
-                        (*inner).structure = stamp;
+                    let own = own_link(node);
+                    if (*own).is_null() {
+                        *own = self.leaf(id, stamp, Pieces::from(rest), value);
+                        (*node.cast::<Inner>()).structure = stamp;
                         tree.len += 1;
                     } else {
-                        self.replace_value(&raw mut (*inner).own, id, of, value, stamp);
+                        self.replace_value(own, id, of, value, stamp);
                     }
                     return;
                 };
                 if child_link(node, byte).is_null() {
-                    let node = self.own_inner(link, 1);
+                    let node = self.own_inner(link, 1, false);
                     let new = self.leaf(id, stamp, Pieces::from(after), value);
                     add_child(node, byte, new);
                     (*node).below = stamp;
@@ -412,7 +431,7 @@ impl Edits {
                     tree.len += 1;
                     return;
                 }
-                let node = self.own_inner(link, 0);
+                let node = self.own_inner(link, 0, false);
                 (*node).below = stamp;
                 link = child_link(node, byte);
                 structure = &raw mut (*node.cast::<Inner>()).structure;
@@ -460,12 +479,11 @@ impl Edits {
                     self.settle(tree.id, of, above, above_structure, stamp);
                     return true;
                 }
-                let mine = self.own_inner(link, 0);
+                let mine = self.own_inner(link, 0, false);
                 (*mine).below = stamp;
                 rest = &rest[key_bytes(mine).len()..];
                 let Some((&byte, after)) = rest.split_first() else {
-                    let inner = mine.cast::<Inner>();
-                    let own = std::mem::replace(&mut (*inner).own, ptr::null_mut());
+                    let own = ptr::replace(own_link(mine), ptr::null_mut());
                     self.retire_leaf(own, of);
                     self.settle(tree.id, of, link, structure, stamp);
                     return true;
@@ -494,10 +512,10 @@ impl Edits {
             let node = *link;
             let inner = node.cast::<Inner>();
             (*inner).structure = stamp;
-            match ((*inner).count, (*inner).own.is_null()) {
+            match ((*inner).count, own(node).is_null()) {
                 // Only the own key is left: a leaf again.
                 (0, false) => {
-                    *link = self.remake_leaf((*inner).own, tree, of, stamp, key_bytes(node));
+                    *link = self.remake_leaf(own(node), tree, of, stamp, key_bytes(node));
                     self.retire_inner(node);
                 }
                 // An inner node with one child and no key is merged with the child.
@@ -514,7 +532,8 @@ impl Edits {
                         (*made.cast::<Leaf>()).value = value;
                         *link = made;
                     } else {
-                        let made = self.replace_inner(&raw mut child, &bytes, kind(child));
+                        let layout = fitting(child, 0, false);
+                        let made = self.replace_inner(&raw mut child, &bytes, layout);
                         (*made).below = below;
                         *link = made;
                     }
@@ -523,8 +542,8 @@ impl Edits {
                 }
                 _ => {
                     if worth_shrinking(node) {
-                        let layout = Kind::fitting(usize::from((*inner).count));
-                        self.replace_inner(link, &Pieces::from(key_bytes(node)), layout);
+                        let prefix = Pieces::from(key_bytes(node));
+                        self.replace_inner(link, &prefix, fitting(node, 0, false));
                     }
                 }
             }
@@ -534,11 +553,11 @@ impl Edits {
 
 /// Hangs a node below `mid`: by a byte, or as its own leaf.
 unsafe fn hang(mid: Link, edge: Option<u8>, node: Link) {
-    // SAFETY: the caller's: `mid` is a fresh `Node4`.
+    // SAFETY: the caller's: `mid` is a fresh fork, which has room for it.
     unsafe {
         match edge {
             Some(byte) => add_child(mid, byte, node),
-            None => (*mid.cast::<Inner>()).own = node,
+            None => *own_link(mid) = node,
         }
     }
 }

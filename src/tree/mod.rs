@@ -29,6 +29,7 @@
 mod build;
 #[cfg(any(test, debug_assertions))]
 mod check;
+mod children;
 mod chunks;
 mod cursor;
 mod diff;
@@ -42,15 +43,17 @@ mod prefetch;
 mod read;
 mod stamp;
 
+pub(crate) use children::for_each_below;
 pub(crate) use cursor::Range;
 pub(crate) use diff::Diff;
 pub(crate) use edit::{Edits, Usage};
 pub(crate) use newest::Newest;
-pub(crate) use node::{Link, birth, for_each_below};
+pub(crate) use node::{Link, birth};
 pub(crate) use prefetch::prefetch;
 pub(crate) use stamp::NodeStamp;
 
 use node::Slot;
+use smallvec::SmallVec;
 use std::any::TypeId;
 use std::fmt;
 use std::marker::PhantomData;
@@ -103,6 +106,9 @@ pub(crate) struct Garbage {
     value: Slot,
     kind: &'static ValueKind,
 }
+
+/// Values to be dropped: as many as an operation replaces, mostly.
+pub(crate) type GarbageList = SmallVec<[Garbage; 8]>;
 
 impl Garbage {
     /// # Safety
@@ -159,6 +165,7 @@ impl RawTree {
     /// Says which place of its store this tree has: leaves carry it.
     pub(crate) fn set_id(&mut self, id: u16) {
         debug_assert!(self.root.is_null());
+        assert!(usize::from(id) < node::TREES, "a leaf can name its tree");
         self.id = id;
     }
 

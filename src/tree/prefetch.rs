@@ -6,7 +6,8 @@
 //! time that what follows takes.
 
 use super::RawTree;
-use super::node::{Inner, Leaf, Link, child_link, for_each_below, is_leaf, key_bytes};
+use super::children::{child_link, for_each_below};
+use super::node::{Inner, Leaf, Link, is_leaf, key_bytes};
 use smallvec::SmallVec;
 
 /// Bytes of a cache line.

@@ -1,6 +1,7 @@
 //! Looking keys up: exactly, and by longest prefix.
 
-use super::node::{Inner, Leaf, Link, child_link, is_leaf, key_bytes};
+use super::children::child_link;
+use super::node::{Leaf, Link, is_leaf, key_bytes, own};
 use super::{Tree, Value, prefetch};
 
 /// The leaf of `key` below `node`.
@@ -24,7 +25,7 @@ pub(super) unsafe fn find(mut node: Link, key: &[u8]) -> Option<Link> {
             }
             rest = rest.strip_prefix(bytes)?;
             let Some((&byte, after)) = rest.split_first() else {
-                let own = (*node.cast::<Inner>()).own;
+                let own = own(node);
                 return (!own.is_null()).then_some(own);
             };
             let link = child_link(node, byte);
@@ -104,7 +105,7 @@ unsafe fn below(node: Link, key: &[u8]) -> Option<Link> {
     unsafe {
         match key.split_first() {
             None => {
-                let own = (*node.cast::<Inner>()).own;
+                let own = own(node);
                 (!own.is_null()).then_some(own)
             }
             Some((&byte, after)) => {

@@ -13,10 +13,8 @@
 //! and never falls; it may be later, when something changed beside it. A leaf has no `structure`:
 //! its `below` serves, which is never smaller.
 
-use super::node::{
-    Inner, Link, OWN, birth, byte_at, child_at, child_link, first_place, is_leaf, key_bytes,
-    next_place,
-};
+use super::children::{byte_at, child_at, child_link, first_place, next_place};
+use super::node::{Inner, Link, OWN, birth, is_leaf, key_bytes, own};
 use super::{RawTree, Stamp, Tree, Value};
 
 /// The stamps of one node, or of the header.
@@ -147,8 +145,9 @@ impl<V: Value> Tree<'_, V> {
                         let inner = node.cast::<Inner>();
                         latest = latest.max((*inner).structure);
                         // The own key is in the range unless the lower bound goes on.
-                        if !(*inner).own.is_null() && lo.is_none_or(<[u8]>::is_empty) {
-                            latest = latest.max((*(*inner).own).below);
+                        let own = own(node);
+                        if !own.is_null() && lo.is_none_or(<[u8]>::is_empty) {
+                            latest = latest.max((*own).below);
                         }
                         let mut at = next_place(node, OWN);
                         while let Some(place) = at {
@@ -275,5 +274,5 @@ impl RawTree {
 #[cfg(any(test, debug_assertions))]
 pub(super) unsafe fn tree_of(leaf: Link) -> u16 {
     // SAFETY: the caller's: `leaf` is a live leaf.
-    unsafe { (*leaf.cast::<super::node::Leaf>()).tree }
+    unsafe { super::node::layout(leaf).tree() }
 }

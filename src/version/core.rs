@@ -199,7 +199,7 @@ impl<P: Send + Sync + 'static> Versions<P> {
     /// A core whose first version has these trees.
     pub(crate) fn new(mut trees: Vec<RawTree>, payload: P) -> Self {
         for (id, tree) in trees.iter_mut().enumerate() {
-            tree.set_id(u16::try_from(id).expect("a schema has at most 65,536 trees"));
+            tree.set_id(u16::try_from(id).expect("a schema has at most 16,384 trees"));
         }
         let core = NonNull::from(Box::leak(Box::new(Core {
             published: Cell::new(),

@@ -13,7 +13,8 @@
 
 use super::live::Live;
 use super::record::{Record, Version};
-use crate::tree::{Edits, Garbage, Link, RawTree, ValueKind, birth, for_each_below};
+use crate::tree::{Edits, GarbageList, Link, RawTree, ValueKind, birth, for_each_below};
+use smallvec::SmallVec;
 use std::fmt;
 use std::ptr::NonNull;
 
@@ -69,7 +70,7 @@ impl Block {
 }
 
 /// What the successor of a version no longer needed.
-pub(super) type DeadList = Vec<Block>;
+pub(super) type DeadList = SmallVec<[Block; 1]>;
 
 /// The dead list of a version that died. A node on it is needed by the live versions that are as
 /// young as the node and not younger than `until`, if there are any.
@@ -92,7 +93,7 @@ pub(super) struct Reclaimer<P: Send + Sync + 'static> {
     unborn: Vec<Unborn>,
     estates: Vec<Estate>,
     /// Payloads of dead versions, to be dropped with the trash.
-    payloads: Vec<P>,
+    payloads: SmallVec<[P; 1]>,
     /// The roots of the newest version, which nothing retires: for the end.
     newest: Vec<Link>,
 }
@@ -106,7 +107,7 @@ impl<P: Send + Sync + 'static> Reclaimer<P> {
         Reclaimer {
             unborn: Vec::new(),
             estates: Vec::new(),
-            payloads: Vec::new(),
+            payloads: SmallVec::new(),
             newest: Vec::new(),
         }
     }
@@ -302,7 +303,7 @@ impl<P: Send + Sync + 'static> fmt::Debug for Reclaimer<P> {
 #[derive(Debug)]
 pub(crate) struct Trash<P> {
     #[expect(dead_code, reason = "held only to be dropped")]
-    values: Vec<Garbage>,
+    values: GarbageList,
     #[expect(dead_code, reason = "held only to be dropped")]
-    payloads: Vec<P>,
+    payloads: SmallVec<[P; 1]>,
 }

@@ -1,7 +1,7 @@
 //! Trees that are built beside an edition, on any thread.
 
 use super::reclaim::free_unborn;
-use crate::tree::{Edits, Garbage, Link, RawTree, Stamp, Value, ValueKind};
+use crate::tree::{Edits, Link, RawTree, Stamp, Value, ValueKind};
 use std::fmt;
 
 /// Where trees for one edition are built. [`Edition::adopt`](super::Edition::adopt) takes them over;
@@ -71,7 +71,7 @@ impl Drop for Site {
             .collect();
         let kinds: Vec<&'static ValueKind> = self.trees.iter().map(RawTree::kind).collect();
         free_unborn(&mut roots, 0, &mut self.edits, &kinds, &mut { usize::MAX });
-        drop::<Vec<Garbage>>(std::mem::take(&mut self.edits.garbage));
+        drop(std::mem::take(&mut self.edits.garbage));
     }
 }
 

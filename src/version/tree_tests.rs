@@ -184,7 +184,8 @@ proptest! {
         }
         drop(edition.publish(()));
         let (inserted, built) = (versions.current().size(0), versions.current().size(1));
-        prop_assert!(built.0 == inserted.0 && built.1 <= inserted.1);
+        prop_assert_eq!(built.0, inserted.0);
+        prop_assert!(!later.is_empty() || built.1 <= inserted.1);
     }
 }
 
@@ -280,7 +281,7 @@ fn building_takes_hostile_keys_in_its_stride() {
     // A node for each key but the last, which is a leaf, and a leaf for each of those.
     drop(edition.publish(()));
     versions.collect();
-    assert_eq!(versions.usage().nodes, [20_000, 19_999, 0, 0, 0]);
+    assert_eq!(versions.usage().nodes, [20_000, 19_999, 0, 0]);
     drop(versions);
     assert_eq!(Arc::strong_count(&value), 1);
 }

@@ -1,0 +1,354 @@
+//! The children of an inner node: found, added, removed, and walked in order.
+
+use super::node::{FEW, Inner, Kind, Link, OWN, Place, bytes, is_leaf, kind, layout, links, own};
+use std::ptr;
+
+/// How many children a node has.
+#[inline]
+unsafe fn count(node: Link) -> usize {
+    // SAFETY: the caller's: `node` is a live inner node.
+    usize::from(unsafe { (*node.cast::<Inner>()).count })
+}
+
+/// The bytes that have a child, in order: of a `Few`.
+#[inline]
+unsafe fn sorted<'a>(node: Link) -> &'a [u8] {
+    // SAFETY: the caller's: `node` is a live `Few`; `count` is at most its room.
+    unsafe { std::slice::from_raw_parts(bytes(node), count(node)) }
+}
+
+/// The place among the children, and one more, of each byte that has one: of a `Many`.
+#[inline]
+unsafe fn table<'a>(node: Link) -> &'a mut [u8; 256] {
+    // SAFETY: the caller's: `node` is a live `Many`, and if the table is written, seen by nobody
+    // else.
+    unsafe { &mut *bytes(node).cast() }
+}
+
+/// The links by byte, null where there is no child: of a `Full`.
+#[inline]
+unsafe fn by_byte<'a>(node: Link) -> &'a mut [Link; 256] {
+    // SAFETY: the caller's, as for `table`.
+    unsafe { &mut *links(node).cast() }
+}
+
+/// Which of [`FEW`] bytes are equal to `byte`: a bit for each.
+///
+/// # Safety
+/// `bytes` is followed by as many that are initialized.
+#[inline]
+unsafe fn equal(bytes: *const u8, byte: u8) -> u32 {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: the caller's; every machine of this kind has these instructions.
+    unsafe {
+        use std::arch::x86_64::{
+            _mm_cmpeq_epi8, _mm_loadu_si128, _mm_movemask_epi8, _mm_set1_epi8,
+        };
+        let bytes = _mm_loadu_si128(bytes.cast());
+        let equal = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(byte.cast_signed()));
+        _mm_movemask_epi8(equal).cast_unsigned()
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    // SAFETY: the caller's.
+    unsafe {
+        equal_portable(bytes, byte)
+    }
+}
+
+/// The same on any machine.
+#[cfg(any(test, not(target_arch = "x86_64")))]
+unsafe fn equal_portable(bytes: *const u8, byte: u8) -> u32 {
+    // SAFETY: the caller's.
+    let bytes = unsafe { bytes.cast::<[u8; FEW]>().read() };
+    (0..)
+        .zip(bytes)
+        .fold(0, |equal, (i, other)| equal | u32::from(other == byte) << i)
+}
+
+/// Where the link of byte `byte`'s child stands; null if it has none.
+#[inline]
+pub(super) unsafe fn child_link(node: Link, byte: u8) -> *mut Link {
+    // SAFETY: the caller's: `node` is a live inner node. A `Few` is at least as long as what is
+    // compared, since it has room for two links; a table holds 0 or 1 + a place of a child.
+    unsafe {
+        match kind(node) {
+            Kind::Few => {
+                let equal = equal(bytes(node), byte) & ((1 << count(node)) - 1);
+                if equal == 0 {
+                    return ptr::null_mut();
+                }
+                links(node).add(equal.trailing_zeros() as usize)
+            }
+            Kind::Many => match table(node)[usize::from(byte)] {
+                0 => ptr::null_mut(),
+                place => links(node).add(usize::from(place) - 1),
+            },
+            _ => {
+                let link = links(node).add(usize::from(byte));
+                if (*link).is_null() {
+                    ptr::null_mut()
+                } else {
+                    link
+                }
+            }
+        }
+    }
+}
+
+/// Adds a child for a byte that has none. There must be room.
+pub(super) unsafe fn add_child(node: Link, byte: u8, child: Link) {
+    // SAFETY: the caller's: `node` is a live inner node that nobody else sees, with room.
+    unsafe {
+        let at = match kind(node) {
+            Kind::Few => sorted(node).iter().take_while(|&&b| b < byte).count(),
+            _ => count(node),
+        };
+        put_child(node, byte, child, at);
+    }
+}
+
+/// Adds a child for a byte that is greater than all that have one. There must be room.
+pub(super) unsafe fn append_child(node: Link, byte: u8, child: Link) {
+    // SAFETY: the caller's, as for `add_child`.
+    unsafe { put_child(node, byte, child, count(node)) }
+}
+
+/// Adds a child at a place, which is of no matter but in a `Few`.
+unsafe fn put_child(node: Link, byte: u8, child: Link, at: usize) {
+    // SAFETY: the caller's, as for `add_child`; `at` is at most `count`.
+    unsafe {
+        let count = count(node);
+        let links = links(node);
+        debug_assert!(count < layout(node).room());
+        match kind(node) {
+            Kind::Few => {
+                let bytes = bytes(node);
+                ptr::copy(bytes.add(at), bytes.add(at + 1), count - at);
+                ptr::copy(links.add(at), links.add(at + 1), count - at);
+                bytes.add(at).write(byte);
+                links.add(at).write(child);
+            }
+            Kind::Many => {
+                // Places are kept without holes, so the next free one is `count`.
+                let place = u8::try_from(count + 1).expect("fewer than 256 places");
+                table(node)[usize::from(byte)] = place;
+                links.add(count).write(child);
+            }
+            _ => by_byte(node)[usize::from(byte)] = child,
+        }
+        (*node.cast::<Inner>()).count += 1;
+    }
+}
+
+/// Gives a node without children all those of another. There must be room.
+pub(super) unsafe fn append_all(node: Link, from: Link) {
+    // SAFETY: the caller's: both are live inner nodes, and nobody else sees the first.
+    unsafe {
+        if kind(node) == Kind::Few && kind(from) == Kind::Few {
+            let count = count(from);
+            ptr::copy_nonoverlapping(bytes(from), bytes(node), count);
+            ptr::copy_nonoverlapping(links(from), links(node), count);
+            (*node.cast::<Inner>()).count = (*from.cast::<Inner>()).count;
+            return;
+        }
+        let mut at = next_place(from, OWN);
+        while let Some(place) = at {
+            append_child(node, byte_at(from, place), child_at(from, place));
+            at = next_place(from, place);
+        }
+    }
+}
+
+/// Takes a child that is there out.
+pub(super) unsafe fn remove_child(node: Link, byte: u8) {
+    // SAFETY: the caller's: `node` is a live inner node that nobody else sees, and has the child.
+    unsafe {
+        let count = count(node);
+        let links = links(node);
+        match kind(node) {
+            Kind::Few => {
+                let at = sorted(node).iter().take_while(|&&b| b != byte).count();
+                debug_assert!(at < count);
+                let bytes = bytes(node);
+                ptr::copy(bytes.add(at + 1), bytes.add(at), count - at - 1);
+                ptr::copy(links.add(at + 1), links.add(at), count - at - 1);
+            }
+            Kind::Many => {
+                let places = table(node);
+                let place = std::mem::take(&mut places[usize::from(byte)]);
+                if usize::from(place) != count {
+                    // The last one moves into the hole.
+                    let hole = links.add(usize::from(place) - 1);
+                    hole.write(links.add(count - 1).read());
+                    let last = places.iter_mut().find(|p| usize::from(**p) == count);
+                    *last.expect("every place belongs to a byte") = place;
+                }
+            }
+            _ => by_byte(node)[usize::from(byte)] = ptr::null_mut(),
+        }
+        (*node.cast::<Inner>()).count -= 1;
+    }
+}
+
+/// Whether a node has become much too large for its children: some room is left free, so that a
+/// node does not go back and forth.
+pub(super) unsafe fn worth_shrinking(node: Link) -> bool {
+    // SAFETY: the caller's: `node` is a live inner node.
+    unsafe {
+        let count = count(node);
+        match kind(node) {
+            Kind::Full => count <= 36,
+            Kind::Many => count + 4 <= FEW || count < layout(node).room() / 2,
+            _ => count < layout(node).room() / 2,
+        }
+    }
+}
+
+/// The first place after `place` that has a child.
+#[inline]
+pub(super) unsafe fn next_place(node: Link, place: Place) -> Option<Place> {
+    // SAFETY: the caller's: `node` is a live inner node and `place` one of its places.
+    unsafe {
+        match kind(node) {
+            Kind::Few => (usize::from(place) < count(node)).then_some(place + 1),
+            Kind::Many => {
+                let places = table(node);
+                (place..256)
+                    .find(|&b| places[usize::from(b)] != 0)
+                    .map(|b| b + 1)
+            }
+            _ => {
+                let children = by_byte(node);
+                (place..256)
+                    .find(|&b| !children[usize::from(b)].is_null())
+                    .map(|b| b + 1)
+            }
+        }
+    }
+}
+
+/// The last place before `place`, the own leaf's included; `place` may be [`END`].
+#[inline]
+pub(super) unsafe fn prev_place(node: Link, place: Place) -> Option<Place> {
+    // SAFETY: the caller's: `node` is a live inner node and `place` one of its places or `END`.
+    unsafe {
+        let own = || (!own(node).is_null()).then_some(OWN);
+        if place == OWN {
+            return None;
+        }
+        let before = match kind(node) {
+            Kind::Few => {
+                let count = (*node.cast::<Inner>()).count;
+                Some((place - 1).min(count)).filter(|&p| p > 0)
+            }
+            Kind::Many => {
+                let places = table(node);
+                (0..(place - 1).min(256))
+                    .rev()
+                    .find(|&b| places[usize::from(b)] != 0)
+                    .map(|b| b + 1)
+            }
+            _ => {
+                let children = by_byte(node);
+                (0..(place - 1).min(256))
+                    .rev()
+                    .find(|&b| !children[usize::from(b)].is_null())
+                    .map(|b| b + 1)
+            }
+        };
+        before.or_else(own)
+    }
+}
+
+/// A place after every child.
+pub(super) const END: Place = 258;
+
+/// The place of the first child whose byte is at least `byte`, and whether it is that very byte.
+pub(super) unsafe fn place_from(node: Link, byte: u8) -> Option<(Place, bool)> {
+    // SAFETY: the caller's: `node` is a live inner node.
+    unsafe {
+        match kind(node) {
+            Kind::Few => {
+                let places = (1..).zip(sorted(node));
+                let mut from = places.filter(|&(_, &key)| key >= byte);
+                from.next().map(|(place, &key)| (place, key == byte))
+            }
+            _ => next_place(node, Place::from(byte)).map(|p| (p, p == Place::from(byte) + 1)),
+        }
+    }
+}
+
+/// The byte of the child at a place.
+pub(super) unsafe fn byte_at(node: Link, place: Place) -> u8 {
+    // SAFETY: the caller's: `node` is a live inner node with a child at `place`.
+    unsafe {
+        match kind(node) {
+            Kind::Few => sorted(node)[usize::from(place) - 1],
+            _ => u8::try_from(place - 1).expect("a place of a byte"),
+        }
+    }
+}
+
+/// The node at a place: a child, or at [`OWN`] the own leaf.
+#[inline]
+pub(super) unsafe fn child_at(node: Link, place: Place) -> Link {
+    // SAFETY: the caller's: `node` is a live inner node with a node at `place`.
+    unsafe {
+        if place == OWN {
+            return own(node);
+        }
+        let at = usize::from(place) - 1;
+        match kind(node) {
+            Kind::Many => *links(node).add(usize::from(table(node)[at]) - 1),
+            _ => *links(node).add(at),
+        }
+    }
+}
+
+/// The first place of a node: its own leaf's, or its first child's.
+#[inline]
+pub(super) unsafe fn first_place(node: Link) -> Place {
+    // SAFETY: the caller's: `node` is a live inner node, and those have at least one child.
+    unsafe {
+        if own(node).is_null() {
+            next_place(node, OWN).expect("an inner node has children")
+        } else {
+            OWN
+        }
+    }
+}
+
+/// Calls `f` for every node right below `node`.
+pub(crate) unsafe fn for_each_below(node: Link, mut f: impl FnMut(Link)) {
+    // SAFETY: the caller's: `node` is live.
+    unsafe {
+        if is_leaf(node) {
+            return;
+        }
+        let mut at = Some(first_place(node));
+        while let Some(place) = at {
+            f(child_at(node, place));
+            at = next_place(node, place);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn both_ways_to_compare_agree(bytes in any::<[u8; FEW]>(), at in 0..FEW) {
+            for byte in [bytes[at], bytes[at].wrapping_add(1)] {
+                // SAFETY: there are as many bytes.
+                let (one, other) =
+                    unsafe { (equal(bytes.as_ptr(), byte), equal_portable(bytes.as_ptr(), byte)) };
+                prop_assert_eq!(one, other);
+                let expected = (0..FEW).filter(|&i| bytes[i] == byte).map(|i| 1_u32 << i).sum::<u32>();
+                prop_assert_eq!(one, expected);
+            }
+        }
+    }
+}
