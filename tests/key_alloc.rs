@@ -1,15 +1,18 @@
-//! Encoding a key for a look-up allocates nothing up to `KeyBuf::INLINE` bytes.
+//! Reading allocates nothing: encoding a key of up to `KeyBuf::INLINE` bytes, look-ups, walks.
 
 #![expect(
     clippy::needless_pass_by_value,
     reason = "as the methods of a table take them"
 )]
 
+mod store_schema;
+
 use allocation_counter::measure;
-use highwater::{AsKey, AsPrefix, Each, Key, KeyBounds, KeyBuf, KeySink, Leading};
+use highwater::{AsKey, AsPrefix, Each, Key, KeyBounds, KeyBuf, KeySink, Leading, Store};
 use std::hint::black_box;
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
+use store_schema::{Catalog, Service, service};
 
 fn allocations(f: impl FnOnce()) -> u64 {
     measure(f).count_total
@@ -77,4 +80,32 @@ fn none_for_the_index_keys_of_a_row() {
         black_box(keys.iter().count());
     });
     assert_eq!((measured, keys.len()), (0, 3));
+}
+
+#[test]
+fn none_for_look_ups_and_walks() {
+    let store = Store::<Catalog>::new();
+    let mut txn = store.write().expect("it is open");
+    for i in 0..1000_u16 {
+        let id = format!("s{i:04}");
+        let record = Service {
+            port: Some(i),
+            ..service(&id, &format!("n{:02}", i % 50), "web")
+        };
+        txn.services_mut().insert(record).expect("it is new");
+    }
+    txn.commit().expect("it is open");
+    let measured = allocations(|| {
+        let snapshot = store.snapshot();
+        let services = snapshot.services();
+        black_box(services.get("s0500").map(|row| row.note));
+        black_box(services.get("none").is_none());
+        black_box(services.by_port(7_u16).map(|row| row.note));
+        assert_eq!(services.iter().count(), 1000);
+        assert_eq!(services.iter().rev().count(), 1000);
+        assert_eq!(services.by_node("n07").count(), 20);
+        assert_eq!(services.range("s0100".."s0200").count(), 100);
+        assert_eq!(services.prefix("s05").count(), 100);
+    });
+    assert_eq!(measured, 0);
 }

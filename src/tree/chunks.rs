@@ -17,6 +17,7 @@
 //! With `--cfg unpooled` every node comes from the allocator, so that a sanitizer sees every use
 //! after free.
 
+use super::free::Free;
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::mem::MaybeUninit;
 use std::ptr::{self, NonNull};
@@ -66,11 +67,6 @@ pub(super) const fn size_of_class(class: usize) -> usize {
     } else {
         SMALL + (class + 1 - SMALL / GRAIN) * COARSE
     }
-}
-
-/// A free block; the next one of its page.
-struct Free {
-    next: *mut Free,
 }
 
 /// One page of a chunk.
@@ -216,8 +212,9 @@ impl Chunks {
         unsafe {
             let page_ptr = page.as_ptr();
             let block = if let Some(free) = NonNull::new((*page_ptr).free) {
-                (*page_ptr).free = free.as_ref().next;
-                free.cast()
+                let (block, next) = Free::take(free, size);
+                (*page_ptr).free = next;
+                block
             } else {
                 let start = usize::from((*page_ptr).fresh);
                 (*page_ptr).fresh += (*page_ptr).block;
@@ -243,17 +240,13 @@ impl Chunks {
             // SAFETY: `take` allocated it with this layout.
             return unsafe { dealloc(block.as_ptr(), single(size)) };
         }
-        // SAFETY: the block is ours, and large and aligned enough for a `Free`. It is in a page of
-        // a live chunk, since it was taken from one.
+        // SAFETY: the block is ours, of this size. It is in a page of a live chunk, since it was taken
+        // from one.
         unsafe {
             let page = page_of(block);
             let page_ptr = page.as_ptr();
             let was_full = page.as_ref().is_full();
-            let free = block.cast::<Free>();
-            free.write(Free {
-                next: (*page_ptr).free,
-            });
-            (*page_ptr).free = free.as_ptr();
+            (*page_ptr).free = Free::put(block, size, (*page_ptr).free).as_ptr();
             (*page_ptr).used -= 1;
             let list = &mut self.pages[class(size)];
             if was_full {

@@ -3,6 +3,8 @@
 use super::chunks::{CLASSES, Chunks, class, rounded, size_of_class};
 use super::pool::Pool;
 use proptest::prelude::*;
+#[cfg(all(debug_assertions, not(unpooled)))]
+use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 
 #[derive(Clone, Debug)]
@@ -119,4 +121,33 @@ fn empty_chunks_go_back() {
         memory.give(blocks[199_999], 100);
     }
     assert_eq!(memory.chunks(), 1);
+}
+
+#[test]
+#[cfg(all(debug_assertions, not(unpooled)))]
+#[should_panic(expected = "written after it was freed")]
+fn a_write_to_a_freed_block_is_found() {
+    // Its own checks would find that something is wrong, too.
+    let mut pool = ManuallyDrop::new(Pool::default());
+    let block = pool.take(100);
+    // SAFETY: the pool keeps the block, so that the late write, which is the fault to be found, is to
+    // memory of its own.
+    unsafe {
+        pool.give(block, 100);
+        block.add(60).write(1);
+    }
+    pool.take(100);
+}
+
+#[test]
+#[cfg(all(debug_assertions, not(unpooled)))]
+#[should_panic(expected = "used after it was freed")]
+fn a_look_at_a_freed_node_is_found() {
+    let mut pool = Pool::default();
+    let block = pool.take(64);
+    // SAFETY: as above.
+    unsafe {
+        pool.give(block, 64);
+        super::node::is_leaf(block.cast().as_ptr());
+    }
 }

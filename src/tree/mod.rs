@@ -34,6 +34,7 @@ mod chunks;
 mod cursor;
 mod diff;
 mod edit;
+mod free;
 #[cfg(test)]
 mod memory_tests;
 mod newest;

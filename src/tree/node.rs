@@ -209,6 +209,10 @@ static OFFSETS: [Offsets; 1 << 9] = {
 pub(super) type Place = u16;
 pub(super) const OWN: Place = 0;
 
+/// The tag of what has been freed, in builds with debug assertions: no node is born so late.
+#[cfg(debug_assertions)]
+pub(super) const FREED: u64 = u64::MAX;
+
 /// Allocates a node and sets its head. The rest is uninitialized.
 unsafe fn allocate(
     pool: &mut Pool,
@@ -247,6 +251,8 @@ pub(super) unsafe fn free(pool: &mut Pool, node: Link) {
 pub(super) unsafe fn layout(node: Link) -> Layout {
     // SAFETY: the caller's: `node` is live.
     let tag = unsafe { (*node).tag };
+    #[cfg(debug_assertions)]
+    assert!(tag != FREED, "a node is used after it was freed");
     Layout((tag & 0xffff) as u16)
 }
 

@@ -7,15 +7,11 @@
 //! With `--cfg unpooled` there is no stock, so that a sanitizer sees every use after free.
 
 use super::chunks::{CLASSES, Chunks, class, rounded, size_of_class};
+use super::free::Free;
 use std::ptr::{self, NonNull};
 
 /// The most bytes that are kept.
 const BOUND: usize = 256 << 10;
-
-/// A free block; the next of its size.
-struct Free {
-    next: *mut Free,
-}
 
 /// A bounded stock of freed memory. One writer at a time has it.
 #[derive(Debug)]
@@ -45,9 +41,10 @@ impl Pool {
             && let Some(free) = NonNull::new(*list)
         {
             // SAFETY: what is on a list is a free block of that size, put there by `give`.
-            *list = unsafe { free.as_ref().next };
+            let (block, next) = unsafe { Free::take(free, size) };
+            *list = next;
             self.held -= size;
-            return free.cast();
+            return block;
         }
         self.chunks.take(size)
     }
@@ -63,10 +60,8 @@ impl Pool {
             && self.held + size <= BOUND
             && !cfg!(unpooled)
         {
-            let free = block.cast::<Free>();
-            // SAFETY: the block is ours, and large and aligned enough for a pointer.
-            unsafe { free.write(Free { next: *list }) };
-            *list = free.as_ptr();
+            // SAFETY: the block is ours, and of this size.
+            *list = unsafe { Free::put(block, size, *list) }.as_ptr();
             self.held += size;
             return;
         }
@@ -94,8 +89,10 @@ impl Pool {
             while let Some(free) = NonNull::new(block) {
                 // SAFETY: what is on a list is a free block of that class.
                 unsafe {
-                    block = free.as_ref().next;
-                    self.chunks.give(free.cast(), size_of_class(class));
+                    let size = size_of_class(class);
+                    let (taken, next) = Free::take(free, size);
+                    block = next;
+                    self.chunks.give(taken, size);
                 }
             }
         }
