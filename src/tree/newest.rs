@@ -6,7 +6,8 @@
 //! deleted `below` is later than what is left, and costs a look. What is not later than wanted is
 //! never opened.
 
-use super::node::{Link, Place, child_at, first_place, is_leaf, next_place};
+use super::children::{child_at, first_place, next_place};
+use super::node::{Link, Place, is_leaf};
 use super::read::value;
 use super::{Stamp, Tree, Value};
 use smallvec::SmallVec;
