@@ -26,6 +26,8 @@ const MAX_FRAME: usize = 64 << 20;
 /// So many connections to a node are kept for the next question.
 const MAX_IDLE: usize = 64;
 const CONNECT: Duration = Duration::from_secs(1);
+/// What is large is given more time: no network and disk that are used take longer for a KiB.
+const KIB: Duration = Duration::from_millis(1);
 
 /// A question to a node.
 #[derive(Serialize, Deserialize)]
@@ -129,7 +131,7 @@ impl Peers {
         self.0.addresses.get(&id.number).unwrap_or(&member.address)
     }
 
-    /// Asks, and waits for the answer for so long.
+    /// Asks, and waits for the answer for so long, and longer if the question is large.
     pub async fn ask<R: DeserializeOwned>(
         &self,
         address: &str,
@@ -137,6 +139,7 @@ impl Peers {
         patience: Duration,
     ) -> io::Result<Answered<R>> {
         let frame = encode(ask)?;
+        let patience = patience.saturating_add(time_for(frame.len()));
         let asking = async {
             // A connection that was kept may have ended since: then a new one is made. Whatever
             // is asked may be asked twice.
@@ -152,7 +155,8 @@ impl Peers {
         decode(&answer)
     }
 
-    /// Asks what has an image with it. `patience` is for each step, not for the whole.
+    /// Asks what has an image with it. `patience` is for each step, not for the whole; the answer
+    /// is waited for longer if the image is large.
     pub async fn send_image<R: DeserializeOwned>(
         &self,
         address: &str,
@@ -165,16 +169,19 @@ impl Peers {
         let mut stream = connect(address).await?;
         timeout(patience, stream.write_all(&frame)).await??;
         let mut buffer = vec![0; STEP];
+        let mut sent = 0_usize;
         loop {
             let read = tokio::task::block_in_place(|| image.read(&mut buffer))?;
             if read == 0 {
                 break;
             }
+            sent = sent.saturating_add(read);
             timeout(patience, stream.write_all(&buffer[..read])).await??;
         }
-        // It is installed before it is answered, which takes as long as it takes: the connection
-        // tells if the node is gone.
-        let answer = read_frame(&mut stream).await?;
+        // It is installed before it is answered. A node whose power is gone never does, and its
+        // connection does not tell.
+        let patience = patience.saturating_add(time_for(sent));
+        let answer = timeout(patience, read_frame(&mut stream)).await??;
         decode(&answer.ok_or(ErrorKind::UnexpectedEof)?)
     }
 
@@ -199,6 +206,11 @@ impl Peers {
         }
         Ok(answer)
     }
+}
+
+/// What so many bytes are given.
+fn time_for(bytes: usize) -> Duration {
+    KIB.saturating_mul(u32::try_from(bytes >> 10).unwrap_or(u32::MAX))
 }
 
 async fn connect(address: &str) -> io::Result<TcpStream> {

@@ -92,18 +92,18 @@ impl Cluster {
     /// Starts a node, on the data that it has.
     pub fn start(&mut self, number: u64) {
         let node = &self.nodes[&number];
-        let mut peers = format!("{number}={}", node.peer);
+        let mut peers = vec![format!("{number}={}", node.peer)];
         for &other in &node.others {
             let to = self.nodes[&other].peer;
             let wire = self.wires.entry((number, other));
             let address = wire.or_insert_with(|| Wire::to(to)).address;
-            peers += &format!(",{other}={address}");
+            peers.push(format!("{other}={address}"));
         }
         let mut errors = File::options();
         let errors = errors.create(true).append(true).open(self.errors(number));
         let mut program = Catalog::program();
         program
-            .args(["--node", &number.to_string(), "--peers", &peers])
+            .args(["--node", &number.to_string(), "--peers", &peers.join(",")])
             .args(["--listen", &node.client.address])
             .args(["--keep", &self.keep.to_string(), "--data"])
             .arg(self.folder.path())
@@ -182,20 +182,20 @@ impl Cluster {
     pub fn set_wires(&self, of: u64, state: State) {
         self.set_wires_from(of, state);
         for other in self.others(of) {
-            self.set_wire(other, of, state);
+            self.wire(other, of).set(state);
         }
     }
 
     /// To those from a node.
     pub fn set_wires_from(&self, node: u64, state: State) {
         for other in self.others(node) {
-            self.set_wire(node, other, state);
+            self.wire(node, other).set(state);
         }
     }
 
-    /// To the wire from one to another.
-    pub fn set_wire(&self, from: u64, to: u64, state: State) {
-        self.wires[&(from, to)].set(state);
+    /// From one to another.
+    pub fn wire(&self, from: u64, to: u64) -> &Wire {
+        &self.wires[&(from, to)]
     }
 
     /// The members of the cluster, as a node knows them.

@@ -118,6 +118,33 @@ fn held_queries_end_though_the_leader_is_gone() {
     }
 }
 
+#[test]
+fn held_queries_wake_by_an_image() {
+    let cluster = Cluster::of(3, 16);
+    let leader = cluster.leader_of(&cluster.numbers());
+    let node = cluster.others(leader)[0];
+    let client = cluster.client(leader);
+    let index = client.put("/v1/kv/changes", "1").ok().index();
+    let other = client.put("/v1/kv/stays", "1").ok().index();
+    cluster.level(node, other);
+    let held = [("changes", index, "60s"), ("stays", other, "5s")].map(|(key, index, wait)| {
+        let client = cluster.client(node).clone();
+        let path = format!("/v1/kv/{key}?raw&index={index}&wait={wait}");
+        thread::spawn(move || timed(&client, "GET", &path))
+    });
+    thread::sleep(Duration::from_millis(200));
+    cluster.set_wires(node, State::Held);
+    let index = client.put("/v1/kv/changes", "2").ok().index();
+    for i in 0..100 {
+        client.put(&format!("/v1/kv/more/{i}"), "x").ok();
+    }
+    cluster.set_wires(node, State::Open);
+    let [(changed, took), (stayed, _)] = held.map(|held| held.join().unwrap());
+    assert_eq!((changed.text.as_str(), changed.index()), ("2", index));
+    assert!(took < PATIENCE / 2, "{took:?}");
+    assert_eq!((stayed.text.as_str(), stayed.index()), ("1", other));
+}
+
 /// Of a node that is cut off all at once: consistent reads and writes are refused in time, and no
 /// read is older than it may be.
 fn cut_off(cluster: &Cluster, node: u64, state: State) {
@@ -186,7 +213,7 @@ fn first_writes_that_do_not_get_to_the_leader_are_refused() {
     let mut cluster = Cluster::of(3, 1000);
     let leader = cluster.leader_of(&cluster.numbers());
     let node = cluster.others(leader)[0];
-    cluster.set_wire(node, leader, State::Held);
+    cluster.wire(node, leader).set(State::Held);
     cluster.kill(node);
     cluster.start(node);
     cluster.leader_of(&[leader, node]);

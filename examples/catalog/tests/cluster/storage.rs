@@ -2,8 +2,9 @@
 
 use std::fs;
 use std::thread;
+use std::time::{Duration, Instant};
 
-use super::nodes::Cluster;
+use super::nodes::{Cluster, until};
 
 /// The bytes of all files of a node, and their names.
 fn kept(cluster: &Cluster, number: u64) -> (u64, Vec<String>) {
@@ -62,4 +63,63 @@ fn log_and_images_are_bounded() {
             .count();
         assert!((1..=2).contains(&images), "{names:?}");
     }
+}
+
+/// As large as they can be, and as many as are sent at once.
+#[test]
+fn large_values_reach_who_was_away() {
+    const LARGEST: usize = 512 << 10;
+    let mut cluster = Cluster::of(3, 1000);
+    let leader = cluster.leader_of(&cluster.numbers());
+    let node = cluster.others(leader)[0];
+    cluster.kill(node);
+    thread::scope(|scope| {
+        for client in 0..4 {
+            let through = cluster.client(leader);
+            scope.spawn(move || {
+                let value = vec![b'0' + client; LARGEST];
+                for i in 0..16 {
+                    through.put(&format!("/v1/kv/{client}-{i}"), &value).ok();
+                }
+            });
+        }
+    });
+    // As a network of 50 Mbit/s.
+    let mib = Duration::from_millis(160);
+    cluster.wire(leader, node).slow(mib);
+    let (index, _) = cluster.write(leader);
+    cluster.start(node);
+    let began = Instant::now();
+    until("the node is level", || {
+        let path = format!("/v1/kv/progress?at-least={index}&wait=2s");
+        let reply = cluster.client(node).get(&path);
+        (reply.status == 200).then_some(())
+    });
+    println!(
+        "level with 64 values of 512 KiB after {:?}",
+        began.elapsed()
+    );
+    let path = "/v1/kv/3-15?raw";
+    let of_leader = cluster.client(leader).get(path).ok();
+    let of_node = cluster.client(node).get(path).ok();
+    assert!(of_node.text == of_leader.text && of_node.index() == of_leader.index());
+}
+
+/// The leader has sent the image, and nobody will answer.
+#[test]
+fn who_lost_power_while_it_took_an_image_is_sent_another() {
+    let mut cluster = Cluster::of(3, 16);
+    let leader = cluster.leader_of(&cluster.numbers());
+    let node = cluster.others(leader)[0];
+    cluster.stop(node);
+    for i in 0..100 {
+        cluster.client(leader).put(&format!("/v1/kv/{i}"), "x").ok();
+    }
+    thread::sleep(Duration::from_secs(2));
+    cluster.wire(leader, node).lose();
+    cluster.kill(node);
+    cluster.start(node);
+    let (index, _) = cluster.write(leader);
+    cluster.level(node, index);
+    cluster.all_same();
 }
