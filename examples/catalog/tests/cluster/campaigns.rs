@@ -105,8 +105,12 @@ fn round(cluster: &mut Cluster, load: &mut Load, rng: &mut Rng, fault: Fault) {
             cluster.start(whom(node));
         }
         Fault::KillAll => {
-            numbers.iter().for_each(|node| cluster.kill(*node));
-            numbers.iter().for_each(|node| cluster.start(*node));
+            for &node in &numbers {
+                cluster.kill(node);
+            }
+            for &node in &numbers {
+                cluster.start(node);
+            }
         }
         Fault::Stop(node) => {
             avoid(load, whom(node));

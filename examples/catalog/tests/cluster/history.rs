@@ -113,8 +113,8 @@ fn broken_key(history: &[Op]) -> Option<[(&'static str, Vec<Op>); 3]> {
     read.kind = Kind::Read(old);
     read.index = before.index;
     // All that saw the last write saw the one before it.
-    let mut lost = history.to_vec();
-    for op in lost.iter_mut().filter(|op| saw(op, new)) {
+    let mut forgotten = history.to_vec();
+    for op in forgotten.iter_mut().filter(|op| saw(op, new)) {
         op.kind = Kind::Read(old);
         op.index = before.index;
     }
@@ -132,7 +132,7 @@ fn broken_key(history: &[Op]) -> Option<[(&'static str, Vec<Op>); 3]> {
     twice.push(end);
     Some([
         ("a read that does not wait", stale),
-        ("an acknowledged write that is lost", lost),
+        ("an acknowledged write that is lost", forgotten),
         ("a write that is applied twice", twice),
     ])
 }
