@@ -315,6 +315,35 @@ fn a_page_ends_where_the_next_begins() {
 }
 
 #[test]
+fn a_copy_of_an_iterator_has_its_place() {
+    let store = Store::<Catalog>::new();
+    commit_at(&store, 1, |txn| {
+        for id in ["xa", "xb", "xc", "xd"] {
+            txn.services_mut()
+                .insert(tagged(id, &["a", "xx", "xy"]))
+                .unwrap();
+        }
+    });
+    let rest = |db: &CatalogView| -> Vec<Vec<String>> {
+        let services = db.services();
+        let query = || services.tags_index().prefix("x");
+        let mut rows = query();
+        rows.by_ref().take(2).for_each(drop);
+        let copy = rows.clone();
+        let cursors = [rows.cursor(), copy.cursor()].map(Option::unwrap);
+        let rests = cursors.map(|cursor| query().resume(&cursor).unwrap());
+        let owned = |rows: Rows<'_, Service>| rows.map(|row| row.id.clone()).collect();
+        rests.into_iter().chain([rows, copy]).map(owned).collect()
+    };
+    let tracked = store.watch(|db| rest(db)).0.value;
+    for rests in [rest(&store.snapshot()), tracked] {
+        for rest in rests {
+            assert_eq!(rest, ["xc", "xd", "xa", "xb", "xc", "xd"]);
+        }
+    }
+}
+
+#[test]
 fn a_query_tells_what_it_reads() {
     let store = Store::<Catalog>::new();
     commit_at(&store, 1, |txn| {

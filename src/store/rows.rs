@@ -89,6 +89,8 @@ pub struct Rows<'a, T: Table> {
     query: Option<u32>,
     front: Side,
     back: Side,
+    /// The walk is over the subtree of a prefix: it knows its keys from there on.
+    subtree: bool,
     /// Where it is recorded what is read, if it is.
     slot: Option<Slot>,
 }
@@ -97,16 +99,17 @@ impl<'a, T: Table> Rows<'a, T> {
     pub(super) fn new(of: TreeOf<'a>, scope: Scope) -> Self {
         let rows = of.tree::<T>();
         let slot = of.track(&scope);
-        let range = match &scope {
+        let (range, subtree) = match &scope {
             // What a tracked iterator yields must have its full key.
-            Scope::Prefix(prefix) if slot.is_none() => rows.prefix(prefix.as_bytes()),
+            Scope::Prefix(prefix) if slot.is_none() => (rows.prefix(prefix.as_bytes()), true),
             scope => {
                 let range = track::range_of(scope);
-                if range.is_empty() {
+                let range = if range.is_empty() {
                     tree::Range::empty()
                 } else {
                     rows.range(range.lo.as_bytes(), range.hi.as_ref().map(KeyBuf::as_bytes))
-                }
+                };
+                (range, false)
             }
         };
         Rows {
@@ -116,6 +119,7 @@ impl<'a, T: Table> Rows<'a, T> {
             query: None,
             front: Side::Fresh,
             back: Side::Fresh,
+            subtree,
             slot,
         }
     }
@@ -184,8 +188,7 @@ impl<'a, T: Table> Rows<'a, T> {
             Side::Ended => return None,
             Side::Fresh => None,
             Side::Yielded => {
-                // A walk over a subtree knows its keys from there on.
-                if let (Scope::Prefix(prefix), None) = (&self.scope, self.slot) {
+                if let (Scope::Prefix(prefix), true) = (&self.scope, self.subtree) {
                     let prefix = prefix.as_bytes();
                     let depth = self.of.tree::<T>().depth_of(prefix);
                     key.splice(0..0, prefix[..depth].iter().copied());
@@ -247,6 +250,7 @@ impl<T: Table> Clone for Rows<'_, T> {
             query: self.query,
             front: self.front,
             back: self.back,
+            subtree: self.subtree,
             slot: None,
         }
     }

@@ -118,15 +118,23 @@ impl Txn {
         if !self.core.tables.rules(at.table).acts() {
             return self.take(at, encode, expected);
         }
-        let core = Arc::clone(&self.core);
-        self.together(|txn| {
-            let taken = txn.take::<T>(at, encode, expected)?;
-            if taken.is_some() {
-                let primary = txn.scratch.primary.clone();
-                txn.follow(&core, at.table, primary)?;
-            }
-            Ok(taken)
-        })
+        self.together(|txn| txn.delete_within(at, encode, expected))
+    }
+
+    /// The same within operations that are one.
+    fn delete_within<T: Table>(
+        &mut self,
+        at: At,
+        encode: impl FnOnce(&mut KeyBuf),
+        expected: Option<crate::LogIndex>,
+    ) -> Result<Option<Row<T>>, WriteError> {
+        let taken = self.take::<T>(at, encode, expected)?;
+        if taken.is_some() && self.core.tables.rules(at.table).acts() {
+            let core = Arc::clone(&self.core);
+            let primary = self.scratch.primary.clone();
+            self.follow(&core, at.table, primary)?;
+        }
+        Ok(taken)
     }
 
     /// Takes rows of one table away, of which some may be there several times; all or none.
@@ -138,7 +146,7 @@ impl Txn {
         let each = |txn: &mut Txn| {
             let mut deleted = Vec::with_capacity(rows.len());
             for row in rows {
-                deleted.extend(txn.delete::<T>(at, |out| row.encode_key(out), None)?);
+                deleted.extend(txn.delete_within::<T>(at, |out| row.encode_key(out), None)?);
             }
             Ok(deleted)
         };
