@@ -696,7 +696,7 @@ fn a_read_that_does_not_wait_is_found() {
 
 #[test]
 fn a_write_that_is_applied_twice_is_found() {
-    is_found(Bug::Forgetful, &["was expected", "told was"]);
+    is_found(Bug::Forgetful, &["the register held", "told was"]);
 }
 
 #[test]

@@ -229,10 +229,10 @@ fn entries<T: Table>(of: TreeOf<'_>) -> usize {
     usize::try_from(of.tree::<T>().len()).unwrap_or(usize::MAX)
 }
 
-/// The longest key that is a prefix of `whole`, and the first entry that has it.
 /// A longest-prefix look-up watches so many keys each by itself.
 const EACH_PREFIX: usize = 256;
 
+/// The longest key that is a prefix of `whole`, and the first entry that has it.
 fn longest_prefix<'a, T: Table, K>(
     of: TreeOf<'a>,
     whole: &impl HasPrefixes<K>,
