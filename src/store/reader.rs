@@ -108,7 +108,9 @@ impl<'a, T: Table> TableReader<'a, T> {
     fn point(&self, which: usize, key: KeyBuf) -> Option<&'a Row<T>> {
         let of = self.of(which);
         let found = of.tree::<T>().get(key.as_bytes());
-        of.track(&Scope::Point(key));
+        if self.view.tracker().is_some() {
+            of.track(&Scope::Point(key));
+        }
         found
     }
 

@@ -142,8 +142,14 @@ impl Cursor {
         while let Some(frame) = self.path.last_mut() {
             if frame.step(next_place) {
                 // SAFETY: see above.
-                let child = unsafe { child_at(frame.node, frame.place) };
-                self.down_first(child);
+                unsafe {
+                    let child = child_at(frame.node, frame.place);
+                    if is_leaf(child) {
+                        self.leaf = child;
+                    } else {
+                        self.down_first(child);
+                    }
+                }
                 return true;
             }
             self.path.pop();
@@ -157,8 +163,14 @@ impl Cursor {
         while let Some(frame) = self.path.last_mut() {
             if frame.step(prev_place) {
                 // SAFETY: see above.
-                let child = unsafe { child_at(frame.node, frame.place) };
-                self.down_last(child);
+                unsafe {
+                    let child = child_at(frame.node, frame.place);
+                    if is_leaf(child) {
+                        self.leaf = child;
+                    } else {
+                        self.down_last(child);
+                    }
+                }
                 return true;
             }
             self.path.pop();

@@ -162,8 +162,9 @@ impl Edits {
         // SAFETY: the caller's: `node` is live and nobody refers to it any more.
         unsafe {
             self.nodes[kind(node) as usize] -= 1;
-            self.bytes -= size(node).cast_signed();
-            free(&mut self.pool, node);
+            let size = size(node);
+            self.bytes -= size.cast_signed();
+            free(&mut self.pool, node, size);
         }
     }
 

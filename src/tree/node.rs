@@ -239,12 +239,12 @@ pub(super) unsafe fn size(node: Link) -> usize {
     unsafe { rounded(layout(node).fixed() + key_bytes(node).len()) }
 }
 
-/// Gives the node's memory back. Its value, if it is a leaf, is not dropped.
-pub(super) unsafe fn free(pool: &mut Pool, node: Link) {
+/// Gives the memory of a node of this [`size`] back. Its value, if it is a leaf, is not dropped.
+pub(super) unsafe fn free(pool: &mut Pool, node: Link, size: usize) {
     // SAFETY: the caller's: `node` is live, so not null, and nobody else refers to it. The size is
     // the one it was allocated with, since neither its layout nor the length of its key bytes
     // ever changes.
-    unsafe { pool.give(NonNull::new_unchecked(node.cast()), size(node)) }
+    unsafe { pool.give(NonNull::new_unchecked(node.cast()), size) }
 }
 
 #[inline]
@@ -349,15 +349,20 @@ impl Pieces<'_> {
 
     unsafe fn write(&self, mut to: *mut u8) {
         // SAFETY: the caller's: `to` has room for `len()` bytes of a fresh allocation, which
-        // therefore overlaps neither piece.
+        // therefore overlaps neither piece. Mostly there is nothing to copy: a call for nothing takes
+        // longer than to see that.
         unsafe {
-            ptr::copy_nonoverlapping(self.0.as_ptr(), to, self.0.len());
-            to = to.add(self.0.len());
+            if !self.0.is_empty() {
+                ptr::copy_nonoverlapping(self.0.as_ptr(), to, self.0.len());
+                to = to.add(self.0.len());
+            }
             if let Some(byte) = self.1 {
                 to.write(byte);
                 to = to.add(1);
             }
-            ptr::copy_nonoverlapping(self.2.as_ptr(), to, self.2.len());
+            if !self.2.is_empty() {
+                ptr::copy_nonoverlapping(self.2.as_ptr(), to, self.2.len());
+            }
         }
     }
 }
