@@ -52,6 +52,6 @@ pub use watch::Watch;
 #[doc(hidden)]
 pub mod __private {
     pub use crate::key::{Sparse, Text, reversed};
-    pub use crate::schema::{is_first, knows_references};
+    pub use crate::schema::{is_first, knows_references, refers_to_replicated};
     pub use crate::store::{RawChanges, RawView, Readable, TableOps, View, Views, table_ops};
 }

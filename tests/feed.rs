@@ -473,9 +473,8 @@ fn a_snapshot_and_what_comes_after_it() {
                     assert_eq!(event.index().0, last + 1);
                     last += 1;
                 }
-                Ok(None) => break,
-                // It was slower than the writer.
-                Err(SubscribeError::Compacted { .. }) => break,
+                // The end, or it was slower than the writer.
+                Ok(None) | Err(SubscribeError::Compacted { .. }) => break,
                 Err(error) => panic!("{error}"),
             }
         }

@@ -5,7 +5,7 @@
 mod common;
 mod openraft_cluster;
 
-use common::{Bank, Failure, Request as Command, balance, request};
+use common::{Bank, Failure, Request as Command, TOLD, balance, request};
 use highwater::fsm::Proposal;
 use highwater::openraft::{
     Fault, ImageFile, LogStore, Options, Request, Response, SnapshotBuilder, StateMachine, open,
@@ -172,6 +172,28 @@ async fn what_is_committed_is_in_the_log_and_what_is_sent_is_bounded() {
             .unwrap()
             .is_empty()
     );
+}
+
+#[tokio::test]
+async fn what_was_in_the_log_is_not_told_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let told = || TOLD.load(std::sync::atomic::Ordering::SeqCst);
+    let entries = [
+        first(),
+        command(1, &Command::Tell(1)),
+        command(2, &Command::Tell(10)),
+    ];
+    {
+        let (mut log, mut machine) = node(dir.path());
+        log.blocking_append(entries.clone()).await.unwrap();
+        machine.apply(entries.clone()).await.unwrap();
+        assert_eq!(told(), 11);
+    }
+    let (_, mut machine) = node(dir.path());
+    let more = entries.into_iter().chain([command(3, &Command::Tell(100))]);
+    let answers = machine.apply(more.collect::<Vec<_>>()).await.unwrap();
+    assert_eq!(answers.len(), 4);
+    assert_eq!(told(), 111);
 }
 
 #[tokio::test]

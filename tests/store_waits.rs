@@ -180,8 +180,8 @@ fn a_position_of_another_history_is_an_error_at_once() {
             foreign
         );
         let never = std::future::pending();
-        let waited = block_on(store.snapshot_at_least_async(wanted, never));
-        assert_eq!(waited.unwrap_err(), foreign);
+        let told = block_on(store.snapshot_at_least_async(wanted, never));
+        assert_eq!(told.unwrap_err(), foreign);
     }
     let waiter = {
         let store = store.clone();

@@ -191,7 +191,7 @@ impl World {
         key
     }
 
-    fn put(&mut self, open: &mut Open, record: Blob) {
+    fn put(open: &mut Open, record: Blob) {
         let key = record.key.clone();
         let result = open.txn.blobs_mut().upsert(record.clone());
         let state = &mut open.state;
@@ -284,6 +284,7 @@ fn write(snapshot: &Snapshot<Blobs>) -> Bytes {
 }
 
 /// Does all of them, and panics at the first difference.
+#[expect(clippy::too_many_lines, reason = "an arm for each operation")]
 pub fn run(ops: &[Op]) {
     let store = Store::<Blobs>::new();
     let mut world = World::default();
@@ -315,7 +316,7 @@ pub fn run(ops: &[Op]) {
                 let open = open.as_mut().expect("begun");
                 let (key, mut group) = (world.pick(key), world.pick(group));
                 group.truncate(40);
-                world.put(
+                World::put(
                     open,
                     Blob {
                         key,
@@ -332,7 +333,7 @@ pub fn run(ops: &[Op]) {
                 for i in 0..=*count {
                     let key = [&base[..], &[from.wrapping_add(i)]].concat();
                     let group = vec![i];
-                    world.put(
+                    World::put(
                         open,
                         Blob {
                             key,

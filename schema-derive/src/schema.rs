@@ -299,7 +299,9 @@ fn schema_impls(names: &Names<'_>, tables: &[TableField<'_>]) -> TokenStream {
     let private = quote!(#krate::__private);
     let readables: Vec<_> = tables.iter().map(|table| table.readable(krate)).collect();
     let distinct = tables.iter().map(|table| distinct_name(names, table));
-    let known = tables.iter().map(|table| known_references(names, table));
+    let known = tables
+        .iter()
+        .map(|table| known_references(names, table, &readables));
     let fields = tables.iter().map(|table| table.ident);
     quote! {
         const _: () = {
@@ -419,11 +421,21 @@ fn distinct_name(names: &Names<'_>, table: &TableField<'_>) -> TokenStream {
     }
 }
 
-/// Fails to compile, at the field's type, if the table refers to one that the schema has not.
-fn known_references(names: &Names<'_>, table: &TableField<'_>) -> TokenStream {
+/// Fails to compile, at the field's type, if the table refers to one that the schema has not, or, not
+/// being local itself, to a local one.
+fn known_references(
+    names: &Names<'_>,
+    table: &TableField<'_>,
+    readables: &[TokenStream],
+) -> TokenStream {
     let Names { krate, schema, .. } = names;
-    let message = format!(
+    let unknown = format!(
         "the table of `{}` has an index that refers to a table which `{schema}` has not: add it",
+        table.ident
+    );
+    let local = format!(
+        "the table of `{}` has an index that refers to a local table, in which replicas differ: \
+         expected `#[table(local)]` on both or on neither",
         table.ident
     );
     let readable = table.readable(krate);
@@ -433,7 +445,16 @@ fn known_references(names: &Names<'_>, table: &TableField<'_>) -> TokenStream {
                 #readable::REFERRING,
                 <#schema as #krate::Schema>::TABLES
             ),
-            #message
+            #unknown
+        );
+        const _: () = ::core::assert!(
+            #readable::OWN
+                || #krate::__private::refers_to_replicated(
+                    #readable::REFERRING,
+                    <#schema as #krate::Schema>::TABLES,
+                    &[#(#readables::OWN),*]
+                ),
+            #local
         );
     }
 }

@@ -35,6 +35,11 @@ impl<C> Batch<C> {
         }
     }
 
+    #[cfg(any(feature = "openraft", feature = "openraft-next"))]
+    pub(crate) fn indexes(&self) -> impl Iterator<Item = LogIndex> {
+        self.entries.iter().map(LogEntry::index)
+    }
+
     /// For a driver that sees every entry of its log: an index that is not the one after the last
     /// halts the store, because something between the two was lost.
     #[must_use]

@@ -40,16 +40,39 @@ pub const fn is_first(names: &[&str], i: usize) -> bool {
 #[doc(hidden)]
 #[must_use]
 pub const fn knows_references<T>(indexes: &[IndexDef<T>], names: &[&str]) -> bool {
+    refers_within(indexes, names, None)
+}
+
+/// Whether every table that one of these indexes refers to is replicated, as `local` says of each of
+/// `names`. One that is not among them is.
+#[doc(hidden)]
+#[must_use]
+pub const fn refers_to_replicated<T>(
+    indexes: &[IndexDef<T>],
+    names: &[&str],
+    local: &[bool],
+) -> bool {
+    refers_within(indexes, names, Some(local))
+}
+
+/// Whether each table referred to is in `names`; or, given which of them are local, is not a local one.
+const fn refers_within<T>(indexes: &[IndexDef<T>], names: &[&str], local: Option<&[bool]>) -> bool {
     let mut i = 0;
     while i < indexes.len() {
         if let Some(Reference { table, .. }) = indexes[i].references {
             let mut known = false;
+            let mut own = false;
             let mut n = 0;
             while n < names.len() {
-                known |= same(names[n].as_bytes(), table.as_bytes());
+                if same(names[n].as_bytes(), table.as_bytes()) {
+                    known = true;
+                    if let Some(local) = local {
+                        own |= local[n];
+                    }
+                }
                 n += 1;
             }
-            if !known {
+            if own || (local.is_none() && !known) {
                 return false;
             }
         }

@@ -67,8 +67,8 @@ pub trait Table: PartialEq + Serialize + DeserializeOwned + Send + Sync + Sized 
 
     /// Whether the table is this process's own, as a cache is: no image has it. So it begins empty with
     /// the process, a restore leaves it as it is while the log goes on in the same history, and
-    /// replicas differ in it. What is replicated must not depend on it: no command may read it, and no
-    /// table that is not local may refer to it.
+    /// replicas differ in it. What is replicated must not depend on it: no command may read it; that no
+    /// table which is not local refers to it is tested when the schema is compiled.
     const LOCAL: bool = false;
 
     /// The primary key's type: the field's, or a tuple of the fields' types in declared order.

@@ -32,6 +32,9 @@ pub trait Readable: Table {
     /// How many trees the table has: that of the primary key, and one an index.
     const TREES: usize = 1 + Self::INDEXES.len();
 
+    /// Whether it is the process's own.
+    const OWN: bool = Self::LOCAL;
+
     /// Its indexes, some of which may refer to other tables.
     const REFERRING: &'static [IndexDef<Self>] = Self::INDEXES;
 

@@ -6,6 +6,7 @@ use highwater::fsm::{Command, Entry};
 use highwater::{Schema, Store, Table, WriteTxn};
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
 #[table(name = "accounts")]
@@ -55,7 +56,12 @@ pub enum Request {
     Fill {
         bytes: String,
     },
+    /// Adds to [`TOLD`] after the commit.
+    Tell(u64),
 }
+
+/// What [`Request::Tell`] has told.
+pub static TOLD: AtomicU64 = AtomicU64::new(0);
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Failure {
@@ -127,6 +133,12 @@ impl Command<Bank> for Request {
                 Ok(set(txn, &id, had + 1))
             }
             Request::Fill { bytes } => Ok(i64::try_from(bytes.len()).unwrap()),
+            Request::Tell(more) => {
+                txn.after_commit(move |_| {
+                    TOLD.fetch_add(more, Ordering::SeqCst);
+                });
+                Ok(0)
+            }
         }
     }
 }

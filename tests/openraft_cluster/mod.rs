@@ -64,6 +64,7 @@ impl RaftNetworkFactory<Types> for Reachable {
 }
 
 impl Connection {
+    #[expect(clippy::result_large_err, reason = "openraft's own error")]
     fn node<E: Error>(&self) -> Result<Raft<Types>, RpcError<E>> {
         let gone = AnyError::error("it is gone");
         let node = self.nodes.get(self.to);
@@ -73,7 +74,7 @@ impl Connection {
     fn remote<E: Error>(&self, error: RaftError<u64, E>) -> RpcError<E> {
         match error {
             RaftError::Fatal(error) => NetworkError::new(&error).into(),
-            error => RemoteError::new(self.to, error).into(),
+            error @ RaftError::APIError(_) => RemoteError::new(self.to, error).into(),
         }
     }
 }

@@ -37,4 +37,26 @@ struct WithoutNodes {
     services: Service,
 }
 
+#[derive(Clone, PartialEq, Serialize, Deserialize, Table)]
+#[table(local)]
+struct Seen {
+    #[primary_key]
+    #[index(references = Node)]
+    node: u16,
+}
+
+#[derive(Clone, PartialEq, Serialize, Deserialize, Table)]
+struct Note {
+    #[primary_key]
+    #[index(references = Seen)]
+    node: u16,
+}
+
+#[derive(Schema)]
+struct ByAReplicated {
+    nodes: Node,
+    seen: Seen,
+    notes: Note,
+}
+
 fn main() {}

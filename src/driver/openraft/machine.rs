@@ -68,8 +68,8 @@ impl<S: Views, C, T: RaftTypeConfig> fmt::Debug for StateMachine<S, C, T> {
 }
 
 impl<S: Views, C: Command<S>, T: Config<S, C>> StateMachine<S, C, T> {
-    pub(super) fn open(dir: &Path, options: Options) -> Result<Self, Fault> {
-        let machine = Machine::<S, C>::open(dir, options)?;
+    pub(super) fn open(dir: &Path, options: Options, log: Option<u64>) -> Result<Self, Fault> {
+        let machine = Machine::<S, C>::open(dir, options, log)?;
         let snapshot = machine.store().snapshot();
         let state = RaftState::decode(snapshot.driver_state().unwrap_or_default())?;
         Ok(StateMachine { machine, state })

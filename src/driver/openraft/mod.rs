@@ -140,7 +140,7 @@ pub fn open<S: Views, C: Command<S>, T: Config<S, C>>(
     let dir = dir.as_ref();
     // Makes the directory, and fails if another has it open.
     let log = LogStore::open(id, dir, options.blocking)?;
-    let machine = StateMachine::open(dir, options)?;
+    let machine = StateMachine::open(dir, options, log.last())?;
     Ok((log, machine))
 }
 

@@ -35,6 +35,13 @@ impl<T> Clone for LogStore<T> {
     }
 }
 
+impl<T> LogStore<T> {
+    /// The last entry.
+    pub(super) fn last(&self) -> Option<u64> {
+        self.file.bounds().map(|(_, last)| last)
+    }
+}
+
 impl<T> fmt::Debug for LogStore<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("LogStore").field(&self.file).finish()

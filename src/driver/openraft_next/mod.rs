@@ -127,7 +127,7 @@ where
     let dir = dir.as_ref();
     // Makes the directory, and fails if another has it open.
     let log = LogStore::open(id, dir, options.blocking)?;
-    let machine = StateMachine::open(dir, options)?;
+    let machine = StateMachine::open(dir, options, log.last())?;
     Ok((log, machine))
 }
 

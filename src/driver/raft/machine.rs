@@ -1,9 +1,10 @@
 //! A node's state machine: a store, and its images.
 
 use super::images::{Image, Images};
-use super::{Blocking, Fault, Options, Response, offload};
+use super::{Blocking, Fault, Options, Response, log_index, offload};
 use crate::driver::disk::DiskError;
 use crate::fsm::{Batch, Command, LogEntry};
+use crate::position::LogIndex;
 use crate::store::{Snapshot, Store, Views};
 use std::fmt;
 use std::fs::File;
@@ -19,6 +20,8 @@ pub(in super::super) struct Machine<S: Views, C> {
     images: Arc<Images>,
     blocking: Blocking,
     gaps: bool,
+    /// What was in the log when it was opened: it may have been applied before.
+    replayed_to: LogIndex,
     commands: PhantomData<fn() -> C>,
 }
 
@@ -32,8 +35,12 @@ impl<S: Views, C> fmt::Debug for Machine<S, C> {
 }
 
 impl<S: Views, C: Command<S>> Machine<S, C> {
-    /// A store with the newest image of the directory.
-    pub(in super::super) fn open(dir: &Path, options: Options) -> Result<Self, Fault> {
+    /// A store with the newest image of the directory. `log`: the last entry that is there already.
+    pub(in super::super) fn open(
+        dir: &Path,
+        options: Options,
+        log: Option<u64>,
+    ) -> Result<Self, Fault> {
         let store = Store::with_options(options.store);
         let images = Images::open(dir, &store)?;
         Ok(Machine {
@@ -41,18 +48,30 @@ impl<S: Views, C: Command<S>> Machine<S, C> {
             images: Arc::new(images),
             blocking: options.blocking,
             gaps: false,
+            replayed_to: log.map_or(LogIndex::ZERO, log_index),
             commands: PhantomData,
         })
     }
 
-    /// Applies entries, with what Raft keeps beside the data, and publishes once.
+    /// Applies entries, with what Raft keeps beside the data, and publishes once; twice, if what was
+    /// in the log ends among them.
     pub(in super::super) fn apply(
         &self,
-        entries: Vec<LogEntry<C>>,
+        mut entries: Vec<LogEntry<C>>,
         driver: Vec<u8>,
     ) -> Result<Vec<ResponseOf<S, C>>, Fault> {
-        let indexes: Vec<_> = entries.iter().map(LogEntry::index).collect();
-        let mut batch = Batch::new(entries).driver_state(driver);
+        let known = entries.partition_point(|entry| entry.index() <= self.replayed_to);
+        let new = entries.split_off(known);
+        if new.is_empty() {
+            return self.run(Batch::new(entries).replayed().driver_state(driver));
+        }
+        let mut responses = self.run(Batch::new(entries).replayed())?;
+        responses.extend(self.run(Batch::new(new).driver_state(driver))?);
+        Ok(responses)
+    }
+
+    fn run(&self, mut batch: Batch<C>) -> Result<Vec<ResponseOf<S, C>>, Fault> {
+        let indexes: Vec<_> = batch.indexes().collect();
         if !self.gaps {
             batch = batch.dense();
         }
