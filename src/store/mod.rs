@@ -2,11 +2,11 @@
 //! queries.
 //!
 //! Promises: atomic commits over all tables and lock-free snapshots; operations that change all or
-//! nothing; unique keys; create and modify indexes; a log index for every query; no lost wake-up.
+//! nothing; unique keys, references and checks; create and modify indexes; a log index for every query; no lost wake-up.
 //! It may not know the log's format: entries, commands and images are the rooms' after it.
 //!
 //! The data structure to understand first is the [`Root`], the payload of a published version:
-//! the position, the window of recent change sets, the driver's bytes. With the version's trees
+//! the position, the window of recent change sets, the driver's bytes, the clients' sessions. With the version's trees
 //! (for each table one by primary key, then one for each index, all holding the same [`Row`]s) it
 //! is everything there is at one position. The types that a schema's derives generate are thin:
 //! all views are newtypes around one [`RawView`], which reads a snapshot, a tracked snapshot or a
@@ -17,7 +17,8 @@
 //! * each index tree holds exactly the keys that its table's rows have, each with the row itself;
 //! * positions rise within a history; stamps and modify indexes are those of the entry that wrote;
 //! * user code (encoding, key extraction, `PartialEq`) runs before the first tree of an operation
-//!   is touched, and user destructors run after the writer's slot is free.
+//!   is touched, checks at the end of an entry, between operations; user destructors and hooks run
+//!   after the writer's slot is free.
 //!
 //! Memory ordering: all sharing goes through the published version (`version/`) and the registries
 //! of waiters (`watch/`). The order of steps is the argument: a commit publishes, then asks for

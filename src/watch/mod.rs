@@ -4,8 +4,8 @@
 //! registered as having seen: whether anybody waited at that moment or not, in any interleaving of
 //! commits, registrations and drops. Nothing else fires it but a restore, the end of the store,
 //! [`Watch::fire`], and for a watch of more than 4096 regions of one tree any change of that tree.
-//! An [`IndexWaiter`] fires when its index is reached, its history is no longer the store's, or the
-//! store ends. A waiter is a few hundred bytes (a watch of one point about 300), no thread and no
+//! An [`IndexWaiter`] fires when its index is reached, at every restore (an index that was passed may
+//! be ahead again: whoever waits looks), or when the store ends. A waiter is a few hundred bytes (a watch of one point about 300), no thread and no
 //! task. With nobody registered a commit pays a fence and a load.
 //!
 //! **May not know** records, versions, or how a commit is made: it is told what was published and
