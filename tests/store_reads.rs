@@ -646,3 +646,53 @@ fn changes_between_snapshots() {
     txn.commit().unwrap();
     assert!(watch.has_fired());
 }
+
+#[test]
+fn counts_and_jumps_pass_nothing_and_are_tracked_as_what_they_pass() {
+    let store = Store::<Catalog>::new();
+    let mut txn = store.write().unwrap();
+    for n in 0..300 {
+        let node = ["n1", "n2"][n % 2];
+        let service = service(&format!("s{n:03}"), node, "web");
+        txn.services_mut().insert(service).unwrap();
+    }
+    // A transaction counts its own writes, before and after it commits.
+    assert_eq!(txn.services().by_node("n1").count(), 150);
+    txn.commit().unwrap();
+    let snap = store.snapshot();
+    let services = snap.services();
+    assert_eq!(services.range("s100".."s200").count(), 100);
+    assert_eq!(services.prefix("s2").count(), 100);
+    assert_eq!(services.by_node("n3").count(), 0);
+    assert_eq!(services.range(.."s037").count(), 37);
+    let id = |row: Option<&highwater::Row<Service>>| row.map(|row| row.id.clone());
+    assert_eq!(id(services.iter().nth(123)).as_deref(), Some("s123"));
+    assert_eq!(id(services.iter().nth(300)), None);
+    assert_eq!(
+        id(services.by_node("n2").nth_back(1)).as_deref(),
+        Some("s297")
+    );
+    assert_eq!(id(services.by_node("n2").last()).as_deref(), Some("s299"));
+    let mut page = services.iter().skip(100).take(10);
+    assert_eq!(id(page.next()).as_deref(), Some("s100"));
+    let mut walk = services.by_node("n1");
+    walk.nth(9).unwrap();
+    let rest = services.by_node("n1").resume(&walk.cursor().unwrap());
+    assert_eq!(id(rest.unwrap().next()).as_deref(), Some("s020"));
+
+    // Up to what it came to, a jump has read everything; behind, nothing. A count has read all.
+    let (_, jumped) = store.watch(|db| id(db.services().iter().nth(20)));
+    let (_, counted) = store.watch(|db| db.services().range("s100".."s200").count());
+    let delete = |key: &str| {
+        let mut txn = store.write().unwrap();
+        txn.services_mut().delete(key).unwrap().unwrap();
+        txn.commit().unwrap();
+    };
+    delete("s021");
+    delete("s200");
+    assert!(!jumped.has_fired() && !counted.has_fired());
+    delete("s003");
+    assert!(jumped.has_fired() && !counted.has_fired());
+    delete("s150");
+    assert!(counted.has_fired());
+}

@@ -4,6 +4,7 @@ use super::{KeyBounds, KeyBuf};
 use std::ops::Bound;
 
 /// A half-open range of encoded keys: `lo <= key`, and `key < hi` if there is a `hi`.
+/// The default is every key.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub(crate) struct ByteRange {
     pub(crate) lo: KeyBuf,
@@ -11,11 +12,6 @@ pub(crate) struct ByteRange {
 }
 
 impl ByteRange {
-    /// Every key.
-    pub(crate) fn all() -> Self {
-        ByteRange::default()
-    }
-
     /// No key.
     pub(crate) fn none() -> Self {
         ByteRange {

@@ -28,14 +28,12 @@ impl Explain {
     pub(super) fn new<T: Table>(of: TreeOf<'_>, scope: &Scope) -> Self {
         let range = track::range_of(scope);
         let tree = of.tree::<T>();
-        let all = range == ByteRange::all();
-        let entries = if all {
-            usize::try_from(tree.len()).unwrap_or(usize::MAX)
-        } else if range.is_empty() {
+        let entries = if range.is_empty() {
             0
         } else {
             let hi = range.hi.as_ref().map(KeyBuf::as_bytes);
-            tree.range(range.lo.as_bytes(), hi).count()
+            let entries = tree.range(range.lo.as_bytes(), hi).len();
+            usize::try_from(entries).unwrap_or(usize::MAX)
         };
         Explain {
             table: T::NAME,

@@ -174,17 +174,9 @@ impl Txn {
             .cloned();
         check_expected(expected, previous.as_ref(), primary)?;
         let Some(row) = previous else { return Ok(None) };
-        grow(old, T::INDEXES.len());
         takes.clear();
         takes.push(base, |buf| buf.extend(primary.as_bytes()));
-        for (i, def) in T::INDEXES.iter().enumerate() {
-            index_keys::<T>(i, &row, &mut old[i]);
-            for key in old[i].iter() {
-                takes.push(base + 1 + i, |buf| {
-                    append_entry_key(def.unique, key, primary.as_bytes(), buf);
-                });
-            }
-        }
+        plan_index_takes(base, &row, primary, old, takes);
         edition.prefetch(takes.iter());
 
         for (tree, key) in takes.iter() {
@@ -199,6 +191,57 @@ impl Txn {
             },
         );
         Ok(Some(row))
+    }
+
+    /// Takes away these rows, which are all whose primary keys begin with `prefix`.
+    pub(super) fn take_prefix<T: Table>(&mut self, at: At, prefix: &[u8], rows: &[Row<T>]) {
+        let At { table, base } = at;
+        let Txn {
+            edition,
+            index,
+            log,
+            scratch,
+            ..
+        } = self;
+        let Scratch { primary, old, .. } = &mut **scratch;
+        // Not the scratch's, which would keep the memory.
+        let mut takes = Plan::default();
+        for row in rows {
+            primary.clear();
+            row.encode_key(primary);
+            plan_index_takes(base, row, primary, old, &mut takes);
+        }
+
+        edition.cut(base, prefix, index.0);
+        for (tree, key) in takes.iter() {
+            edition.remove(tree, key, index.0);
+        }
+        for row in rows {
+            let op = Replaced {
+                before: Some(row.clone()),
+                after: None,
+            };
+            log.push(table, *index, op);
+        }
+    }
+}
+
+/// Plans to take out the entries that a row has in the indexes of its table.
+fn plan_index_takes<T: Table>(
+    base: usize,
+    row: &Row<T>,
+    primary: &KeyBuf,
+    keys: &mut Vec<KeySink>,
+    takes: &mut Plan,
+) {
+    grow(keys, T::INDEXES.len());
+    for (i, def) in T::INDEXES.iter().enumerate() {
+        index_keys::<T>(i, row, &mut keys[i]);
+        for key in keys[i].iter() {
+            takes.push(base + 1 + i, |buf| {
+                append_entry_key(def.unique, key, primary.as_bytes(), buf);
+            });
+        }
     }
 }
 

@@ -78,8 +78,8 @@ impl Side {
 
 /// Records in key order, from either end.
 ///
-/// Yields `&'a Row<T>`; `.cloned()` makes handles to keep. `count` and `nth` walk: their cost is in
-/// the number of records they pass.
+/// Yields `&'a Row<T>`; `.cloned()` makes handles to keep. `count`, `nth` (and with it `skip`) and
+/// `last` go straight there, whatever they pass: O(key length), with up to 256 steps a byte.
 #[must_use = "iterators do nothing unless they are used"]
 pub struct Rows<'a, T: Table> {
     range: tree::Range<'a, Row<T>>,
@@ -132,7 +132,7 @@ impl<'a, T: Table> Rows<'a, T> {
     }
 
     /// Which index the query reads, which part of it, and how many entries that has, whatever has
-    /// been yielded. Counts them: O(entries). A tracked reader does not count this as reading.
+    /// been yielded. O(key length), as `count`. A tracked reader does not count this as reading.
     pub fn explain(&self) -> Explain {
         Explain::new::<T>(self.of, &self.scope)
     }
@@ -274,11 +274,36 @@ impl<'a, T: Table> Iterator for Rows<'a, T> {
         self.front = Side::after(row);
         row
     }
+
+    fn nth(&mut self, n: usize) -> Option<&'a Row<T>> {
+        let row = self.range.nth(n);
+        self.front = Side::after(row);
+        row
+    }
+
+    fn count(mut self) -> usize {
+        // All that was left has been read.
+        self.front = Side::Ended;
+        usize::try_from(self.range.len()).unwrap_or(usize::MAX)
+    }
+
+    fn last(mut self) -> Option<&'a Row<T>> {
+        // That it is the last, all that was left has been read for.
+        let row = self.range.next_back();
+        self.front = Side::Ended;
+        row
+    }
 }
 
 impl<T: Table> DoubleEndedIterator for Rows<'_, T> {
     fn next_back(&mut self) -> Option<Self::Item> {
         let row = self.range.next_back();
+        self.back = Side::after(row);
+        row
+    }
+
+    fn nth_back(&mut self, n: usize) -> Option<Self::Item> {
+        let row = self.range.nth_back(n);
         self.back = Side::after(row);
         row
     }

@@ -158,6 +158,21 @@ impl Txn {
         }
     }
 
+    /// Takes the rows of one table away, which are those whose primary keys begin with `prefix`; all
+    /// or none.
+    pub(super) fn delete_prefix<T: Table>(
+        &mut self,
+        at: At,
+        prefix: &[u8],
+        rows: Vec<Row<T>>,
+    ) -> Result<Vec<Row<T>>, WriteError> {
+        if self.core.tables.rules(at.table).acts() {
+            return self.delete_all(at, rows);
+        }
+        self.take_prefix(at, prefix, &rows);
+        Ok(rows)
+    }
+
     /// Does what follows from the deletion of a record to those that refer to it, and so on.
     fn follow(
         &mut self,

@@ -176,14 +176,20 @@ impl<'a, T: Readable> TableWriter<'a, T> {
         self.delete_all(rows)
     }
 
-    /// Takes away every record whose primary key begins with `prefix`, and returns them.
+    /// Takes away every record whose primary key begins with `prefix`, and returns them. They are
+    /// taken out of the table at once, and out of each index one by one.
     pub fn delete_prefix(
         &mut self,
         prefix: impl AsPrefix<T::Key>,
     ) -> Result<Vec<Row<T>>, WriteError> {
-        let all = TableReader::<T>::new(self.view, self.table, self.base);
-        let rows = all.prefix(prefix).cloned().collect();
-        self.delete_all(rows)
+        let mut encoded = KeyBuf::new();
+        prefix.encode_prefix(&mut encoded);
+        let rows = self.view.tree::<Row<T>>(self.base);
+        let rows = rows.prefix(encoded.as_bytes()).cloned().collect();
+        let at = self.at();
+        self.view
+            .txn_mut()
+            .delete_prefix(at, encoded.as_bytes(), rows)
     }
 
     fn at(&self) -> At {

@@ -2,7 +2,9 @@
 
 use super::RawTree;
 use super::children::{byte_at, child_at, child_link, for_each_below, next_place, worth_shrinking};
-use super::node::{Inner, Link, OWN, birth, is_leaf, key_bytes, layout, own, size};
+use super::node::{
+    Inner, Link, OWN, birth, children, is_leaf, key_bytes, keys as keys_of, layout, own, size,
+};
 use super::stamp::tree_of;
 
 impl RawTree {
@@ -36,7 +38,7 @@ impl RawTree {
                 let inner = node.cast::<Inner>();
                 let leaf = own(node);
                 let own = usize::from(!leaf.is_null());
-                let children = usize::from((*inner).count);
+                let children = children(node);
                 assert!((*inner).structure <= (*node).below, "structure after below");
                 assert!(
                     children >= 1 && children + own >= 2,
@@ -46,12 +48,18 @@ impl RawTree {
                 if own == 1 {
                     assert!(is_leaf(leaf) && key_bytes(leaf).is_empty());
                 }
-                let mut seen = 0;
+                let (mut seen, mut keys_below) = (0, 0);
                 for_each_below(node, |child| {
                     seen += 1;
+                    keys_below += keys_of(child);
                     open.push((child, birth(node), (*node).below, depth + 1));
                 });
                 assert_eq!(seen, children + own, "a child that cannot be reached");
+                assert_eq!(
+                    keys_of(node),
+                    keys_below,
+                    "a node counts other keys than there are"
+                );
                 let mut last = None;
                 let mut at = next_place(node, OWN);
                 while let Some(place) = at {

@@ -1,14 +1,10 @@
 //! The children of an inner node: found, added, removed, and walked in order.
 
-use super::node::{FEW, Inner, Kind, Link, OWN, Place, bytes, is_leaf, kind, layout, links, own};
+use super::node::{
+    FEW, Kind, Link, OWN, Place, add_children, bytes, children as count, is_leaf, kind, layout,
+    links, one_child_less, own,
+};
 use std::ptr;
-
-/// How many children a node has.
-#[inline]
-unsafe fn count(node: Link) -> usize {
-    // SAFETY: the caller's: `node` is a live inner node.
-    usize::from(unsafe { (*node.cast::<Inner>()).count })
-}
 
 /// The bytes that have a child, in order: of a `Few`.
 #[inline]
@@ -136,7 +132,7 @@ unsafe fn put_child(node: Link, byte: u8, child: Link, at: usize) {
             }
             _ => by_byte(node)[usize::from(byte)] = child,
         }
-        (*node.cast::<Inner>()).count += 1;
+        add_children(node, 1);
     }
 }
 
@@ -148,7 +144,7 @@ pub(super) unsafe fn append_all(node: Link, from: Link) {
             let count = count(from);
             ptr::copy_nonoverlapping(bytes(from), bytes(node), count);
             ptr::copy_nonoverlapping(links(from), links(node), count);
-            (*node.cast::<Inner>()).count = (*from.cast::<Inner>()).count;
+            add_children(node, count);
             return;
         }
         let mut at = next_place(from, OWN);
@@ -186,7 +182,7 @@ pub(super) unsafe fn remove_child(node: Link, byte: u8) {
             }
             _ => by_byte(node)[usize::from(byte)] = ptr::null_mut(),
         }
-        (*node.cast::<Inner>()).count -= 1;
+        one_child_less(node);
     }
 }
 
@@ -238,8 +234,8 @@ pub(super) unsafe fn prev_place(node: Link, place: Place) -> Option<Place> {
         }
         let before = match kind(node) {
             Kind::Few => {
-                let count = (*node.cast::<Inner>()).count;
-                Some((place - 1).min(count)).filter(|&p| p > 0)
+                let last = Place::try_from(count(node)).unwrap_or(END);
+                Some((place - 1).min(last)).filter(|&p| p > 0)
             }
             Kind::Many => {
                 let places = table(node);

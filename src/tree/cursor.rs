@@ -4,10 +4,8 @@
 //! key's length. A [`Range`] is two of them that walk towards each other; where a whole subtree is
 //! walked, an end is only sought when it is first asked for.
 
-use super::children::{
-    END, byte_at, child_at, child_link, first_place, next_place, place_from, prev_place,
-};
-use super::node::{Link, OWN, Place, is_leaf, key_bytes};
+use super::children::{END, byte_at, child_at, first_place, next_place, place_from, prev_place};
+use super::node::{Link, OWN, Place, is_leaf, key_bytes, keys};
 use super::read::value;
 use super::{Tree, Value, prefetch};
 use smallvec::SmallVec;
@@ -18,15 +16,15 @@ use std::marker::PhantomData;
 const AHEAD: u8 = 16;
 
 #[derive(Clone, Copy, Debug)]
-struct Frame {
-    node: Link,
-    place: Place,
+pub(super) struct Frame {
+    pub(super) node: Link,
+    pub(super) place: Place,
     /// How many more steps have what they lead to asked for.
     ahead: u8,
 }
 
 impl Frame {
-    fn new(node: Link, place: Place) -> Self {
+    pub(super) fn new(node: Link, place: Place) -> Self {
         Frame {
             node,
             place,
@@ -60,9 +58,9 @@ impl Frame {
 
 /// The path to a leaf.
 #[derive(Clone, Debug)]
-struct Cursor {
-    path: SmallVec<[Frame; 10]>,
-    leaf: Link,
+pub(super) struct Cursor {
+    pub(super) path: SmallVec<[Frame; 10]>,
+    pub(super) leaf: Link,
     /// At the end of a subtree all of which is to be walked, and not moved yet.
     fresh: bool,
 }
@@ -91,12 +89,17 @@ fn meet(prefix: &[u8], rest: &[u8]) -> Meets {
 // long as the cursor lives (see `Range`), so every node on or below its path is live, and none is
 // written.
 impl Cursor {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Cursor {
             path: SmallVec::new(),
             leaf: std::ptr::null_mut(),
             fresh: false,
         }
+    }
+
+    /// Where the walk began: the path is there as long as the cursor is at a leaf.
+    fn root(&self) -> Link {
+        self.path.first().map_or(self.leaf, |frame| frame.node)
     }
 
     /// Before a move: if it is the first, asks for what is nearest to the subtree's root. Not
@@ -355,6 +358,64 @@ impl<V> Range<'_, V> {
         }
     }
 
+    /// The root of the walk, and the ranks below it of what is still to be yielded; nothing if that
+    /// is nothing.
+    fn left(&self) -> Option<(Link, std::ops::Range<u64>)> {
+        if self.done {
+            return None;
+        }
+        let (root, from) = match &self.front {
+            End::Whole(root) => (*root, 0),
+            End::Next(cursor) => (cursor.root(), cursor.rank()),
+            End::Yielded(cursor) => (cursor.root(), cursor.rank() + 1),
+            End::Exhausted => return None,
+        };
+        let to = match &self.back {
+            // SAFETY: the root is a node of the version that is borrowed.
+            End::Whole(root) => unsafe { keys(*root) },
+            End::Next(cursor) => cursor.rank() + 1,
+            End::Yielded(cursor) => cursor.rank(),
+            End::Exhausted => return None,
+        };
+        (from < to).then_some((root, from..to))
+    }
+
+    /// How many values are still to be yielded: O(depth), none is passed.
+    pub(crate) fn len(&self) -> u64 {
+        self.left().map_or(0, |(_, ranks)| ranks.end - ranks.start)
+    }
+
+    /// Goes on to the leaf that is `n` after what `next` would yield, or with `back` before what
+    /// `next_back` would.
+    fn skip_to(&mut self, n: usize, back: bool) -> Option<Link> {
+        let n = n as u64;
+        let found = self
+            .left()
+            .filter(|(_, ranks)| n < ranks.end - ranks.start)
+            .map(|(root, ranks)| {
+                let rank = if back {
+                    ranks.end - 1 - n
+                } else {
+                    ranks.start + n
+                };
+                self.done = n + 1 == ranks.end - ranks.start;
+                Cursor::of_rank(root, rank)
+            });
+        let end = if back {
+            &mut self.back
+        } else {
+            &mut self.front
+        };
+        let Some(cursor) = found else {
+            self.done = true;
+            *end = End::Exhausted;
+            return None;
+        };
+        let leaf = cursor.leaf;
+        *end = End::Yielded(cursor);
+        Some(leaf)
+    }
+
     /// Moves an end by one leaf and says which; marks the walk done where the ends meet.
     #[inline]
     fn step(
@@ -421,6 +482,12 @@ impl<'a, V: Value> Iterator for Range<'a, V> {
         // SAFETY: the leaf is one of the tree's, which has values `V` and is borrowed for 'a.
         Some(unsafe { value(leaf) })
     }
+
+    fn nth(&mut self, n: usize) -> Option<&'a V> {
+        let leaf = self.skip_to(n, false)?;
+        // SAFETY: as for `next`.
+        Some(unsafe { value(leaf) })
+    }
 }
 
 impl<'a, V: Value> DoubleEndedIterator for Range<'a, V> {
@@ -433,6 +500,12 @@ impl<'a, V: Value> DoubleEndedIterator for Range<'a, V> {
             Cursor::retreat,
         )?;
         // SAFETY: the leaf is one of the tree's, which has values `V` and is borrowed for 'a.
+        Some(unsafe { value(leaf) })
+    }
+
+    fn nth_back(&mut self, n: usize) -> Option<&'a V> {
+        let leaf = self.skip_to(n, true)?;
+        // SAFETY: as for `next_back`.
         Some(unsafe { value(leaf) })
     }
 }
@@ -448,45 +521,15 @@ impl<'a, V: Value> Tree<'a, V> {
     /// The values of keys that begin with `prefix`. The keys that `front_key` gives then begin at
     /// the subtree, not at the tree's root.
     pub(crate) fn prefix(self, prefix: &[u8]) -> Range<'a, V> {
-        Range::whole(self.covering(prefix).0)
+        // SAFETY: the tree is borrowed for 'a.
+        Range::whole(unsafe { self.raw.covering(prefix) }.0)
     }
 
     /// How many bytes of `prefix` lead to the subtree that [`prefix`](Self::prefix) walks: what is
     /// before the keys that its walk gives.
     pub(crate) fn depth_of(self, prefix: &[u8]) -> usize {
-        self.covering(prefix).1
-    }
-
-    /// The root of the subtree of keys that begin with `prefix`, null if there are none, and how
-    /// many bytes of it lead there.
-    fn covering(self, prefix: &[u8]) -> (Link, usize) {
-        let nowhere = (std::ptr::null_mut(), 0);
-        let mut node = self.raw.root;
-        let mut rest = prefix;
-        if node.is_null() {
-            return nowhere;
-        }
-        // SAFETY: every node reached from the root is live for 'a.
-        unsafe {
-            loop {
-                let bytes = key_bytes(node);
-                if bytes.starts_with(rest) {
-                    return (node, prefix.len() - rest.len());
-                }
-                let Some([byte, after @ ..]) = rest.strip_prefix(bytes) else {
-                    return nowhere;
-                };
-                if is_leaf(node) {
-                    return nowhere;
-                }
-                let link = child_link(node, *byte);
-                if link.is_null() {
-                    return nowhere;
-                }
-                node = *link;
-                rest = after;
-            }
-        }
+        // SAFETY: as for `prefix`.
+        unsafe { self.raw.covering(prefix).1 }
     }
 
     /// The values of keys `lo <= key`, and `key < hi` if there is a `hi`.

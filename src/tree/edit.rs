@@ -10,16 +10,21 @@
 //! two. A leaf has no `structure`: its `below`, never smaller, stands in for it.
 
 use super::children::{
-    add_child, byte_at, child_at, child_link, first_place, remove_child, worth_shrinking,
+    add_child, byte_at, child_at, child_link, first_place, for_each_below, remove_child,
+    worth_shrinking,
 };
 use super::node::{
-    Inner, KINDS, Layout, Leaf, Link, Pieces, Slot, birth, common, copy_inner, fitting, free,
-    is_leaf, key_bytes, kind, layout, new_inner, new_inner_with, new_leaf, own, own_link,
-    set_birth, size,
+    Inner, KINDS, Layout, Leaf, Link, Pieces, Slot, birth, children, common, copy_inner, fitting,
+    free, is_leaf, key_bytes, keys, kind, layout, new_inner, new_inner_with, new_leaf, own,
+    own_link, set_birth, set_keys, size,
 };
 use super::pool::Pool;
 use super::{Garbage, GarbageList, RawTree, Stamp, ValueKind};
+use smallvec::SmallVec;
 use std::ptr;
+
+/// The inner nodes on the path to a key: rarely more.
+type Above = SmallVec<[Link; 16]>;
 
 /// What one transaction does to the trees of a store.
 #[derive(Debug, Default)]
@@ -85,6 +90,18 @@ impl Edits {
         self.grown -= unsafe { size(node) }.cast_signed();
     }
 
+    /// Counts a node and all below it that the tree that is being edited no longer has.
+    pub(super) unsafe fn count_subtree_gone(&mut self, node: Link) {
+        let mut nodes = vec![node];
+        while let Some(node) = nodes.pop() {
+            // SAFETY: the caller's: the subtree is live.
+            unsafe {
+                self.count_gone(node);
+                for_each_below(node, |below| nodes.push(below));
+            }
+        }
+    }
+
     /// A new leaf of the tree that is being edited.
     pub(super) unsafe fn leaf(
         &mut self,
@@ -123,12 +140,14 @@ impl Edits {
         }
     }
 
-    /// A new inner node of it for two to hang below: both by a byte, or one as its own leaf.
-    unsafe fn fork(&mut self, stamp: Stamp, prefix: &[u8], both: bool) -> Link {
+    /// A new inner node of it for two to hang below, which have so many keys: both by a byte, or one
+    /// as its own leaf.
+    unsafe fn fork(&mut self, stamp: Stamp, prefix: &[u8], both: bool, keys: u64) -> Link {
         let layout = Layout::fitting(1 + usize::from(both), !both);
-        // SAFETY: a new node is live.
+        // SAFETY: a new node is live, and nobody else sees it.
         unsafe {
             let node = new_inner(&mut self.pool, self.generation, stamp, prefix, layout);
+            set_keys(node, keys);
             self.count_new(node)
         }
     }
@@ -242,14 +261,19 @@ impl Edits {
 
     /// The inner node at `link` made ours, with room for `extra` more children, and if it is asked
     /// for, a place for an own leaf.
-    unsafe fn own_inner(&mut self, link: *mut Link, extra: usize, with_own: bool) -> Link {
+    pub(super) unsafe fn own_inner(
+        &mut self,
+        link: *mut Link,
+        extra: usize,
+        with_own: bool,
+    ) -> Link {
         // SAFETY: the caller's: `link` is in the header or in a node of ours, and points to a
         // live inner node.
         unsafe {
             let node = *link;
             let new = if self.owns(node) {
                 let old = layout(node);
-                let children = usize::from((*node.cast::<Inner>()).count) + extra;
+                let children = children(node) + extra;
                 let with_own = with_own || old.has_own();
                 if children <= old.room() && with_own == old.has_own() {
                     // What is below it may be younger by now; births never rise on the way down.
@@ -346,13 +370,29 @@ impl Edits {
         value: Slot,
         stamp: Stamp,
     ) {
-        // SAFETY: the caller's.
-        unsafe { self.put(tree, key, value, stamp) };
+        let mut above = Above::new();
+        // SAFETY: the caller's. What `put` notes was made ours on the way.
+        unsafe {
+            if self.put(tree, key, value, stamp, &mut above) {
+                tree.len += 1;
+                for node in above {
+                    set_keys(node, keys(node) + 1);
+                }
+            }
+        }
         tree.grow(self.take_grown());
     }
 
-    /// See [`insert`](Self::insert).
-    unsafe fn put(&mut self, tree: &mut RawTree, key: &[u8], value: Slot, stamp: Stamp) {
+    /// See [`insert`](Self::insert). True if the key is new; `above` are then the inner nodes that
+    /// do not count it yet.
+    unsafe fn put(
+        &mut self,
+        tree: &mut RawTree,
+        key: &[u8],
+        value: Slot,
+        stamp: Stamp,
+        above: &mut Above,
+    ) -> bool {
         let (id, of) = (tree.id, tree.kind);
         let mut link: *mut Link = &raw mut tree.root;
         let mut structure: *mut Stamp = &raw mut tree.structure;
@@ -368,18 +408,17 @@ impl Edits {
                 if node.is_null() {
                     *link = self.leaf(id, stamp, Pieces::from(rest), value);
                     *structure = stamp;
-                    tree.len += 1;
-                    return;
+                    return true;
                 }
                 let bytes = key_bytes(node);
                 let k = common(bytes, rest);
                 if is_leaf(node) {
                     if k == bytes.len() && k == rest.len() {
                         self.replace_value(link, id, of, value, stamp);
-                        return;
+                        return false;
                     }
                     // The edge is split (unless the new key only goes on where the old one ends).
-                    let mid = self.fork(stamp, &rest[..k], k < bytes.len() && k < rest.len());
+                    let mid = self.fork(stamp, &rest[..k], k < bytes.len() && k < rest.len(), 2);
                     if k < bytes.len() {
                         *structure = stamp;
                     }
@@ -392,11 +431,10 @@ impl Edits {
                     let new = self.leaf(id, stamp, Pieces::from(after), value);
                     hang(mid, rest.get(k).copied(), new);
                     *link = mid;
-                    tree.len += 1;
-                    return;
+                    return true;
                 }
                 if k < bytes.len() {
-                    let mid = self.fork(stamp, &bytes[..k], k < rest.len());
+                    let mid = self.fork(stamp, &bytes[..k], k < rest.len(), keys(node) + 1);
                     let edge = bytes[k];
                     let rest_of_old = Pieces::from(&bytes[k + 1..]);
                     let old = self.replace_inner(link, &rest_of_old, fitting(node, 0, false));
@@ -406,22 +444,22 @@ impl Edits {
                     hang(mid, rest.get(k).copied(), new);
                     *link = mid;
                     *structure = stamp;
-                    tree.len += 1;
-                    return;
+                    return true;
                 }
                 rest = &rest[k..];
                 let Some((&byte, after)) = rest.split_first() else {
                     let node = self.own_inner(link, 0, true);
                     (*node).below = stamp;
                     let own = own_link(node);
-                    if (*own).is_null() {
+                    let new = (*own).is_null();
+                    if new {
                         *own = self.leaf(id, stamp, Pieces::from(rest), value);
                         (*node.cast::<Inner>()).structure = stamp;
-                        tree.len += 1;
+                        above.push(node);
                     } else {
                         self.replace_value(own, id, of, value, stamp);
                     }
-                    return;
+                    return new;
                 };
                 if child_link(node, byte).is_null() {
                     let node = self.own_inner(link, 1, false);
@@ -429,11 +467,12 @@ impl Edits {
                     add_child(node, byte, new);
                     (*node).below = stamp;
                     (*node.cast::<Inner>()).structure = stamp;
-                    tree.len += 1;
-                    return;
+                    above.push(node);
+                    return true;
                 }
                 let node = self.own_inner(link, 0, false);
                 (*node).below = stamp;
+                above.push(node);
                 link = child_link(node, byte);
                 structure = &raw mut (*node.cast::<Inner>()).structure;
                 rest = after;
@@ -482,6 +521,7 @@ impl Edits {
                 }
                 let mine = self.own_inner(link, 0, false);
                 (*mine).below = stamp;
+                set_keys(mine, keys(mine) - 1);
                 rest = &rest[key_bytes(mine).len()..];
                 let Some((&byte, after)) = rest.split_first() else {
                     let own = ptr::replace(own_link(mine), ptr::null_mut());
@@ -499,7 +539,7 @@ impl Edits {
 
     /// Brings the inner node at `link`, which has just lost a key or a child, back into shape.
     /// `structure` is its parent's.
-    unsafe fn settle(
+    pub(super) unsafe fn settle(
         &mut self,
         tree: u16,
         of: &'static ValueKind,
@@ -513,7 +553,7 @@ impl Edits {
             let node = *link;
             let inner = node.cast::<Inner>();
             (*inner).structure = stamp;
-            match ((*inner).count, own(node).is_null()) {
+            match (children(node), own(node).is_null()) {
                 // Only the own key is left: a leaf again.
                 (0, false) => {
                     *link = self.remake_leaf(own(node), tree, of, stamp, key_bytes(node));

@@ -32,6 +32,7 @@ mod check;
 mod children;
 mod chunks;
 mod cursor;
+mod cut;
 mod diff;
 mod edit;
 mod free;
@@ -41,6 +42,7 @@ mod newest;
 mod node;
 mod pool;
 mod prefetch;
+mod rank;
 mod read;
 mod stamp;
 

@@ -83,8 +83,12 @@ pub(super) struct Inner {
     head: Head,
     /// The log index of the last change of the own slot or of the set of child edges.
     pub(super) structure: Stamp,
-    pub(super) count: u16,
     prefix_len: u16,
+    /// How many children it has, in the lower 9 bits, and the upper 7 of `keys`.
+    children: u16,
+    /// The lower bits of the number of keys at and below it: with those above 39, more than any
+    /// memory has room for.
+    keys: u32,
     /// `Few`: the bytes that have a child. `Many`: for each byte 0 if it has no child, else 1 + its
     /// place among them.
     bytes: [u8; 0],
@@ -92,6 +96,13 @@ pub(super) struct Inner {
 
 const LEAF_FIXED: usize = offset_of!(Leaf, bytes);
 const INNER_FIXED: usize = offset_of!(Inner, bytes);
+
+/// The bits of [`Inner::children`] that count them; above are the upper bits of its keys.
+const CHILDREN: u32 = 9;
+
+/// Where every node says how many key bytes it has.
+const KEY_LEN: usize = offset_of!(Leaf, len);
+const _: () = assert!(KEY_LEN == offset_of!(Inner, prefix_len));
 
 /// The most children of a `Few`: as many bytes are compared at once.
 pub(super) const FEW: usize = 16;
@@ -283,12 +294,9 @@ pub(super) unsafe fn key_bytes<'a>(node: Link) -> &'a [u8] {
     // SAFETY: the caller's: `node` is live for 'a. That many bytes were written behind the fixed part
     // of its layout when it was made.
     unsafe {
-        let layout = layout(node);
-        let len = match layout.kind() {
-            Kind::Leaf => (*node.cast::<Leaf>()).len,
-            _ => (*node.cast::<Inner>()).prefix_len,
-        };
-        std::slice::from_raw_parts(node.cast::<u8>().add(layout.fixed()), usize::from(len))
+        let len = node.cast::<u8>().add(KEY_LEN).cast::<u16>().read();
+        let bytes = node.cast::<u8>().add(layout(node).fixed());
+        std::slice::from_raw_parts(bytes, usize::from(len))
     }
 }
 
@@ -331,6 +339,51 @@ pub(super) unsafe fn own(node: Link) -> Link {
         } else {
             *link
         }
+    }
+}
+
+/// How many children an inner node has.
+#[inline]
+pub(super) unsafe fn children(node: Link) -> usize {
+    // SAFETY: the caller's: `node` is a live inner node.
+    unsafe { usize::from((*node.cast::<Inner>()).children & ((1 << CHILDREN) - 1)) }
+}
+
+/// An inner node has so many children more.
+pub(super) unsafe fn add_children(node: Link, more: usize) {
+    // SAFETY: the caller's: `node` is a live inner node that nobody else sees, with room: there are
+    // never more than 256.
+    unsafe { (*node.cast::<Inner>()).children += u16::try_from(more).unwrap_or(256) }
+}
+
+/// An inner node has one child less.
+pub(super) unsafe fn one_child_less(node: Link) {
+    // SAFETY: the caller's: `node` is a live inner node that nobody else sees, and had one.
+    unsafe { (*node.cast::<Inner>()).children -= 1 }
+}
+
+/// How many keys there are at and below a node.
+#[inline]
+pub(super) unsafe fn keys(node: Link) -> u64 {
+    // SAFETY: the caller's: `node` is live.
+    unsafe {
+        if is_leaf(node) {
+            return 1;
+        }
+        let inner = node.cast::<Inner>();
+        u64::from((*inner).children >> CHILDREN) << u32::BITS | u64::from((*inner).keys)
+    }
+}
+
+/// Says how many keys there are at and below an inner node.
+pub(super) unsafe fn set_keys(node: Link, keys: u64) {
+    debug_assert!(keys >> (u32::BITS + u16::BITS - CHILDREN) == 0);
+    // SAFETY: the caller's: `node` is a live inner node that nobody else sees.
+    unsafe {
+        let upper = (keys >> u32::BITS) as u16;
+        let inner = node.cast::<Inner>();
+        (*inner).children = upper << CHILDREN | (*inner).children & ((1 << CHILDREN) - 1);
+        (*inner).keys = (keys & u64::from(u32::MAX)) as u32;
     }
 }
 
@@ -434,12 +487,16 @@ pub(super) unsafe fn new_inner_with(
     // SAFETY: the layout has room for these children, and for the own leaf if there is one.
     unsafe {
         let node = new_inner(pool, birth, stamp, prefix, layout);
+        let mut below = 0;
         if !own.is_null() {
             *own_link(node) = own;
+            below += 1;
         }
         for &(byte, child) in children {
             append_child(node, byte, child);
+            below += keys(child);
         }
+        set_keys(node, below);
         node
     }
 }
@@ -452,8 +509,9 @@ unsafe fn init_inner(node: Link, structure: Stamp, prefix: &Pieces<'_>) {
         let fixed = layout(node).fixed();
         let inner = node.cast::<Inner>();
         ptr::addr_of_mut!((*inner).structure).write(structure);
-        ptr::addr_of_mut!((*inner).count).write(0);
         ptr::addr_of_mut!((*inner).prefix_len).write(as_len(prefix.len()));
+        ptr::addr_of_mut!((*inner).children).write(0);
+        ptr::addr_of_mut!((*inner).keys).write(0);
         bytes(node).write_bytes(0, fixed - INNER_FIXED);
         prefix.write(node.cast::<u8>().add(fixed));
     }
@@ -487,6 +545,7 @@ pub(super) unsafe fn copy_inner(
                 *own_link(copy) = leaf;
             }
             append_all(copy, node);
+            set_keys(copy, keys(node));
         }
         copy
     }
@@ -496,8 +555,5 @@ pub(super) unsafe fn copy_inner(
 /// has one or is to get one.
 pub(super) unsafe fn fitting(node: Link, more: usize, with_own: bool) -> Layout {
     // SAFETY: the caller's: `node` is a live inner node.
-    unsafe {
-        let count = usize::from((*node.cast::<Inner>()).count);
-        Layout::fitting(count + more, with_own || !own(node).is_null())
-    }
+    unsafe { Layout::fitting(children(node) + more, with_own || !own(node).is_null()) }
 }

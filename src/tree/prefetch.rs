@@ -7,7 +7,7 @@
 
 use super::RawTree;
 use super::children::{child_link, for_each_below};
-use super::node::{Inner, Leaf, Link, is_leaf, key_bytes};
+use super::node::{Leaf, Link, children, is_leaf, key_bytes};
 use smallvec::SmallVec;
 
 /// Bytes of a cache line.
@@ -73,12 +73,12 @@ pub(super) unsafe fn below(node: Link) {
     unsafe {
         loop {
             // Its own leaf, if it has one, is one more.
-            let count = |node: &Link| 1 + usize::from((*node.cast::<Inner>()).count);
-            let children: usize = level.iter().map(count).sum();
-            if children == 0 || children > left {
+            let count = |node: &Link| 1 + children(*node);
+            let below: usize = level.iter().map(count).sum();
+            if below == 0 || below > left {
                 return;
             }
-            left -= children;
+            left -= below;
             let mut next = SmallVec::new();
             for &node in &level {
                 for_each_below(node, |child| {

@@ -2,7 +2,8 @@
 
 use super::children::child_link;
 use super::node::{Leaf, Link, is_leaf, key_bytes, own};
-use super::{Tree, Value, prefetch};
+use super::{RawTree, Tree, Value, prefetch};
+use std::ptr;
 
 /// The leaf of `key` below `node`.
 ///
@@ -94,6 +95,43 @@ impl<'a, V: Value> Tree<'a, V> {
                 }
                 node = *link;
                 used += 1;
+            }
+        }
+    }
+}
+
+impl RawTree {
+    /// The root of the subtree of keys that begin with `prefix`, null if there are none, and how
+    /// many bytes of it lead there.
+    ///
+    /// # Safety
+    /// The nodes of this version are live, and not written meanwhile.
+    pub(super) unsafe fn covering(&self, prefix: &[u8]) -> (Link, usize) {
+        let nowhere = (ptr::null_mut(), 0);
+        let mut node = self.root;
+        let mut rest = prefix;
+        if node.is_null() {
+            return nowhere;
+        }
+        // SAFETY: the caller's: every node reached from the root is live.
+        unsafe {
+            loop {
+                let bytes = key_bytes(node);
+                if bytes.starts_with(rest) {
+                    return (node, prefix.len() - rest.len());
+                }
+                let Some([byte, after @ ..]) = rest.strip_prefix(bytes) else {
+                    return nowhere;
+                };
+                if is_leaf(node) {
+                    return nowhere;
+                }
+                let link = child_link(node, *byte);
+                if link.is_null() {
+                    return nowhere;
+                }
+                node = *link;
+                rest = after;
             }
         }
     }

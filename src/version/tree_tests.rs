@@ -135,6 +135,60 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
+
+    /// What is cut off at once is what is removed one by one: keys, shape, and the stamps that are
+    /// left. A version or a savepoint from before has everything still.
+    #[test]
+    fn what_is_cut_is_what_is_removed(
+        keys in prop::collection::btree_set(key(), 0..120),
+        published in 0..120_usize,
+        prefixes in prop::collection::vec((key(), any::<bool>()), 1..6),
+    ) {
+        let empty = || vec![RawTree::empty::<Arc<u64>>(0), RawTree::empty::<Arc<u64>>(0)];
+        let versions = Versions::new(empty(), ());
+        let mut edition = versions.edit();
+        for (n, key) in keys.iter().enumerate() {
+            if n == published {
+                drop(edition.publish(()));
+                edition = versions.edit();
+            }
+            edition.insert(0, key, Arc::new(n as u64), 1);
+            edition.insert(1, key, Arc::new(n as u64), 1);
+        }
+        let held = versions.current();
+        let before = content(held.tree(0));
+        let mut left = keys.clone();
+        for (stamp, (prefix, keep)) in (2..).zip(&prefixes) {
+            let was = content(edition.tree(0));
+            edition.savepoint();
+            edition.cut(0, prefix, stamp);
+            edition.check(u64::MAX);
+            if !keep {
+                edition.rollback();
+                edition.check(u64::MAX);
+                prop_assert_eq!(content(edition.tree(0)), was);
+                continue;
+            }
+            edition.release();
+            for key in left.extract_if(.., |key| key.starts_with(prefix)) {
+                edition.remove(1, &key, stamp);
+            }
+            prop_assert_eq!(content(edition.tree(0)), content(edition.tree(1)));
+            prop_assert_eq!(edition.tree::<Arc<u64>>(0).stamps(), edition.tree::<Arc<u64>>(1).stamps());
+        }
+        prop_assert_eq!(edition.tree::<Arc<u64>>(0).len(), left.len() as u64);
+        prop_assert_eq!(content(held.tree(0)), before);
+        drop(edition.publish(()));
+        drop(held);
+        versions.collect();
+        let nodes: usize = versions.usage().nodes.iter().sum();
+        let current = versions.current();
+        prop_assert_eq!(nodes, current.tree::<Arc<u64>>(0).stamps().len() + current.tree::<Arc<u64>>(1).stamps().len() - 2);
+    }
+}
+
 /// The keys from the root on, with the values.
 fn content(tree: crate::tree::Tree<'_, Arc<u64>>) -> Vec<(Vec<u8>, u64)> {
     let mut all = Vec::new();
@@ -227,6 +281,46 @@ proptest! {
         let back = before.tree::<Arc<u64>>(0).diff(after.tree(0));
         let back: Vec<_> = back.map(|(before, after)| (after.map(|v| **v), before.map(|v| **v))).collect();
         prop_assert_eq!(back, expected);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
+
+    /// A walk that jumps and counts from both ends is that of a vector.
+    #[test]
+    fn jumps_and_counts_are_those_of_a_walk(
+        keys in prop::collection::btree_set(key(), 0..120),
+        query in query(),
+        moves in prop::collection::vec((0..4_u8, 0..12_usize), 0..40),
+    ) {
+        let versions = Versions::new(vec![RawTree::empty::<Arc<u64>>(0)], ());
+        let mut edition = versions.edit();
+        for (n, key) in keys.iter().enumerate() {
+            edition.insert(0, key, Arc::new(n as u64), 1);
+        }
+        let found: Vec<u64> =
+            (0..).zip(&keys).filter(|(_, key)| query.covers(key)).map(|(n, _)| n).collect();
+        let tree = edition.tree::<Arc<u64>>(0);
+        let mut walk = match &query {
+            Query::Point(key) => tree.range(key, Some(&[&key[..], &[0]].concat())),
+            Query::Prefix(prefix) => tree.prefix(prefix),
+            Query::Range(lo, hi) => tree.range(lo, hi.as_deref()),
+        };
+        let mut model = found.iter();
+        prop_assert_eq!(walk.len(), found.len() as u64);
+        for (which, n) in moves {
+            let (seen, expected) = match which {
+                0 => (walk.next(), model.next()),
+                1 => (walk.next_back(), model.next_back()),
+                2 => (walk.nth(n), model.nth(n)),
+                _ => (walk.nth_back(n), model.nth_back(n)),
+            };
+            prop_assert_eq!(seen.map(|v| **v), expected.copied());
+            prop_assert_eq!(walk.len(), model.len() as u64);
+        }
+        let (seen, expected): (Vec<_>, Vec<_>) = (walk.map(|v| **v).collect(), model.copied().collect());
+        prop_assert_eq!(seen, expected);
     }
 }
 

@@ -89,7 +89,7 @@ mod tests {
             (1, a.clone()),
             (1, b.clone()),
             (2, b),
-            (2, Scope::Range(ByteRange::all())),
+            (2, Scope::Range(ByteRange::default())),
             (2, a),
         ]);
         let point = |bytes: &[u8]| Region::Point(bytes.into());
