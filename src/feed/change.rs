@@ -51,7 +51,8 @@ pub(crate) struct Replaced<T> {
 
 /// The operations or net changes of one table.
 struct Log<T> {
-    ops: Vec<Replaced<T>>,
+    /// Mostly one.
+    ops: SmallVec<[Replaced<T>; 1]>,
     /// Some record may have been touched more than once.
     revisited: bool,
     /// Some record was deleted. One inserted later may be the same.
@@ -85,7 +86,7 @@ impl<T: Table> TableChanges for Log<T> {
     }
 
     fn split_off(&mut self, len: usize) -> Box<dyn Any + Send + Sync> {
-        Box::new(self.ops.split_off(len))
+        Box::new(self.ops.drain(len..).collect::<Vec<_>>())
     }
 
     fn copy(&self) -> Box<dyn TableChanges> {
@@ -112,7 +113,7 @@ impl<T: Table> TableChanges for Log<T> {
             key
         };
         let keys: Vec<KeyBuf> = self.ops.iter().map(key_of).collect();
-        let mut net: Vec<Replaced<T>> = Vec::with_capacity(self.ops.len());
+        let mut net: SmallVec<[Replaced<T>; 1]> = SmallVec::with_capacity(self.ops.len());
         let mut first: HashMap<KeyBuf, usize> = HashMap::with_capacity(self.ops.len());
         for (op, key) in self.ops.drain(..).zip(keys) {
             match first.entry(key) {
@@ -155,7 +156,7 @@ impl ChangeLog {
             .position(|(of, _)| *of == table)
             .unwrap_or_else(|| {
                 let log = Log::<T> {
-                    ops: Vec::with_capacity(1),
+                    ops: SmallVec::new(),
                     revisited: false,
                     deleted: false,
                 };

@@ -22,8 +22,10 @@ use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::mem::MaybeUninit;
 use std::ptr::{self, NonNull};
 
-/// Nodes are aligned to this, and the sizes of small ones rounded up to it.
+/// Nodes are aligned to this, and the sizes of all are multiples of it.
 const GRAIN: usize = 16;
+/// So many bytes, of whatever.
+pub(super) type Grain = [MaybeUninit<u64>; GRAIN / size_of::<u64>()];
 /// Up to here sizes are rounded to the grain.
 const SMALL: usize = 1024;
 /// The sizes of larger ones are rounded up to this.

@@ -14,9 +14,9 @@ use super::children::{
     worth_shrinking,
 };
 use super::node::{
-    Inner, KINDS, Layout, Leaf, Link, Pieces, Slot, birth, children, common, copy_inner, fitting,
-    free, is_leaf, key_bytes, keys, kind, layout, new_inner, new_inner_with, new_leaf, own,
-    own_link, set_birth, set_keys, size,
+    Inner, KINDS, Layout, Leaf, Link, Pieces, Slot, birth, children, common, copy_inner,
+    copy_whole, fitting, free, is_leaf, key_bytes, keys, kind, layout, new_inner, new_inner_with,
+    new_leaf, own, own_link, set_birth, set_keys, size,
 };
 use super::pool::Pool;
 use super::{Garbage, GarbageList, RawTree, Stamp, ValueKind};
@@ -282,9 +282,26 @@ impl Edits {
                 }
                 Layout::growing(children, with_own)
             } else {
-                fitting(node, extra, with_own)
+                let new = fitting(node, extra, with_own);
+                if new == layout(node) {
+                    *link = self.replace_by_copy(node);
+                    return *link;
+                }
+                new
             };
             self.replace_inner(link, &Pieces::from(key_bytes(node)), new)
+        }
+    }
+
+    /// A copy of a node that others see, for its place; the old one is retired.
+    unsafe fn replace_by_copy(&mut self, node: Link) -> Link {
+        // SAFETY: the caller's: `node` is live, not ours, and is being unlinked.
+        unsafe {
+            let size = size(node);
+            self.nodes[kind(node) as usize] += 1;
+            self.bytes += size.cast_signed();
+            self.retired.push(node);
+            copy_whole(&mut self.pool, node, size, self.generation)
         }
     }
 
@@ -311,7 +328,6 @@ impl Edits {
     unsafe fn replace_value(
         &mut self,
         link: *mut Link,
-        tree: u16,
         of: &'static ValueKind,
         value: Slot,
         stamp: Stamp,
@@ -326,9 +342,10 @@ impl Edits {
                 (*leaf).value = value;
                 (*old).below = stamp;
             } else {
-                *link = self.leaf(tree, stamp, Pieces::from(key_bytes(old)), value);
-                self.count_gone(old);
-                self.retired.push(old);
+                let leaf = self.replace_by_copy(old);
+                (*leaf.cast::<Leaf>()).value = value;
+                (*leaf).below = stamp;
+                *link = leaf;
             }
         }
     }
@@ -414,7 +431,7 @@ impl Edits {
                 let k = common(bytes, rest);
                 if is_leaf(node) {
                     if k == bytes.len() && k == rest.len() {
-                        self.replace_value(link, id, of, value, stamp);
+                        self.replace_value(link, of, value, stamp);
                         return false;
                     }
                     // The edge is split (unless the new key only goes on where the old one ends).
@@ -457,7 +474,7 @@ impl Edits {
                         (*node.cast::<Inner>()).structure = stamp;
                         above.push(node);
                     } else {
-                        self.replace_value(own, id, of, value, stamp);
+                        self.replace_value(own, of, value, stamp);
                     }
                     return new;
                 };

@@ -22,7 +22,7 @@
 
 use super::Stamp;
 use super::children::{append_all, append_child};
-use super::chunks::rounded;
+use super::chunks::{Grain, rounded};
 use super::pool::Pool;
 use std::mem::{offset_of, size_of};
 use std::ptr::{self, NonNull};
@@ -515,6 +515,24 @@ unsafe fn init_inner(node: Link, structure: Stamp, prefix: &Pieces<'_>) {
         bytes(node).write_bytes(0, fixed - INNER_FIXED);
         prefix.write(node.cast::<u8>().add(fixed));
     }
+}
+
+/// A copy of a node of this [`size`] that differs in its birth alone. A leaf's value is in both then:
+/// the caller sees to it that one owns it.
+#[inline]
+pub(super) unsafe fn copy_whole(pool: &mut Pool, node: Link, size: usize, birth: u64) -> Link {
+    debug_assert!(birth >> (u64::BITS - LAYOUT) == 0);
+    let copy = pool.take(size).cast::<Head>().as_ptr();
+    // SAFETY: the caller's: `node` is live and takes `size` bytes, a multiple of a grain's; the copy has
+    // as many. Bytes behind the key bytes may be uninitialized, and are copied as such.
+    unsafe {
+        let (from, to) = (node.cast::<Grain>(), copy.cast::<Grain>());
+        for at in 0..size / size_of::<Grain>() {
+            to.add(at).write(from.add(at).read());
+        }
+        (*copy).tag = birth << LAYOUT | u64::from(layout(node).0);
+    }
+    copy
 }
 
 /// A copy of an inner node, children and stamps the same, with another birth, prefix and layout,

@@ -216,7 +216,7 @@ impl<P: Send + Sync + 'static> Versions<P> {
             live: Live::new(),
             kinds: trees.iter().map(RawTree::kind).collect(),
         })));
-        let first = Record::publishable(core, 0, trees.into(), payload);
+        let first = Record::publishable(Box::new_uninit(), core, 0, trees.into(), payload);
         let mut reclaimer = Reclaimer::new();
         let versions = Versions(core);
         reclaimer.born(&first, &versions.core().live);
@@ -288,10 +288,17 @@ impl<P: Send + Sync + 'static> Versions<P> {
         self.core().live.held(look)
     }
 
-    /// The next record for the cell.
-    pub(super) fn record(&self, generation: u64, trees: Box<[RawTree]>, payload: P) -> Version<P> {
+    /// The next record for the cell, of the writer's generation.
+    pub(super) fn record(
+        &self,
+        writer: &mut Writer<P>,
+        trees: Box<[RawTree]>,
+        payload: P,
+    ) -> Version<P> {
         self.core().holders.fetch_add(1, Ordering::Relaxed);
-        Record::publishable(self.0, generation, trees, payload)
+        let memory = writer.reclaimer.spare.record.take();
+        let memory = memory.unwrap_or_else(Box::new_uninit);
+        Record::publishable(memory, self.0, writer.generation, trees, payload)
     }
 }
 

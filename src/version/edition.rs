@@ -47,7 +47,10 @@ unsafe impl<P: Send + Sync + 'static> Sync for Edition<P> {}
 impl<P: Send + Sync + 'static> Edition<P> {
     pub(super) fn new(versions: Versions<P>, mut writer: Box<Writer<P>>) -> Self {
         let base = versions.current();
-        let trees = base.record().trees.iter().map(RawTree::share).collect();
+        let trees = headers_in(
+            std::mem::take(&mut writer.reclaimer.spare.trees),
+            &base.record().trees,
+        );
         writer.generation += 1;
         writer.edits.generation = writer.generation;
         writer.edits.floor = base.record().generation;
@@ -300,10 +303,11 @@ impl<P: Send + Sync + 'static> Edition<P> {
         let mut writer = self.writer.take().expect("held until the edition ends");
         let base = self.base.take().expect("held until the edition ends");
         let trees = std::mem::take(&mut self.trees);
-        let next = self.versions.record(writer.generation, trees, payload);
+        let next = self.versions.record(&mut writer, trees, payload);
         let retired = writer.edits.retired.len();
+        let entries = std::mem::take(&mut writer.reclaimer.spare.entries);
         // SAFETY: retired nodes are live.
-        let block = unsafe { Block::of(&writer.edits.retired, &self.deep) };
+        let block = unsafe { Block::of(&writer.edits.retired, &self.deep, entries) };
         writer.edits.retired.clear();
         if !block.is_empty() {
             // SAFETY: only the holder of the writer's slot touches dead lists.
@@ -331,6 +335,17 @@ impl<P: Send + Sync + 'static> Edition<P> {
             unsafe { tree.check(generation) };
         }
     }
+}
+
+/// Copies of these headers: in this memory, if it is of as many.
+fn headers_in(mut memory: Box<[RawTree]>, headers: &[RawTree]) -> Box<[RawTree]> {
+    if memory.len() != headers.len() {
+        return headers.iter().map(RawTree::share).collect();
+    }
+    for (to, header) in memory.iter_mut().zip(headers) {
+        *to = header.share();
+    }
+    memory
 }
 
 /// A bounded part of the work that is waiting, and all the trash there is.

@@ -16,6 +16,7 @@ use super::record::{Record, Version};
 use crate::tree::{Edits, GarbageList, Link, RawTree, ValueKind, birth, for_each_below};
 use smallvec::SmallVec;
 use std::fmt;
+use std::mem::MaybeUninit;
 use std::ptr::NonNull;
 
 /// A node on a dead list, alone or with all below it.
@@ -48,9 +49,13 @@ impl Block {
         self.entries.push(entry);
     }
 
-    /// Of retired nodes.
-    pub(super) unsafe fn of(nodes: &[Link], deep: &[Link]) -> Block {
-        let mut block = Block::new();
+    /// Of retired nodes, in this memory.
+    pub(super) unsafe fn of(nodes: &[Link], deep: &[Link], entries: Vec<Dead>) -> Block {
+        debug_assert!(entries.is_empty());
+        let mut block = Block {
+            entries,
+            ..Block::new()
+        };
         block.entries.reserve(nodes.len() + deep.len());
         // SAFETY: the caller's: retired nodes are live until their list is worked off.
         unsafe {
@@ -88,6 +93,19 @@ struct Unborn {
     nodes: Vec<Link>,
 }
 
+/// Memory of what died, for what is made next: a commit makes as much as it lets die.
+pub(super) struct Spare<P: Send + Sync + 'static> {
+    /// What a record was in.
+    pub(super) record: Option<Box<MaybeUninit<Record<P>>>>,
+    /// The headers that a record had.
+    pub(super) trees: Box<[RawTree]>,
+    /// A block's entries, none.
+    pub(super) entries: Vec<Dead>,
+}
+
+/// The most entries whose memory is kept.
+const SPARE_ENTRIES: usize = 1024;
+
 /// The writer's record of what lives and what is to be freed.
 pub(super) struct Reclaimer<P: Send + Sync + 'static> {
     unborn: Vec<Unborn>,
@@ -96,6 +114,7 @@ pub(super) struct Reclaimer<P: Send + Sync + 'static> {
     payloads: SmallVec<[P; 1]>,
     /// The roots of the newest version, which nothing retires: for the end.
     newest: Vec<Link>,
+    pub(super) spare: Spare<P>,
 }
 
 // SAFETY: records are reached by pointer, but only by the holder of the writer's slot, and what is
@@ -109,6 +128,11 @@ impl<P: Send + Sync + 'static> Reclaimer<P> {
             estates: Vec::new(),
             payloads: SmallVec::new(),
             newest: Vec::new(),
+            spare: Spare {
+                record: None,
+                trees: Box::default(),
+                entries: Vec::new(),
+            },
         }
     }
 
@@ -131,11 +155,15 @@ impl<P: Send + Sync + 'static> Reclaimer<P> {
     /// # Safety
     /// Nobody else can reach the record.
     pub(super) unsafe fn died(&mut self, record: NonNull<Record<P>>, live: &Live<P>) {
-        // SAFETY: the caller's; records come from a `Box`, and nobody looks at it in `live` now.
+        // SAFETY: the caller's; nobody looks at it in `live` now. Records come from a `Box`, which is
+        // empty once the record is read from it.
         let record = unsafe {
             live.remove(record.as_ref().generation);
-            *Box::from_raw(record.as_ptr())
+            let dead = record.read();
+            self.spare.record = Some(Box::from_raw(record.as_ptr().cast()));
+            dead
         };
+        self.spare.trees = record.trees;
         let blocks = record.dead.into_inner();
         if !blocks.is_empty() {
             self.estates.push(Estate {
@@ -198,8 +226,11 @@ impl<P: Send + Sync + 'static> Reclaimer<P> {
             while budget > 0
                 && let Some(block) = estate.blocks.pop()
             {
-                if let Some(rest) = settle(estate.until, block, edits, live, kinds, &mut budget) {
+                let mut rest = settle(estate.until, block, edits, live, kinds, &mut budget);
+                if !rest.is_empty() {
                     estate.blocks.push(rest);
+                } else if rest.entries.capacity() <= SPARE_ENTRIES {
+                    self.spare.entries = std::mem::take(&mut rest.entries);
                 }
             }
             if !estate.blocks.is_empty() {
@@ -217,7 +248,7 @@ impl<P: Send + Sync + 'static> Reclaimer<P> {
     }
 }
 
-/// Frees what is in a block, or hands it on. Returns what the budget did not allow for.
+/// Frees what is in a block, or hands it on. Returns it with what the budget did not allow for.
 fn settle<P: Send + Sync + 'static>(
     until: u64,
     mut block: Block,
@@ -225,7 +256,7 @@ fn settle<P: Send + Sync + 'static>(
     live: &Live<P>,
     kinds: &[&'static ValueKind],
     budget: &mut usize,
-) -> Option<Block> {
+) -> Block {
     // The newest live version that could need any of it.
     let heir = live.newest(until);
     if let Some((number, record)) = heir
@@ -234,7 +265,7 @@ fn settle<P: Send + Sync + 'static>(
         *budget -= 1;
         // SAFETY: the version is live, and only the writer touches its dead list.
         unsafe { (*record.as_ref().dead.get()).push(block) };
-        return None;
+        return Block::new();
     }
     let mut handed = Block::new();
     while *budget > 0
@@ -263,7 +294,7 @@ fn settle<P: Send + Sync + 'static>(
         // SAFETY: as above.
         unsafe { (*record.as_ref().dead.get()).push(handed) };
     }
-    (!block.is_empty()).then_some(block)
+    block
 }
 
 /// Frees, at and below `nodes`, what is younger than `floor`; what is older belongs to others.

@@ -6,6 +6,7 @@ use crate::sync::{AtomicPtr, AtomicUsize, Ordering, fence};
 use crate::tree::{RawTree, Tree, Value};
 use std::cell::UnsafeCell;
 use std::fmt;
+use std::mem::MaybeUninit;
 use std::ptr::{self, NonNull};
 
 /// What a version is. Lives until its count is zero and the writer has taken it from the stack.
@@ -28,22 +29,26 @@ impl<P: Send + Sync + 'static> Record<P> {
         self.refs.load(Ordering::Relaxed) > 0
     }
 
-    /// A record with one handle.
+    /// A record with one handle, in this memory.
     pub(super) fn publishable(
+        memory: Box<MaybeUninit<Record<P>>>,
         core: NonNull<Core<P>>,
         generation: u64,
         trees: Box<[RawTree]>,
         payload: P,
     ) -> Version<P> {
-        let record = Box::new(Record {
-            refs: AtomicUsize::new(1),
-            core,
-            generation,
-            trees,
-            payload,
-            dead: UnsafeCell::new(DeadList::default()),
-            next: AtomicPtr::new(ptr::null_mut()),
-        });
+        let record = Box::write(
+            memory,
+            Record {
+                refs: AtomicUsize::new(1),
+                core,
+                generation,
+                trees,
+                payload,
+                dead: UnsafeCell::new(DeadList::default()),
+                next: AtomicPtr::new(ptr::null_mut()),
+            },
+        );
         Version(NonNull::from(Box::leak(record)))
     }
 }
