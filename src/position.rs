@@ -70,6 +70,10 @@ pub struct HistoryId(pub u128);
 impl HistoryId {
     /// The history of a store that was given no other.
     pub const UNNAMED: HistoryId = HistoryId(0);
+
+    /// The history of every fork ([`Store::fork`](crate::Store::fork)): of no log, so that a
+    /// position in it says nothing to a store.
+    pub const FORK: HistoryId = HistoryId(u128::MAX);
 }
 
 impl fmt::Display for HistoryId {

@@ -25,7 +25,7 @@ pub struct Options {
     /// great many changes count for more.
     pub window: usize,
     /// How many threads a restore, or [`insert_all`](crate::TableWriter::insert_all), may build
-    /// indexes on. One: only that of the caller.
+    /// indexes on. One: only that of the caller. A fork has no more.
     pub threads: usize,
 }
 
@@ -50,6 +50,8 @@ pub(crate) struct Root {
     /// restored in. What was read under another number is of another line of events.
     pub(crate) line: u64,
     pub(crate) position: Position,
+    /// Of a fork: the position it began from, which is its own no longer.
+    pub(crate) origin: Option<Position>,
     /// When it was made.
     pub(crate) published: Instant,
     pub(crate) window: Window,
@@ -147,6 +149,8 @@ pub(crate) struct Core {
     scratch: Mutex<Option<Box<Scratch>>>,
     /// How many threads one operation may use.
     pub(crate) threads: usize,
+    /// A fork: what happens in it is to have no effect outside of it.
+    pub(super) forked: bool,
 }
 
 impl Core {
@@ -169,6 +173,7 @@ impl Core {
                 history,
                 index: LogIndex::ZERO,
             },
+            origin: None,
             published: Instant::now(),
             window: Window::new(LogIndex::ZERO, window),
             driver: None,
@@ -180,6 +185,36 @@ impl Core {
             tables,
             scratch: Mutex::new(None),
             threads,
+            forked: false,
+        }
+    }
+
+    /// That of a fork of a version.
+    pub(super) fn fork(tables: Vec<Box<dyn TableOps>>, version: &Version<Root>) -> Self {
+        let base = version.payload();
+        let tables = Tables::new(tables);
+        let position = Position {
+            history: HistoryId::FORK,
+            index: base.position.index,
+        };
+        let root = Root {
+            number: 0,
+            restored: 0,
+            line: 0,
+            position,
+            origin: base.origin.or(Some(base.position)),
+            published: Instant::now(),
+            window: base.window.restarted(position.index),
+            driver: base.driver.clone(),
+            kept: base.kept.clone(),
+        };
+        Core {
+            versions: Versions::fork(version, root),
+            watches: Watches::new(tables.trees()),
+            tables,
+            scratch: Mutex::new(None),
+            threads: 1,
+            forked: true,
         }
     }
 

@@ -301,8 +301,13 @@ impl Guard {
     }
 
     fn validate(&self, txn: &Txn) -> Result<(), Conflict> {
-        let now = txn.edition.base().payload().position;
-        if self.position.history != now.history {
+        let root = txn.edition.base().payload();
+        let now = root.position;
+        // What a fork began from is in it.
+        let inherited = |origin: Position| {
+            self.position.history == origin.history && self.position.index <= origin.index
+        };
+        if self.position.history != now.history && !root.origin.is_some_and(inherited) {
             return Err(Conflict::OtherHistory {
                 read: self.position.history,
                 now: now.history,

@@ -37,6 +37,7 @@ mod error;
 mod explain;
 mod fill;
 mod follow;
+mod fork;
 mod guard;
 mod matches;
 mod newest;

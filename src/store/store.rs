@@ -104,9 +104,13 @@ impl<S: Views> Store<S> {
         reason = "settings are made for one store"
     )]
     pub fn with_options(options: Options) -> Self {
-        let core = Arc::new(Core::new(S::tables(), &options));
+        Store::of(Core::new(S::tables(), &options))
+    }
+
+    /// The first handle.
+    pub(super) fn of(core: Core) -> Self {
         Store {
-            handle: Arc::new(Handle(core)),
+            handle: Arc::new(Handle(Arc::new(core))),
             schema: PhantomData,
         }
     }
@@ -238,6 +242,7 @@ impl<S: Views> Store<S> {
             restored: number,
             line,
             position,
+            origin: None,
             published: Instant::now(),
             window,
             driver,

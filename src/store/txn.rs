@@ -84,7 +84,7 @@ pub(crate) struct Txn {
     kept: Option<Arc<Kept>>,
     /// Run after the commit. The mutex is never locked: it makes the transaction `Sync`.
     hooks: Mutex<Vec<Hook>>,
-    /// The entries were applied in an earlier run: hooks are not kept.
+    /// The entries were applied in an earlier run, or are only tried in a fork: hooks are not kept.
     replay: bool,
     /// Operations undone; their rows are dropped at the end.
     undone: Vec<Box<dyn Any + Send + Sync>>,
@@ -118,7 +118,7 @@ impl Txn {
             driver: None,
             kept: None,
             hooks: Mutex::new(Vec::new()),
-            replay: false,
+            replay: core.forked,
             undone: Vec::new(),
             scratch: core.take_scratch(),
         })
@@ -221,7 +221,7 @@ impl Txn {
             index,
         };
         let number = base.number + 1;
-        let (restored, line) = (base.restored, base.line);
+        let (restored, line, origin) = (base.restored, base.line, base.origin);
         let mut window = base.window.clone();
         for set in &self.sets {
             window = window.append(Arc::clone(set));
@@ -242,6 +242,7 @@ impl Txn {
             restored,
             line,
             position,
+            origin,
             published: Instant::now(),
             window,
             driver,
@@ -451,7 +452,7 @@ impl<S: Views> WriteTxn<S> {
     /// it, and may have later ones.
     ///
     /// They are for effects outside the store (a metric, a message to a thread), not for its state:
-    /// when a log is replayed, they do not run. One that panics ends itself alone, as a thread does.
+    /// when a log is replayed, or something is tried in a fork, they do not run. One that panics ends itself alone, as a thread does.
     pub fn after_commit(&mut self, hook: impl FnOnce(LogIndex) + Send + 'static) {
         let txn = self.txn_mut();
         if !txn.replay {

@@ -55,6 +55,8 @@ pub(super) struct Core<P: Send + Sync + 'static> {
     vacant: Condvar,
     pub(super) live: Live<P>,
     pub(super) kinds: Box<[&'static ValueKind]>,
+    /// What a fork began from: held, because its trees share nodes with it.
+    base: Option<Version<P>>,
 }
 
 impl<P: Send + Sync + 'static> Core<P> {
@@ -96,25 +98,34 @@ impl<P: Send + Sync + 'static> Core<P> {
         }
     }
 
-    /// One holder less; the last one tears the core down.
+    /// One holder less; the last one tears the core down. If it was a fork, and the last that held
+    /// its base, this goes on with the core of that.
     ///
     /// # Safety
     /// The caller was counted in `holders` and does not use the core afterwards.
-    pub(super) unsafe fn leave(core: NonNull<Core<P>>) {
-        // SAFETY: alive until the last holder has left, and we are one.
-        if unsafe { core.as_ref() }
-            .holders
-            .fetch_sub(1, Ordering::Release)
-            == 1
-        {
+    pub(super) unsafe fn leave(mut core: NonNull<Core<P>>) {
+        loop {
+            // SAFETY: alive until the last holder has left, and we are one.
+            let left = unsafe { core.as_ref() }
+                .holders
+                .fetch_sub(1, Ordering::Release);
+            if left != 1 {
+                return;
+            }
             fence(Ordering::Acquire);
-            // SAFETY: nobody else holds it: it came from a `Box` in `Versions::new`.
-            let core = *unsafe { Box::from_raw(core.as_ptr()) };
-            drop(core.tear_down());
+            // SAFETY: nobody else holds it: it came from a `Box` in `Versions::begin`.
+            let mut last = *unsafe { Box::from_raw(core.as_ptr()) };
+            let base = last.base.take();
+            drop(last.tear_down());
+            match base.and_then(Version::release) {
+                Some(next) => core = next,
+                None => return,
+            }
         }
     }
 
-    /// Frees every version and node. What is returned holds their values.
+    /// Frees every version and node; of a fork, those that it made. What is returned holds their
+    /// values.
     fn tear_down(self) -> Trash<P> {
         let mut writer = self
             .lock()
@@ -201,6 +212,28 @@ impl<P: Send + Sync + 'static> Versions<P> {
         for (id, tree) in trees.iter_mut().enumerate() {
             tree.set_id(u16::try_from(id).expect("a schema has at most 16,384 trees"));
         }
+        let kinds = trees.iter().map(RawTree::kind).collect();
+        Versions::begin(0, trees.into(), kinds, payload, None)
+    }
+
+    /// A core of its own, whose first version has the trees of this one, which it holds. O(number
+    /// of trees).
+    pub(crate) fn fork(base: &Version<P>, payload: P) -> Self {
+        let record = base.record();
+        let trees = record.trees.iter().map(RawTree::share).collect();
+        // SAFETY: a version's core outlives it.
+        let kinds = unsafe { record.core.as_ref() }.kinds.clone();
+        Versions::begin(record.generation, trees, kinds, payload, Some(base.clone()))
+    }
+
+    /// A core whose first version has this generation.
+    fn begin(
+        generation: u64,
+        trees: Box<[RawTree]>,
+        kinds: Box<[&'static ValueKind]>,
+        payload: P,
+        base: Option<Version<P>>,
+    ) -> Self {
         let core = NonNull::from(Box::leak(Box::new(Core {
             published: Cell::new(),
             dead: AtomicPtr::new(ptr::null_mut()),
@@ -214,14 +247,16 @@ impl<P: Send + Sync + 'static> Versions<P> {
             }),
             vacant: Condvar::new(),
             live: Live::new(),
-            kinds: trees.iter().map(RawTree::kind).collect(),
+            kinds,
+            base,
         })));
-        let first = Record::publishable(Box::new_uninit(), core, 0, trees.into(), payload);
-        let mut reclaimer = Reclaimer::new();
+        let memory = Box::new_uninit();
+        let first = Record::publishable(memory, core, generation, trees, payload);
+        let mut reclaimer = Reclaimer::new(generation);
         let versions = Versions(core);
         reclaimer.born(&first, &versions.core().live);
         versions.core().exit(Box::new(Writer {
-            generation: 0,
+            generation,
             edits: Edits::default(),
             reclaimer,
         }));

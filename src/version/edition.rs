@@ -305,9 +305,11 @@ impl<P: Send + Sync + 'static> Edition<P> {
         let trees = std::mem::take(&mut self.trees);
         let next = self.versions.record(&mut writer, trees, payload);
         let retired = writer.edits.retired.len();
-        let entries = std::mem::take(&mut writer.reclaimer.spare.entries);
+        let reclaimer = &mut writer.reclaimer;
+        let entries = std::mem::take(&mut reclaimer.spare.entries);
+        let (retired_nodes, floor) = (&writer.edits.retired, reclaimer.floor());
         // SAFETY: retired nodes are live.
-        let block = unsafe { Block::of(&writer.edits.retired, &self.deep, entries) };
+        let block = unsafe { Block::of(retired_nodes, &self.deep, floor, entries) };
         writer.edits.retired.clear();
         if !block.is_empty() {
             // SAFETY: only the holder of the writer's slot touches dead lists.

@@ -16,6 +16,15 @@
 //! node on its dead list is freed, or, if an older live version is at least as young as the node,
 //! handed to the newest such: the way ZFS frees the blocks of its snapshots (`reclaim.rs`).
 //!
+//! **Forks.** A fork is a core of its own that holds a version of another, its base, and whose first
+//! version has the base's trees and generation. So births in a fork are above the base's generation,
+//! and whatever it meets with a birth up to there is its parent's: immutable, alive while the base is
+//! held, and never put on a list or freed by the fork. All above is the fork's own. The parent goes on
+//! from its newest version with generations that may be the same numbers: neither ever meets a
+//! node that the other made after the base. Each has its own writer, its own lists and its own
+//! memory. A fork gives its base up after its last node, and forks of forks end one after the other in
+//! a loop.
+//!
 //! **Who runs what.** The last release of a version pushes its record onto a lock-free stack and
 //! returns; the holder of the writer's slot takes the stack and does the rest. Values that are no
 //! longer needed come out as [`Trash`], for the caller to drop when it holds nothing. Only if no
@@ -31,6 +40,8 @@
 mod cell;
 mod core;
 mod edition;
+#[cfg(all(test, not(loom)))]
+mod fork_tests;
 mod live;
 #[cfg(all(test, loom))]
 mod loom_tests;

@@ -10,6 +10,9 @@
 //! What a dropped edition made is found by walking down from its roots until older nodes are met.
 //! Those belong to others and are only looked at; so that they are still there to look at, this
 //! work goes before any other, and nothing else is freed until it is done.
+//!
+//! In a fork all this ends at nodes that are not younger than its base. They belong to others, and
+//! live for as long as the base is held, which is until after the fork's last node is freed.
 
 use super::live::Live;
 use super::record::{Record, Version};
@@ -24,6 +27,13 @@ use std::ptr::NonNull;
 pub(super) enum Dead {
     Node(Link),
     Deep(Link),
+}
+
+impl Dead {
+    fn link(self) -> Link {
+        let (Dead::Node(node) | Dead::Deep(node)) = self;
+        node
+    }
 }
 
 /// Nodes that were retired together.
@@ -49,21 +59,26 @@ impl Block {
         self.entries.push(entry);
     }
 
-    /// Of retired nodes, in this memory.
-    pub(super) unsafe fn of(nodes: &[Link], deep: &[Link], entries: Vec<Dead>) -> Block {
+    /// Of retired nodes, but for those that are not younger than `floor`, which belong to others; in
+    /// this memory.
+    pub(super) unsafe fn of(
+        nodes: &[Link],
+        deep: &[Link],
+        floor: u64,
+        entries: Vec<Dead>,
+    ) -> Block {
         debug_assert!(entries.is_empty());
         let mut block = Block {
             entries,
             ..Block::new()
         };
         block.entries.reserve(nodes.len() + deep.len());
-        // SAFETY: the caller's: retired nodes are live until their list is worked off.
-        unsafe {
-            for &node in nodes {
-                block.push(Dead::Node(node), birth(node));
-            }
-            for &node in deep {
-                block.push(Dead::Deep(node), birth(node));
+        let nodes = nodes.iter().map(|&node| Dead::Node(node));
+        for entry in nodes.chain(deep.iter().map(|&node| Dead::Deep(node))) {
+            // SAFETY: the caller's: retired nodes are live until their list is worked off.
+            let born = unsafe { birth(entry.link()) };
+            if born > floor {
+                block.push(entry, born);
             }
         }
         block
@@ -108,6 +123,8 @@ const SPARE_ENTRIES: usize = 1024;
 
 /// The writer's record of what lives and what is to be freed.
 pub(super) struct Reclaimer<P: Send + Sync + 'static> {
+    /// Nodes that are not younger belong to what this is a fork of: they are never freed here.
+    floor: u64,
     unborn: Vec<Unborn>,
     estates: Vec<Estate>,
     /// Payloads of dead versions, to be dropped with the trash.
@@ -122,8 +139,10 @@ pub(super) struct Reclaimer<P: Send + Sync + 'static> {
 unsafe impl<P: Send + Sync + 'static> Send for Reclaimer<P> {}
 
 impl<P: Send + Sync + 'static> Reclaimer<P> {
-    pub(super) fn new() -> Self {
+    /// Of a fork of a version with this generation; 0: of none.
+    pub(super) fn new(floor: u64) -> Self {
         Reclaimer {
+            floor,
             unborn: Vec::new(),
             estates: Vec::new(),
             payloads: SmallVec::new(),
@@ -134,6 +153,11 @@ impl<P: Send + Sync + 'static> Reclaimer<P> {
                 entries: Vec::new(),
             },
         }
+    }
+
+    /// The generation up to which nodes belong to others.
+    pub(super) fn floor(&self) -> u64 {
+        self.floor
     }
 
     /// A version that is about to be published.
@@ -192,7 +216,7 @@ impl<P: Send + Sync + 'static> Reclaimer<P> {
         self.work_off(edits, live, kinds, usize::MAX);
         free_unborn(
             &mut std::mem::take(&mut self.newest),
-            0,
+            self.floor,
             edits,
             kinds,
             &mut { usize::MAX },
@@ -226,7 +250,8 @@ impl<P: Send + Sync + 'static> Reclaimer<P> {
             while budget > 0
                 && let Some(block) = estate.blocks.pop()
             {
-                let mut rest = settle(estate.until, block, edits, live, kinds, &mut budget);
+                let bounds = (self.floor, estate.until);
+                let mut rest = settle(bounds, block, edits, live, kinds, &mut budget);
                 if !rest.is_empty() {
                     estate.blocks.push(rest);
                 } else if rest.entries.capacity() <= SPARE_ENTRIES {
@@ -249,8 +274,9 @@ impl<P: Send + Sync + 'static> Reclaimer<P> {
 }
 
 /// Frees what is in a block, or hands it on. Returns it with what the budget did not allow for.
+/// Nodes that are not younger than the floor are in no block, and what is below them is no younger.
 fn settle<P: Send + Sync + 'static>(
-    until: u64,
+    (floor, until): (u64, u64),
     mut block: Block,
     edits: &mut Edits,
     live: &Live<P>,
@@ -272,7 +298,7 @@ fn settle<P: Send + Sync + 'static>(
         && let Some(entry) = block.entries.pop()
     {
         *budget -= 1;
-        let (Dead::Node(node) | Dead::Deep(node)) = entry;
+        let node = entry.link();
         // SAFETY: a node on a dead list is live until here. If no live version is in [its
         // birth, until], nobody can reach it any more; a deep one's children then become
         // entries before it goes.
@@ -283,7 +309,12 @@ fn settle<P: Send + Sync + 'static>(
                 continue;
             }
             if let Dead::Deep(_) = entry {
-                for_each_below(node, |below| block.push(Dead::Deep(below), birth(below)));
+                for_each_below(node, |below| {
+                    let born = birth(below);
+                    if born > floor {
+                        block.push(Dead::Deep(below), born);
+                    }
+                });
             }
             edits.destroy(node, kinds);
         }

@@ -6,7 +6,7 @@ use crate::sync::{AtomicPtr, AtomicUsize, Ordering, fence};
 use crate::tree::{RawTree, Tree, Value};
 use std::cell::UnsafeCell;
 use std::fmt;
-use std::mem::MaybeUninit;
+use std::mem::{ManuallyDrop, MaybeUninit};
 use std::ptr::{self, NonNull};
 
 /// What a version is. Lives until its count is zero and the writer has taken it from the stack.
@@ -72,6 +72,22 @@ impl<P: Send + Sync + 'static> Version<P> {
         self.0.as_ptr()
     }
 
+    /// Gives the handle up. If it was the last, the record is buried; the core is returned then,
+    /// which the caller is to leave.
+    pub(super) fn release(self) -> Option<NonNull<Core<P>>> {
+        let version = ManuallyDrop::new(self);
+        let record = version.record();
+        if record.refs.fetch_sub(1, Ordering::Release) != 1 {
+            return None;
+        }
+        fence(Ordering::Acquire);
+        let core = record.core;
+        // SAFETY: the count is zero, so this was the last handle; the core is alive, since every
+        // record that is not on its stack holds it.
+        unsafe { core.as_ref().bury(version.0) };
+        Some(core)
+    }
+
     pub(crate) fn payload(&self) -> &P {
         &self.record().payload
     }
@@ -103,16 +119,9 @@ impl<P: Send + Sync + 'static> Clone for Version<P> {
 
 impl<P: Send + Sync + 'static> Drop for Version<P> {
     fn drop(&mut self) {
-        let record = self.record();
-        if record.refs.fetch_sub(1, Ordering::Release) == 1 {
-            fence(Ordering::Acquire);
-            let core = record.core;
-            // SAFETY: the count is zero, so this was the last handle; the core is alive, since
-            // every record that is not on its stack holds it.
-            unsafe {
-                core.as_ref().bury(self.0);
-                Core::leave(core);
-            }
+        if let Some(core) = Version(self.0).release() {
+            // SAFETY: the record held the core, and is on its stack now.
+            unsafe { Core::leave(core) }
         }
     }
 }

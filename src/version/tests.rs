@@ -5,16 +5,16 @@ use crate::tree::{RawTree, Value};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicIsize, Ordering};
+use std::sync::atomic::{AtomicIsize, AtomicU64, Ordering};
 
 /// A value that counts how many of it there are.
-struct Counted {
-    number: u64,
+pub(super) struct Counted {
+    pub(super) number: u64,
     alive: Arc<AtomicIsize>,
 }
 
 impl Counted {
-    fn new(number: u64, alive: &Arc<AtomicIsize>) -> Arc<Self> {
+    pub(super) fn new(number: u64, alive: &Arc<AtomicIsize>) -> Arc<Self> {
         alive.fetch_add(1, Ordering::Relaxed);
         Arc::new(Counted {
             number,
@@ -31,10 +31,10 @@ impl Drop for Counted {
 
 impl Value for Arc<Counted> {}
 
-type Model = BTreeMap<Vec<u8>, u64>;
+pub(super) type Model = BTreeMap<Vec<u8>, u64>;
 
 #[derive(Clone, Debug)]
-enum Op {
+pub(super) enum Op {
     Insert(usize, Vec<u8>),
     Remove(usize, Vec<u8>),
     RemoveNth(usize, usize),
@@ -49,9 +49,9 @@ enum Op {
     Collect,
 }
 
-const TREES: usize = 2;
+pub(super) const TREES: usize = 2;
 
-fn key() -> impl Strategy<Value = Vec<u8>> {
+pub(super) fn key() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         4 => prop::collection::vec(prop::sample::select(vec![0u8, 1, 255]), 0..6),
         2 => prop::collection::vec(prop::sample::select(b"abcdefghijklmnopqrst".to_vec()), 0..3),
@@ -60,7 +60,7 @@ fn key() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-fn op() -> impl Strategy<Value = Op> {
+pub(super) fn op() -> impl Strategy<Value = Op> {
     let tree = 0..TREES;
     prop_oneof![
         24 => (tree.clone(), key()).prop_map(|(t, k)| Op::Insert(t, k)),
@@ -163,19 +163,23 @@ fn compare(tree: crate::tree::Tree<'_, Arc<Counted>>, model: &Model, probes: &[V
 }
 
 /// An edition, what its trees should hold, and what they held at its savepoints.
-type Working = (Edition<Arc<Counted>>, [Model; TREES], Vec<[Model; TREES]>);
+pub(super) type Working = (Edition<Arc<Counted>>, [Model; TREES], Vec<[Model; TREES]>);
 
-struct World {
-    versions: Versions<Arc<Counted>>,
-    alive: Arc<AtomicIsize>,
+/// A version and what its trees should hold.
+pub(super) type Held = (Version<Arc<Counted>>, [Model; TREES]);
+
+pub(super) struct World {
+    pub(super) versions: Versions<Arc<Counted>>,
+    pub(super) alive: Arc<AtomicIsize>,
     published: [Model; TREES],
-    working: Option<Working>,
-    held: Vec<(Version<Arc<Counted>>, [Model; TREES])>,
-    number: u64,
+    pub(super) working: Option<Working>,
+    pub(super) held: Vec<Held>,
+    /// Numbers the steps; forks share it.
+    steps: Arc<AtomicU64>,
 }
 
 impl World {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let alive = Arc::new(AtomicIsize::new(0));
         let trees = (0..TREES)
             .map(|_| RawTree::empty::<Arc<Counted>>(0))
@@ -186,7 +190,24 @@ impl World {
             published: Default::default(),
             working: None,
             held: Vec::new(),
-            number: 0,
+            steps: Arc::default(),
+        }
+    }
+
+    /// The newest version.
+    pub(super) fn newest(&self) -> Held {
+        (self.versions.current(), self.published.clone())
+    }
+
+    /// A fork of a version of this world, or of one like it.
+    pub(super) fn fork(&self, (version, published): &Held) -> Self {
+        World {
+            versions: Versions::fork(version, Counted::new(0, &self.alive)),
+            alive: Arc::clone(&self.alive),
+            published: published.clone(),
+            working: None,
+            held: Vec::new(),
+            steps: Arc::clone(&self.steps),
         }
     }
 
@@ -196,9 +217,8 @@ impl World {
             .get_or_insert_with(|| (versions.edit(), published.clone(), Vec::new()))
     }
 
-    fn step(&mut self, op: Op) {
-        self.number += 1;
-        let number = self.number;
+    pub(super) fn step(&mut self, op: Op) {
+        let number = 1 + self.steps.fetch_add(1, Ordering::Relaxed);
         let value = Counted::new(number, &self.alive);
         match op {
             Op::Insert(tree, key) => {
@@ -253,9 +273,7 @@ impl World {
                 }
             }
             Op::Abort => self.working = None,
-            Op::Hold => self
-                .held
-                .push((self.versions.current(), self.published.clone())),
+            Op::Hold => self.held.push(self.newest()),
             Op::Let(n) => {
                 if !self.held.is_empty() {
                     let n = n % self.held.len();
@@ -270,7 +288,7 @@ impl World {
         }
     }
 
-    fn compare(&mut self, probes: &[Vec<u8>]) {
+    pub(super) fn compare(&self, probes: &[Vec<u8>]) {
         if let Some((edition, model, _)) = &self.working {
             edition.check(u64::MAX);
             for (tree, model) in model.iter().enumerate() {
@@ -281,12 +299,15 @@ impl World {
         for (tree, model) in self.published.iter().enumerate() {
             compare(current.tree(tree), model, probes);
         }
-        for (version, model) in &self.held {
-            for (tree, model) in model.iter().enumerate() {
-                let expected: Vec<_> = model.values().copied().collect();
-                assert_eq!(content(version.tree(tree)), expected);
-            }
-        }
+        self.held.iter().for_each(compare_held);
+    }
+}
+
+/// Compares all that a held version has.
+pub(super) fn compare_held((version, models): &Held) {
+    for (tree, model) in models.iter().enumerate() {
+        let expected: Vec<_> = model.values().copied().collect();
+        assert_eq!(content(version.tree(tree)), expected);
     }
 }
 
@@ -309,11 +330,7 @@ proptest! {
         // Either the store or the held versions go last; nothing is left in any order.
         if store_first {
             drop(versions);
-            for (version, model) in &held {
-                for (tree, model) in model.iter().enumerate() {
-                    prop_assert_eq!(content(version.tree(tree)), model.values().copied().collect::<Vec<_>>());
-                }
-            }
+            held.iter().for_each(compare_held);
             drop(held);
         } else {
             drop(held);

@@ -1,0 +1,71 @@
+//! Forks: a store that goes on from a snapshot of another.
+//!
+//! A fork is a store like any other: it has its own writer, watches, change window and memory, and
+//! shares the nodes of the snapshot, which it holds for as long as it, or a snapshot of it, is
+//! there (`version/`). It is told apart by its history alone, [`HistoryId::FORK`], so that nothing
+//! that was said of a fork is taken for a word of the log. Its root remembers where it began: what
+//! a guard says of a position up to there holds in the fork as well.
+//!
+//! [`HistoryId::FORK`]: crate::HistoryId::FORK
+
+use super::core::Core;
+use super::snapshot::Snapshot;
+use super::store::Store;
+use super::view::Views;
+
+impl<S: Views> Snapshot<S> {
+    /// A store of its own that goes on from this snapshot, to try a change or to plan on it: what
+    /// is written in it is seen in it alone, and what is written in the store it is of is not seen
+    /// in it.
+    ///
+    /// O(number of indexes), however much they hold: records and trees are shared, and copied as they are written to. A
+    /// fork can be kept, written to from any thread, watched, followed, and forked; it may outlive
+    /// the store. It is open also if the store is closed or halted. It holds the snapshot for as long
+    /// as it is there.
+    ///
+    /// Its log index goes on from the snapshot's, and so do the indexes of records and queries, but
+    /// in a history of its own, [`HistoryId::FORK`](crate::HistoryId::FORK): positions, guards and
+    /// cursors that were made in a fork are refused by the store, and an image of one is an image of
+    /// another history. A guard of the store, of the snapshot's position or an earlier one, can be
+    /// validated in a fork. Hooks ([`WriteTxn::after_commit`](crate::WriteTxn::after_commit)) do not
+    /// run.
+    ///
+    /// ```
+    /// # use highwater::{Schema, Store, Table};
+    /// # use serde::{Deserialize, Serialize};
+    /// # #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
+    /// # pub struct Node { #[primary_key] pub name: String, pub jobs: u32 }
+    /// # #[derive(Schema)]
+    /// # pub struct Cluster { nodes: Node }
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let store = Store::<Cluster>::new();
+    /// # let mut txn = store.write()?;
+    /// # txn.nodes_mut().insert(Node { name: "n1".into(), jobs: 0 })?;
+    /// # txn.commit()?;
+    /// let snap = store.snapshot();
+    /// let plan = snap.fork();
+    /// let mut txn = plan.write()?;
+    /// txn.nodes_mut().update_with("n1", |node| node.jobs += 1)?;
+    /// txn.commit()?;
+    ///
+    /// // What the plan comes to; the store knows nothing of it.
+    /// let planned = plan.snapshot();
+    /// let changes: Vec<_> = planned.nodes().diff(&snap.nodes()).collect();
+    /// assert_eq!(changes[0].after.unwrap().jobs, 1);
+    /// assert_eq!(store.snapshot().nodes().get("n1").unwrap().jobs, 0);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn fork(&self) -> Store<S> {
+        Store::of(Core::fork(S::tables(), self.version()))
+    }
+}
+
+impl<S: Views> Store<S> {
+    /// A fork of the newest snapshot: [`Snapshot::fork`].
+    #[must_use]
+    pub fn fork(&self) -> Store<S> {
+        self.snapshot().fork()
+    }
+}
