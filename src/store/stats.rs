@@ -12,6 +12,9 @@ use crate::tree::Usage;
 ///
 /// Bytes are those of the nodes of its tables and indexes. The records themselves, which are the
 /// program's own values, are not in them.
+///
+/// A fork counts what its newest snapshot needs as any store does, whoever has the nodes;
+/// `reserved_bytes` and `nodes` are of those it has made itself, and `pinned_bytes` tells nothing of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
