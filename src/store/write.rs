@@ -137,7 +137,7 @@ impl<'a, T: Readable> TableWriter<'a, T> {
     }
 
     /// Takes away every record for which `which` is true, and returns them. Looks at all records
-    /// of the table; where an index knows them, [`delete_rows`](Self::delete_rows) is faster.
+    /// of the table; where an index knows them, [`delete_query`](Self::delete_query) is faster.
     pub fn delete_where(
         &mut self,
         mut which: impl FnMut(&Row<T>) -> bool,
@@ -163,12 +163,12 @@ impl<'a, T: Readable> TableWriter<'a, T> {
     /// # let store = Store::<Catalog>::new();
     /// let mut txn = store.write()?;
     /// # for id in 0..3 { txn.services_mut().insert(Service { id, node: "n1".into() })?; }
-    /// let gone = txn.services_mut().delete_rows(|services| services.by_node("n1"))?;
+    /// let gone = txn.services_mut().delete_query(|services| services.by_node("n1"))?;
     /// assert_eq!(gone.len(), 3);
     /// # Ok(())
     /// # }
     /// ```
-    pub fn delete_rows(
+    pub fn delete_query(
         &mut self,
         query: impl for<'r> FnOnce(&'r T::Reader<'r>) -> Rows<'r, T>,
     ) -> Result<Vec<Row<T>>, WriteError> {

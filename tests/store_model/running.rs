@@ -38,7 +38,7 @@ impl Running {
             ),
             Op::DeleteTagged(tag) => self.delete_all(
                 |item| item.tags.iter().any(|other| other.starts_with(&tag)),
-                |mut items| items.delete_rows(|items| items.tags_index().prefix(&tag)),
+                |mut items| items.delete_query(|items| items.tags_index().prefix(&tag)),
             ),
             Op::DeleteWhere(value) => self.delete_all(
                 |item| item.value == value,

@@ -176,15 +176,15 @@ impl Deregistration {
             (Some(service), _) => {
                 let of = (&node, &service);
                 txn.checks_mut()
-                    .delete_rows(|checks| checks.by_service(of))?;
+                    .delete_query(|checks| checks.by_service(of))?;
                 txn.services_mut().delete((&node, &service))?.is_some()
             }
             (None, Some(check)) => txn.checks_mut().delete((&node, &check))?.is_some(),
             (None, None) => {
                 txn.checks_mut()
-                    .delete_rows(|checks| checks.leading(&node))?;
+                    .delete_query(|checks| checks.leading(&node))?;
                 txn.services_mut()
-                    .delete_rows(|services| services.leading(&node))?;
+                    .delete_query(|services| services.leading(&node))?;
                 txn.nodes_mut().delete(&node)?.is_some()
             }
         };
