@@ -1,67 +1,11 @@
 //! What goes wrong in go-memdb, its radix tree, and what is built on them, and does not here. Each
 //! test is named after the issue, or the observed behaviour, that it comes from.
 
-mod store_schema;
-
+use crate::store_schema::*;
+use crate::things::{Thing, Things, names, thing, things, watch};
 use highwater::{LogIndex, Row, Schema, Store, Table, Watch, WriteError};
 use serde::{Deserialize, Serialize};
 use std::ops::Bound;
-use store_schema::*;
-
-/// Numbers, texts, and an index that two collections give the keys of.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
-#[index(by_kind_zone(kind, zone))]
-#[index(by_product(each(sizes), each(colours), kind))]
-struct Thing {
-    #[primary_key]
-    id: String,
-    #[index]
-    age: i32,
-    #[index(caseless)]
-    kind: String,
-    #[index(sparse)]
-    zone: Option<String>,
-    sizes: Vec<String>,
-    colours: Vec<String>,
-}
-
-#[derive(Schema)]
-struct Things {
-    things: Thing,
-}
-
-fn thing(id: &str, age: i32) -> Thing {
-    Thing {
-        id: id.to_owned(),
-        age,
-        kind: "Kind".to_owned(),
-        zone: None,
-        sizes: Vec::new(),
-        colours: Vec::new(),
-    }
-}
-
-fn things(all: impl IntoIterator<Item = Thing>) -> Store<Things> {
-    let store = Store::<Things>::new();
-    let mut txn = store.write().unwrap();
-    for thing in all {
-        txn.things_mut().insert(thing).unwrap();
-    }
-    txn.commit().unwrap();
-    store
-}
-
-fn names<'a>(rows: impl Iterator<Item = &'a Row<Thing>>) -> Vec<&'a str> {
-    rows.map(|row| row.id.as_str()).collect()
-}
-
-fn watch<R>(store: &Store<Catalog>, read: impl FnOnce(&CatalogView) -> R) -> Watch {
-    store
-        .watch(|db| {
-            read(db);
-        })
-        .1
-}
 
 #[test]
 fn memdb_7_unique_is_enforced_and_the_loser_takes_nothing_away() {
@@ -140,7 +84,7 @@ fn memdb_95_a_record_that_is_found_several_times_is_deleted_once() {
         txn.services_mut().insert(tagged("b", &["y"])).unwrap();
         let gone = txn
             .services_mut()
-            .delete_rows(|services| services.tags_index().prefix("x"))
+            .delete_query(|services| services.tags_index().prefix("x"))
             .unwrap();
         assert_eq!(ids(gone.iter()), ["a"]);
         assert_eq!(ids(txn.services().iter()), ["b"]);
@@ -179,7 +123,7 @@ fn memdb_a_prefix_is_deleted_from_every_index() {
     let mut txn = store.write().unwrap();
     let gone = txn
         .things_mut()
-        .delete_rows(|things| things.kind_index().prefix("kI"));
+        .delete_query(|things| things.kind_index().prefix("kI"));
     assert_eq!(gone.unwrap().len(), 2);
     txn.commit().unwrap();
     store.snapshot().check().unwrap();
@@ -424,14 +368,250 @@ fn memdb_changes_are_net_and_need_not_be_asked_for_first() {
     assert_eq!(txn.changes().nodes().count(), 2);
 }
 
+/// nomad #16257, vault PR #16487, openbao PR #718: the same, for ten years.
 #[test]
-fn memdb_a_fork_that_is_a_snapshot_tells_nobody() {
-    let store = Store::<Catalog>::new();
-    let all = watch(&store, |db| db.services().iter().count());
+fn memdb_99_who_has_a_record_cannot_change_what_is_stored() {
+    let store = things([thing("a", 1)]);
+    let mut copy: Thing = (**store.snapshot().things().get("a").unwrap()).clone();
+    copy.age = 7;
+    let snap = store.snapshot();
+    assert_eq!(names(snap.things().by_age(1)), ["a"]);
+    assert!(snap.things().by_age(7).next().is_none());
+    // An update in place that fails has changed its copy alone.
     let mut txn = store.write().unwrap();
-    txn.services_mut().insert(service("a", "n", "s")).unwrap();
-    // Aborted: neither this watch nor the index knows of it.
-    drop(txn);
-    assert!(!all.has_fired());
-    assert_eq!(store.position().index, LogIndex(0));
+    let renamed = txn.things_mut().update_with("a", |thing| {
+        thing.age = 9;
+        thing.id.push('x');
+    });
+    assert!(matches!(renamed, Err(WriteError::KeyChanged { .. })));
+    assert_eq!(names(txn.things().by_age(1)), ["a"]);
+    txn.commit().unwrap();
+    store.snapshot().check().unwrap();
+}
+
+#[test]
+fn memdb_83_a_count_looks_at_no_record() {
+    let store = things((0..500).map(|n| thing(&n.to_string(), n % 2)));
+    let snap = store.snapshot();
+    // The count of a table and of an index is a number that is kept.
+    assert_eq!(
+        (snap.things().len(), snap.things().age_index().len()),
+        (500, 500)
+    );
+    let (len, watch) = store.watch(|db| db.things().len());
+    assert_eq!(len.value, 500);
+    let mut txn = store.write().unwrap();
+    txn.things_mut().delete("3").unwrap();
+    txn.commit().unwrap();
+    assert!(watch.has_fired());
+}
+
+#[test]
+fn memdb_78_an_index_is_added_by_the_next_program() {
+    mod before {
+        use highwater::{Schema, Table};
+        use serde::{Deserialize, Serialize};
+
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
+        #[table(name = "thing")]
+        pub(super) struct Thing {
+            #[primary_key]
+            pub(super) id: String,
+            pub(super) age: i32,
+            pub(super) kind: String,
+            pub(super) zone: Option<String>,
+            pub(super) sizes: Vec<String>,
+            pub(super) colours: Vec<String>,
+        }
+
+        #[derive(Schema)]
+        pub(super) struct Things {
+            pub(super) things: Thing,
+        }
+    }
+    let old = Store::<before::Things>::new();
+    let mut txn = old.write().unwrap();
+    for n in 0..50 {
+        let record = before::Thing {
+            id: n.to_string(),
+            age: n % 5,
+            kind: "k".to_owned(),
+            zone: None,
+            sizes: Vec::new(),
+            colours: Vec::new(),
+        };
+        txn.things_mut().insert(record).unwrap();
+    }
+    txn.commit().unwrap();
+    let mut image = Vec::new();
+    old.snapshot().write_image(&mut image).unwrap();
+    let new = Store::<Things>::from_image(&image[..]).unwrap();
+    new.snapshot().check().unwrap();
+    assert_eq!(new.snapshot().things().by_age(3).count(), 10);
+}
+
+/// consul #14916, #4140: a goroutine for each that had waited.
+#[test]
+fn memdb_122_a_watch_that_is_dropped_leaves_nothing() {
+    let store = Store::<Catalog>::new();
+    for n in 0..5_000 {
+        drop(watch(&store, |db| db.services().contains(n.to_string())));
+        drop(watch(&store, |db| db.services().range("a"..).count()));
+        let waiting = store.snapshot_at_least_async(LogIndex(9), std::future::ready(()));
+        assert!(block_on(waiting).is_err());
+    }
+    assert_eq!(store.stats().watchers, 0);
+}
+
+#[test]
+fn consul_8995_a_commit_wakes_those_it_concerns_whoever_else_waits() {
+    let store = Store::<Catalog>::new();
+    let watches: Vec<_> = (0..20_000)
+        .map(|n| watch(&store, |db| db.services().contains(n.to_string())))
+        .collect();
+    // consul #12080: all of a topic were woken for one of it.
+    commit_at(&store, 1, |txn| {
+        txn.services_mut().insert(service("777", "n", "s")).unwrap();
+    });
+    let fired: Vec<_> = (0..)
+        .zip(&watches)
+        .filter(|(_, watch)| watch.has_fired())
+        .collect();
+    assert_eq!(fired.iter().map(|(n, _)| *n).collect::<Vec<u32>>(), [777]);
+}
+
+#[test]
+fn nomad_18266_a_change_between_reading_and_waiting_is_not_missed() {
+    let store = Store::<Catalog>::new();
+    let (_, read) = store.watch(|db| {
+        let found = db.services().contains("a");
+        // While the query runs.
+        commit_at(&store, 1, |txn| {
+            txn.services_mut().insert(service("a", "n", "s")).unwrap();
+        });
+        found
+    });
+    assert!(read.has_fired());
+}
+
+#[test]
+fn nomad_20072_an_older_program_refuses_what_it_does_not_know_before_it_changes_anything() {
+    let source = Store::<Catalog>::new();
+    commit_at(&source, 3, |txn| {
+        txn.services_mut().insert(service("a", "n", "s")).unwrap();
+    });
+    let mut image = Vec::new();
+    source.snapshot().write_image(&mut image).unwrap();
+    let store = things([thing("a", 1)]);
+    let error = store.restore(&image[..]).unwrap_err().to_string();
+    assert!(error.contains("services"), "{error}");
+    assert_eq!(names(store.snapshot().things().iter()), ["a"]);
+}
+
+#[test]
+fn statedb_the_empty_key_and_nodes_without_a_leaf_wake_who_watches_their_prefix() {
+    let store = Store::<Catalog>::new();
+    let all = watch(&store, |db| db.services().prefix("").count());
+    commit_at(&store, 1, |txn| {
+        txn.services_mut().insert(service("", "n", "s")).unwrap();
+    });
+    assert!(all.has_fired());
+    commit_at(&store, 2, |txn| {
+        for id in ["abx", "aby"] {
+            txn.services_mut().insert(service(id, "n", "s")).unwrap();
+        }
+    });
+    // The node at "ab" has no leaf of its own, and goes with the first of the two.
+    let prefix = watch(&store, |db| db.services().prefix("ab").count());
+    let shorter = watch(&store, |db| db.services().prefix("a").count());
+    commit_at(&store, 3, |txn| {
+        txn.services_mut().delete("abx").unwrap();
+    });
+    assert!(prefix.has_fired() && shorter.has_fired());
+}
+
+#[test]
+fn statedb_19_an_iterator_at_its_end_has_an_index_to_wait_past() {
+    let store = Store::<Catalog>::new();
+    let none = |db: &CatalogView| db.services().by_node("n").next().is_none();
+    let first = store.blocking_query(LogIndex(0), soon(), none).unwrap();
+    let mut runs = 0;
+    let answer = store.blocking_query(first.index, shortly(), |db| {
+        runs += 1;
+        none(db)
+    });
+    assert!(!answer.unwrap().changed && runs == 1);
+}
+
+/// The merge of a node with its only child was seen by older transactions.
+#[test]
+fn iradix_what_a_deletion_merges_is_not_seen_by_who_began_before() {
+    let store = things(["aa", "ab", "b"].map(|id| thing(id, 1)));
+    let before = store.snapshot();
+    let mut txn = store.write().unwrap();
+    txn.things_mut().delete("ab").unwrap();
+    let savepoint = txn.savepoint();
+    txn.things_mut().delete("b").unwrap();
+    assert_eq!(names(txn.things().iter()), ["aa"]);
+    txn.rollback_to(savepoint);
+    assert_eq!(names(txn.things().iter()), ["aa", "b"]);
+    txn.commit().unwrap();
+    assert_eq!(names(before.things().iter()), ["aa", "ab", "b"]);
+}
+
+/// Tables and indexes were keyed by one string: "a.b" and "id" was "a" and "b.id".
+#[test]
+fn memdb_names_of_tables_and_indexes_may_be_any() {
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
+    #[table(name = "a.b")]
+    struct One {
+        #[primary_key]
+        id: u8,
+        #[index(name = "x_prefix")]
+        x: String,
+    }
+
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
+    #[table(name = "a")]
+    struct Two {
+        #[primary_key]
+        id: u8,
+        #[index(name = "id")]
+        b: u8,
+    }
+
+    #[derive(Schema)]
+    struct Both {
+        ones: One,
+        twos: Two,
+    }
+
+    let store = Store::<Both>::new();
+    let mut txn = store.write().unwrap();
+    let x = "text".to_owned();
+    txn.ones_mut().insert(One { id: 1, x }).unwrap();
+    txn.twos_mut().insert(Two { id: 2, b: 1 }).unwrap();
+    assert_eq!(txn.twos().by_id(1).next().unwrap().id, 2);
+    assert_eq!(txn.ones().x_prefix_index().prefix("te").count(), 1);
+    txn.commit().unwrap();
+    store.snapshot().check().unwrap();
+}
+
+#[test]
+fn memdb_an_abandoned_attempt_is_undone_whole() {
+    let store = Store::<Catalog>::new();
+    let mut txn = store.write().unwrap();
+    txn.services_mut()
+        .insert(service("kept", "n", "s"))
+        .unwrap();
+    let failed: Result<(), WriteError> = txn.attempt(|txn| {
+        txn.services_mut().insert(tagged("a", &["x"]))?;
+        txn.services_mut().delete("kept")?;
+        txn.services_mut().insert(tagged("a", &["y"]))
+    });
+    assert!(failed.is_err());
+    assert_eq!(ids(txn.services().iter()), ["kept"]);
+    assert_eq!(txn.services().tags_index().len(), 0);
+    txn.commit().unwrap();
+    store.snapshot().check().unwrap();
 }
