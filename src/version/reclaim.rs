@@ -73,13 +73,18 @@ impl Block {
             ..Block::new()
         };
         block.entries.reserve(nodes.len() + deep.len());
-        let nodes = nodes.iter().map(|&node| Dead::Node(node));
-        for entry in nodes.chain(deep.iter().map(|&node| Dead::Deep(node))) {
+        let mut take = |node: Link, entry: Dead| {
             // SAFETY: the caller's: retired nodes are live until their list is worked off.
-            let born = unsafe { birth(entry.link()) };
+            let born = unsafe { birth(node) };
             if born > floor {
                 block.push(entry, born);
             }
+        };
+        for &node in nodes {
+            take(node, Dead::Node(node));
+        }
+        for &node in deep {
+            take(node, Dead::Deep(node));
         }
         block
     }
