@@ -1,5 +1,5 @@
 //! Sequences of operations against a model of `BTreeMap`s, with keys of any bytes: transactions,
-//! batches, savepoints, snapshots held for long, images written and restored. The fuzz target of
+//! batches, savepoints, snapshots held for long, forks, images written and restored. The fuzz target of
 //! this name runs what the fuzzer makes up, `tests/operations.rs` what a seed does.
 #![allow(missing_docs, unreachable_pub, reason = "no interface of anybody")]
 
@@ -84,6 +84,16 @@ pub enum Op {
         gap: u8,
     },
     Collect,
+    Fork {
+        of: u8,
+    },
+    InFork {
+        fork: u8,
+        key: Pick,
+        value: u8,
+        clear: bool,
+    },
+    LetFork(u8),
 }
 
 /// A stored record with its create and modify index.
@@ -162,6 +172,7 @@ struct World {
     state: State,
     held: Vec<(Snapshot<Blobs>, State)>,
     images: Vec<(Bytes, State, u64)>,
+    forks: Vec<(Store<Blobs>, State)>,
     /// The last answer for each prefix that was asked for.
     prefixes: BTreeMap<Bytes, u64>,
 }
@@ -224,6 +235,57 @@ impl World {
         }
     }
 
+    fn delete_prefix(open: &mut Open, prefix: &Bytes) {
+        let gone = open.txn.blobs_mut().delete_prefix(&prefix[..]);
+        let rows = &open.state.rows;
+        let keys = rows.keys().filter(|key| key.starts_with(prefix));
+        let keys: Vec<Bytes> = keys.cloned().collect();
+        let expected = keys.iter().map(|key| rows[key].clone());
+        assert!(
+            gone.expect("nothing forbids it")
+                .iter()
+                .map(stored)
+                .eq(expected)
+        );
+        for key in keys {
+            open.state.delete(&key, open.index);
+        }
+    }
+
+    /// One commit in a fork: a record is put, and before that perhaps all that begins with its key
+    /// taken away.
+    fn in_fork(&mut self, number: u8, key: &Pick, value: u8, clear: bool) {
+        if self.forks.is_empty() {
+            return;
+        }
+        let key = self.pick(key);
+        let number = usize::from(number) % self.forks.len();
+        let (fork, state) = &mut self.forks[number];
+        let index = fork.position().index.0 + 1;
+        let mut open = Open {
+            txn: fork.write().expect("an open store"),
+            index,
+            state: std::mem::take(state),
+            savepoints: Vec::new(),
+        };
+        if clear {
+            World::delete_prefix(&mut open, &key);
+        }
+        let group = vec![value];
+        World::put(
+            &mut open,
+            Blob {
+                key,
+                group,
+                serial: None,
+                value,
+            },
+        );
+        open.txn.commit().expect("an open store");
+        *state = open.state;
+        compare(&fork.snapshot(), state);
+    }
+
     /// The index of a prefix is never before its last change and never falls.
     fn look(&mut self, snapshot: &Snapshot<Blobs>, prefix: &Bytes, hi: &Bytes) {
         let blobs = snapshot.blobs();
@@ -240,6 +302,16 @@ impl World {
             .rows
             .iter()
             .filter(|(key, _)| key.starts_with(prefix));
+        assert_eq!(rows.clone().count(), found.clone().count());
+        let (first, last) = (rows.clone().nth(1), rows.clone().nth_back(1));
+        assert_eq!(
+            first.map(stored).as_ref(),
+            found.clone().nth(1).map(|(_, row)| row)
+        );
+        assert_eq!(
+            last.map(stored).as_ref(),
+            found.clone().nth_back(1).map(|(_, row)| row)
+        );
         assert!(rows.map(stored).eq(found.map(|(_, row)| row.clone())));
         if let Some(before) = self.prefixes.insert(prefix.clone(), index) {
             assert!(before <= index);
@@ -363,23 +435,7 @@ pub fn run(ops: &[Op]) {
                 begin(&world, &mut open);
                 let open = open.as_mut().expect("begun");
                 let prefix = world.pick(prefix);
-                let keys: Vec<Bytes> = open
-                    .txn
-                    .blobs()
-                    .prefix(&prefix[..])
-                    .map(|row| row.key.clone())
-                    .collect();
-                for key in keys {
-                    assert!(
-                        open.txn
-                            .blobs_mut()
-                            .delete(&key[..])
-                            .expect("short")
-                            .is_some()
-                    );
-                    assert!(open.state.delete(&key, open.index));
-                }
-                assert!(!open.state.rows.keys().any(|key| key.starts_with(&prefix)));
+                World::delete_prefix(open, &prefix);
             }
             Op::PutIf { key, value, right } => {
                 begin(&world, &mut open);
@@ -503,13 +559,43 @@ pub fn run(ops: &[Op]) {
                 open = None;
                 store.collect();
             }
+            Op::Fork { of } => {
+                let fork = match world.held.get(usize::from(*of)) {
+                    Some((snapshot, state)) => (snapshot.fork(), state.clone()),
+                    None => match world.forks.get(usize::from(*of)) {
+                        Some((fork, state)) => (fork.fork(), state.clone()),
+                        None => (store.fork(), world.state.clone()),
+                    },
+                };
+                world.forks.push(fork);
+            }
+            Op::InFork {
+                fork,
+                key,
+                value,
+                clear,
+            } => world.in_fork(*fork, key, *value, *clear),
+            Op::LetFork(number) => {
+                if !world.forks.is_empty() {
+                    let number = usize::from(*number) % world.forks.len();
+                    let (fork, state) = world.forks.swap_remove(number);
+                    fork.collect();
+                    fork.snapshot().check().expect("sound indexes");
+                    compare(&fork.snapshot(), &state);
+                }
+            }
         }
     }
     drop(open);
     store.snapshot().check().expect("sound indexes");
-    let World { held, state, .. } = world;
+    let World {
+        held, state, forks, ..
+    } = world;
     compare(&store.snapshot(), &state);
     drop(store);
+    for (fork, state) in forks {
+        compare(&fork.snapshot(), &state);
+    }
     for (snapshot, state) in held {
         compare(&snapshot, &state);
     }
