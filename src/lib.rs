@@ -38,20 +38,28 @@ pub use key::{
 pub use position::{HistoryId, LogIndex, Position};
 pub use schema::{CheckDef, IndexDef, OnDelete, Reference, Row, Schema, Table};
 pub use store::{
-    Answer, Change, Changes, CommitError, Conflict, Cursor, CursorError, Description, Diff, Event,
-    Explain, FieldDescription, Guard, IndexDescription, IndexReader, KeyText, Mark, Matches,
-    Newest, NodeStats, Options, ReadKeys, ReferenceDescription, Rows, Savepoint, Snapshot, Start,
-    Stats, Store, StoreError, SubscribeError, Subscription, TableDescription, TableReader,
-    TableStats, TableWriter, Turn, Views, WaitError, WriteError, WriteTxn,
+    Answer, Change, Changes, CommitError, Conflict, Cursor, CursorError, Diff, Event, Explain,
+    Guard, IndexReader, KeyText, Mark, Matches, Newest, NodeStats, Options, ReadKeys, Rows,
+    Savepoint, Snapshot, Start, Stats, Store, StoreError, SubscribeError, Subscription,
+    TableReader, TableStats, TableWriter, Turn, Views, WaitError, WriteError, WriteTxn,
 };
-#[cfg(feature = "json")]
-pub use store::{UntypedRow, UntypedTable};
 pub use watch::Watch;
+
+/// A schema as data, for tools and for people: [`Store::describe`].
+pub mod describe {
+    pub use crate::store::describe::{Field, Index, Reference, Schema, Table};
+}
+
+/// Reading a snapshot without its types, as JSON, by names and keys as text: [`Snapshot::untyped`].
+#[cfg(feature = "json")]
+pub mod untyped {
+    pub use crate::store::untyped::{Error, Index, Row, Table};
+}
 
 /// What generated code names; no part of the public interface.
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::key::{Sparse, Text, reversed};
+    pub use crate::key::{Sparse, Text, TextColumns, Unread, reversed};
     pub use crate::schema::{is_first, knows_references, refers_to_replicated};
     pub use crate::store::{RawChanges, RawView, Readable, TableOps, View, Views, table_ops};
 }

@@ -147,11 +147,13 @@ fn a_schema_is_data() {
         "primary_key": ["node", "id"],
         "indexes": [
             {
-                "name": "host", "fields": ["node"], "unique": false, "each": false,
+                "name": "host", "fields": ["node"], "parts": ["node"], "when": null,
+                "unique": false, "each": false,
                 "references": { "table": "nodes", "on_delete": "cascade" },
             },
             {
-                "name": "backup", "fields": ["backup"], "unique": false, "each": false,
+                "name": "backup", "fields": ["backup"], "parts": ["sparse(backup)"], "when": null,
+                "unique": false, "each": false,
                 "references": { "table": "nodes", "on_delete": "set_null" },
             },
         ],

@@ -5,7 +5,8 @@ use crate::options::{refuse_attributes, refuse_generics};
 use crate::problems::{Problems, at};
 use proc_macro2::{Literal, Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
-use syn::{Data, DataEnum, DeriveInput, Fields, Ident, Member};
+use syn::ext::IdentExt;
+use syn::{Attribute, Data, DataEnum, DeriveInput, Fields, Ident, Member};
 
 pub(crate) fn derive(input: &DeriveInput) -> TokenStream {
     let mut problems = Problems::default();
@@ -41,6 +42,9 @@ pub(crate) fn derive(input: &DeriveInput) -> TokenStream {
         // Not for running: it keeps the uses of the type from failing too.
         quote!(::core::unreachable!())
     };
+    let columns = problems
+        .is_empty()
+        .then(|| encode_columns(input, &krate, &out));
     let problems = problems.into_tokens();
     let name = &input.ident;
     let newtype = newtype(input, &krate);
@@ -52,6 +56,7 @@ pub(crate) fn derive(input: &DeriveInput) -> TokenStream {
                 fn encode(&self, #out: &mut #krate::KeyBuf) {
                     #body
                 }
+                #columns
             }
             #[automatically_derived]
             impl #krate::AsKey<#name> for #name {
@@ -63,6 +68,53 @@ pub(crate) fn derive(input: &DeriveInput) -> TokenStream {
             #order
         };
     }
+}
+
+/// How texts are encoded as such a key: for a struct, those of its fields; for an enum without fields,
+/// the variant's name. What serde is told to write otherwise has no text here.
+fn encode_columns(input: &DeriveInput, krate: &Krate, out: &Ident) -> Option<TokenStream> {
+    let columns = Ident::new("columns", Span::mixed_site());
+    let is_serde = |attributes: &[Attribute]| {
+        attributes
+            .iter()
+            .any(|attribute| attribute.path().is_ident("serde"))
+    };
+    let body = match &input.data {
+        Data::Struct(data) => {
+            let types = data.fields.iter().map(|field| {
+                let ty = &field.ty;
+                quote_spanned!(at(ty)=> <#ty as #krate::Key>::encode_columns(#columns, #out)?;)
+            });
+            quote!(#(#types)* ::core::result::Result::Ok(()))
+        }
+        Data::Enum(data)
+            if !is_serde(&input.attrs)
+                && data
+                    .variants
+                    .iter()
+                    .all(|variant| variant.fields.is_empty() && !is_serde(&variant.attrs)) =>
+        {
+            let names = data.variants.iter().map(|variant| &variant.ident);
+            let texts = names.clone().map(|name| name.unraw().to_string());
+            quote! {
+                let key = match #krate::__private::TextColumns::whole(#columns)? {
+                    #(#texts => Self::#names,)*
+                    _ => return ::core::result::Result::Err(#krate::__private::Unread::Malformed),
+                };
+                <Self as #krate::Key>::encode(&key, #out);
+                ::core::result::Result::Ok(())
+            }
+        }
+        Data::Enum(_) | Data::Union(_) => return None,
+    };
+    Some(quote! {
+        fn encode_columns(
+            #columns: &mut #krate::__private::TextColumns<'_>,
+            #out: &mut #krate::KeyBuf,
+        ) -> ::core::result::Result<(), #krate::__private::Unread> {
+            #body
+        }
+    })
 }
 
 /// A struct with one field is encoded as that field, and so can be looked up as it.

@@ -1,5 +1,6 @@
 //! Keys that are addresses or identifiers: IP and socket addresses, networks, `Uuid`.
 
+use super::columns::by_from_str;
 use super::number::by_value;
 use super::{AsKey, Key, KeyBuf};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
@@ -14,6 +15,8 @@ impl Key for Ipv4Addr {
     fn encode(&self, out: &mut KeyBuf) {
         out.extend(&self.octets());
     }
+
+    by_from_str!();
 }
 
 impl Key for Ipv6Addr {
@@ -21,6 +24,8 @@ impl Key for Ipv6Addr {
     fn encode(&self, out: &mut KeyBuf) {
         out.extend(&self.octets());
     }
+
+    by_from_str!();
 }
 
 /// All IPv4 addresses before all IPv6 addresses, as `IpAddr` orders them; an IPv4-mapped IPv6
@@ -39,6 +44,8 @@ impl Key for IpAddr {
             }
         }
     }
+
+    by_from_str!();
 }
 
 impl Key for SocketAddrV4 {
@@ -47,6 +54,8 @@ impl Key for SocketAddrV4 {
         self.ip().encode(out);
         self.port().encode(out);
     }
+
+    by_from_str!();
 }
 
 impl Key for SocketAddrV6 {
@@ -57,6 +66,8 @@ impl Key for SocketAddrV6 {
         self.flowinfo().encode(out);
         self.scope_id().encode(out);
     }
+
+    by_from_str!();
 }
 
 /// All IPv4 addresses before all IPv6 addresses, as `SocketAddr` orders them.
@@ -74,6 +85,8 @@ impl Key for SocketAddr {
             }
         }
     }
+
+    by_from_str!();
 }
 
 by_value!(
@@ -87,7 +100,7 @@ by_value!(
 
 #[cfg(feature = "uuid")]
 mod uuid {
-    use super::{AsKey, Key, KeyBuf, by_value};
+    use super::{AsKey, Key, KeyBuf, by_from_str, by_value};
     use ::uuid::Uuid;
 
     impl Key for Uuid {
@@ -95,6 +108,8 @@ mod uuid {
         fn encode(&self, out: &mut KeyBuf) {
             out.extend(self.as_bytes());
         }
+
+        by_from_str!();
     }
 
     by_value!(Uuid);
@@ -102,7 +117,7 @@ mod uuid {
 
 #[cfg(feature = "ipnet")]
 mod net {
-    use super::{AsKey, IpAddr, Ipv4Addr, Ipv6Addr, Key, KeyBuf, V4, V6, by_value};
+    use super::{AsKey, IpAddr, Ipv4Addr, Ipv6Addr, Key, KeyBuf, V4, V6, by_from_str, by_value};
     use crate::key::HasPrefixes;
     use ::ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
@@ -116,6 +131,8 @@ mod net {
                     self.addr().encode(out);
                     out.push(self.prefix_len());
                 }
+
+                by_from_str!();
             }
 
             impl HasPrefixes<$net> for $net {
@@ -165,6 +182,8 @@ mod net {
                 }
             }
         }
+
+        by_from_str!();
     }
 
     impl HasPrefixes<IpNet> for IpNet {

@@ -3,7 +3,7 @@
 //! A text is folded character by character, so that the folded beginning of a text is the beginning
 //! of the folded text, and a prefix query needs nothing special.
 
-use super::{AsKey, Key, KeyBuf, TextKey};
+use super::{AsKey, Key, KeyBuf, TextColumns, TextKey, Unread};
 use std::borrow::Cow;
 
 /// The key type of an index over text without regard to case: `#[index(caseless)]`.
@@ -43,6 +43,16 @@ fn push(c: char, buf: &mut [u8; 4], out: &mut KeyBuf) {
 impl Key for Caseless {
     fn encode(&self, _out: &mut KeyBuf) {
         match *self {}
+    }
+
+    fn encode_columns(columns: &mut TextColumns<'_>, out: &mut KeyBuf) -> Result<(), Unread> {
+        let (text, is_prefix) = columns.next()?;
+        if is_prefix {
+            Caseless::encode_content(text, out);
+        } else {
+            Caseless::encode_text(text, out);
+        }
+        Ok(())
     }
 }
 

@@ -1,7 +1,7 @@
 //! Keys made of keys: `Option`, tuples, arrays, `Reverse`; their look-up forms, prefixes and leading
 //! columns.
 
-use super::{AsKey, AsPrefix, Columns, Key, KeyBuf, Leading};
+use super::{AsKey, AsPrefix, Columns, Key, KeyBuf, Leading, TextColumns, Unread};
 use std::cmp::Reverse;
 
 const NONE: u8 = 0;
@@ -17,6 +17,18 @@ impl<K: Key> Key for Option<K> {
                 key.encode(out);
             }
         }
+    }
+
+    fn encode_columns(columns: &mut TextColumns<'_>, out: &mut KeyBuf) -> Result<(), Unread> {
+        if columns.is_done() {
+            return Err(Unread::Ended);
+        }
+        if columns.is_null() {
+            out.push(NONE);
+            return Ok(());
+        }
+        out.push(SOME);
+        K::encode_columns(columns, out)
     }
 }
 
@@ -78,6 +90,12 @@ impl<K: Key> Key for Reverse<K> {
     fn encode(&self, out: &mut KeyBuf) {
         reversed(out, |out| self.0.encode(out));
     }
+
+    fn encode_columns(columns: &mut TextColumns<'_>, out: &mut KeyBuf) -> Result<(), Unread> {
+        let mut result = Ok(());
+        reversed(out, |out| result = K::encode_columns(columns, out));
+        result
+    }
 }
 
 impl<K, Q: AsKey<K>> AsKey<Reverse<K>> for Reverse<Q> {
@@ -99,6 +117,10 @@ impl<K, P: AsPrefix<K>> AsPrefix<Reverse<K>> for Reverse<P> {
 impl Key for () {
     #[inline]
     fn encode(&self, _out: &mut KeyBuf) {}
+
+    fn encode_columns(_: &mut TextColumns<'_>, _: &mut KeyBuf) -> Result<(), Unread> {
+        Ok(())
+    }
 }
 
 impl AsKey<()> for () {
@@ -112,6 +134,14 @@ macro_rules! tuple {
             #[inline]
             fn encode(&self, out: &mut KeyBuf) {
                 $(self.$i.encode(out);)*
+            }
+
+            fn encode_columns(
+                columns: &mut TextColumns<'_>,
+                out: &mut KeyBuf,
+            ) -> Result<(), Unread> {
+                $($key::encode_columns(columns, out)?;)*
+                Ok(())
             }
         }
 

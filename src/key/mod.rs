@@ -39,6 +39,7 @@
 mod address;
 mod buf;
 mod caseless;
+mod columns;
 mod compound;
 mod each;
 mod lookup;
@@ -53,6 +54,7 @@ mod tests;
 
 pub use buf::KeyBuf;
 pub use caseless::{Caseless, Text};
+pub use columns::{TextColumns, Unread};
 pub use compound::reversed;
 pub use each::{Each, Sparse};
 pub use lookup::{AsKey, AsPrefix, Columns, HasPrefixes, KeyBounds, Leading};
@@ -118,6 +120,17 @@ pub trait Key {
         for item in items {
             item.encode(out);
         }
+    }
+
+    /// Appends the encoding of the key whose columns have these texts, as JSON shows them but without the
+    /// quotes of a string.
+    #[doc(hidden)]
+    fn encode_columns(columns: &mut TextColumns<'_>, out: &mut KeyBuf) -> Result<(), Unread>
+    where
+        Self: Sized,
+    {
+        let _ = (columns, out);
+        Err(Unread::Unsupported)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Keys of fixed width: integers, `bool`, `char`, log indexes.
 
-use super::{AsKey, Key, KeyBuf};
+use super::columns::by_from_str;
+use super::{AsKey, Key, KeyBuf, TextColumns, Unread};
 use crate::position::LogIndex;
 use std::num::{NonZero, Wrapping};
 
@@ -24,6 +25,8 @@ macro_rules! unsigned {
             fn encode(&self, out: &mut KeyBuf) {
                 out.extend(&self.to_be_bytes());
             }
+
+            by_from_str!();
         }
     )*};
 }
@@ -34,6 +37,8 @@ impl Key for u8 {
     fn encode(&self, out: &mut KeyBuf) {
         out.push(*self);
     }
+
+    by_from_str!();
 
     #[inline]
     fn encode_all(items: &[Self], out: &mut KeyBuf) {
@@ -49,6 +54,8 @@ macro_rules! signed {
             fn encode(&self, out: &mut KeyBuf) {
                 (self.cast_unsigned() ^ (1 << (<$int>::BITS - 1))).encode(out);
             }
+
+            by_from_str!();
         }
     )*};
 }
@@ -60,6 +67,8 @@ impl Key for usize {
     fn encode(&self, out: &mut KeyBuf) {
         (*self as u64).encode(out);
     }
+
+    by_from_str!();
 }
 
 /// Encoded as 64 bits, so that replicas of any word size agree.
@@ -68,6 +77,8 @@ impl Key for isize {
     fn encode(&self, out: &mut KeyBuf) {
         (*self as i64).encode(out);
     }
+
+    by_from_str!();
 }
 
 impl Key for bool {
@@ -75,6 +86,8 @@ impl Key for bool {
     fn encode(&self, out: &mut KeyBuf) {
         out.push(u8::from(*self));
     }
+
+    by_from_str!();
 }
 
 impl Key for char {
@@ -83,12 +96,18 @@ impl Key for char {
         let [_, scalar @ ..] = u32::from(*self).to_be_bytes();
         out.extend(&scalar);
     }
+
+    by_from_str!();
 }
 
 impl Key for LogIndex {
     #[inline]
     fn encode(&self, out: &mut KeyBuf) {
         self.0.encode(out);
+    }
+
+    fn encode_columns(columns: &mut TextColumns<'_>, out: &mut KeyBuf) -> Result<(), Unread> {
+        u64::encode_columns(columns, out)
     }
 }
 
@@ -103,6 +122,8 @@ macro_rules! non_zero {
             fn encode(&self, out: &mut KeyBuf) {
                 self.get().encode(out);
             }
+
+            by_from_str!();
         }
         by_value!(NonZero<$int>);
     )*};
@@ -115,6 +136,10 @@ impl<K: Key> Key for Wrapping<K> {
     #[inline]
     fn encode(&self, out: &mut KeyBuf) {
         self.0.encode(out);
+    }
+
+    fn encode_columns(columns: &mut TextColumns<'_>, out: &mut KeyBuf) -> Result<(), Unread> {
+        K::encode_columns(columns, out)
     }
 }
 

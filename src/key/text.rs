@@ -3,7 +3,7 @@
 //! Only these are escaped. `00` is written as `00 FF` and the end as `00 00`, so that the end sorts
 //! below every continuation, and no byte of the content can be taken for it.
 
-use super::{AsKey, AsPrefix, Key, KeyBuf, NewtypeKey};
+use super::{AsKey, AsPrefix, Key, KeyBuf, NewtypeKey, TextColumns, Unread};
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -102,6 +102,19 @@ macro_rules! owned {
             #[inline]
             fn encode(&self, out: &mut KeyBuf) {
                 <$borrowed>::encode(self, out);
+            }
+
+            /// Bytes are those of the text.
+            fn encode_columns(
+                columns: &mut TextColumns<'_>,
+                out: &mut KeyBuf,
+            ) -> Result<(), Unread> {
+                let (text, is_prefix) = columns.next()?;
+                extend_escaped(text.as_bytes(), out);
+                if !is_prefix {
+                    out.extend(END);
+                }
+                Ok(())
             }
         }
 

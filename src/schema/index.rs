@@ -1,6 +1,6 @@
 //! `IndexDef`: one secondary index of a table; what it refers to; `CheckDef`, a condition on records.
 
-use crate::key::KeySink;
+use crate::key::{KeyBuf, KeySink, TextColumns, Unread};
 use std::fmt;
 
 /// One secondary index of a table: what it is over, and how its keys follow from a record.
@@ -14,6 +14,11 @@ pub struct IndexDef<T> {
     pub name: &'static str,
     /// Names of the fields it is over, in the order of its columns, as serialized.
     pub fields: &'static [&'static str],
+    /// Its columns as declared, in the words of `#[derive(Table)]`: `name`, `each(tags)`,
+    /// `with = Self::domain -> String`.
+    pub parts: &'static [&'static str],
+    /// The function that says which records are in it, if not all are.
+    pub when: Option<&'static str>,
     /// Whether at most one record may have a key.
     pub unique: bool,
     /// Whether it is over the items of a collection: a record has any number of keys.
@@ -23,6 +28,12 @@ pub struct IndexDef<T> {
     /// Pushes each key that `row` has in this index, without the primary key. A function of the
     /// record alone; keys may come in any order and more than once.
     pub keys: fn(row: &T, sink: &mut KeySink),
+    /// Encodes texts as a key.
+    #[cfg_attr(
+        not(feature = "json"),
+        expect(dead_code, reason = "only who has no types looks up by text")
+    )]
+    pub(crate) text: fn(&mut TextColumns<'_>, &mut KeyBuf) -> Result<(), Unread>,
 }
 
 impl<T> IndexDef<T> {
@@ -36,10 +47,38 @@ impl<T> IndexDef<T> {
         IndexDef {
             name,
             fields,
+            parts: fields,
+            when: None,
             unique: false,
             each: false,
             references: None,
             keys,
+            text: |_, _| Err(Unread::Unsupported),
+        }
+    }
+
+    /// The same with what is declared of each of its columns, for people and tools to read.
+    #[must_use]
+    pub const fn parts(self, parts: &'static [&'static str]) -> Self {
+        IndexDef { parts, ..self }
+    }
+
+    /// The same with how texts are encoded as a key.
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn text(
+        self,
+        text: fn(&mut TextColumns<'_>, &mut KeyBuf) -> Result<(), Unread>,
+    ) -> Self {
+        IndexDef { text, ..self }
+    }
+
+    /// The same with the name of the function by which `keys` leaves records out.
+    #[must_use]
+    pub const fn when(self, function: &'static str) -> Self {
+        IndexDef {
+            when: Some(function),
+            ..self
         }
     }
 

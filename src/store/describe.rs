@@ -1,4 +1,4 @@
-//! [`Description`]: a schema as data.
+//! A schema as data: what its tables, fields and indexes are.
 
 use serde::Serialize;
 
@@ -12,23 +12,23 @@ use super::view::Views;
 /// It encodes with serde.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
-pub struct Description {
+pub struct Schema {
     /// The tables, in declared order.
-    pub tables: Vec<TableDescription>,
+    pub tables: Vec<Table>,
 }
 
 /// A table as data.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
-pub struct TableDescription {
+pub struct Table {
     /// Its name.
     pub name: &'static str,
     /// Its fields, in declared order.
-    pub fields: Vec<FieldDescription>,
+    pub fields: Vec<Field>,
     /// Names of the primary key's fields.
     pub primary_key: &'static [&'static str],
     /// Its indexes, in declared order.
-    pub indexes: Vec<IndexDescription>,
+    pub indexes: Vec<Index>,
     /// What each record meets: the paths of the functions.
     pub checks: Vec<&'static str>,
     /// Whether it is the process's own: no image has it.
@@ -38,7 +38,7 @@ pub struct TableDescription {
 /// A field as data.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
-pub struct FieldDescription {
+pub struct Field {
     /// Its name, as serialized.
     pub name: &'static str,
     /// Its type, as written in the source.
@@ -49,44 +49,49 @@ pub struct FieldDescription {
 /// An index as data.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
-pub struct IndexDescription {
+pub struct Index {
     /// Its name.
     pub name: &'static str,
     /// What it is over: names of fields, or paths of functions.
     pub fields: &'static [&'static str],
+    /// The same with what is done to each, in the words of `#[derive(Table)]`: `each(tags)`,
+    /// `reverse(port)`, `with = Self::domain -> String`.
+    pub parts: &'static [&'static str],
+    /// The function that says which records are in it, if not all are.
+    pub when: Option<&'static str>,
     /// Whether at most one record may have a key.
     pub unique: bool,
     /// Whether a record has any number of keys.
     pub each: bool,
     /// What it refers to, if it is a reference.
-    pub references: Option<ReferenceDescription>,
+    pub references: Option<Reference>,
 }
 
 /// A reference as data.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
-pub struct ReferenceDescription {
+pub struct Reference {
     /// The table referred to.
     pub table: &'static str,
     /// What the deletion of a record there does: `restrict`, `cascade` or `set_null`.
     pub on_delete: &'static str,
 }
 
-impl TableDescription {
+impl Table {
     fn new(table: &dyn TableOps) -> Self {
         let types = table.types().iter().chain(std::iter::repeat(&""));
         let fields = table.fields().iter().zip(types);
         let indexes = (0..).map_while(|i| table.index(i));
-        TableDescription {
+        Table {
             name: table.name(),
-            fields: fields
-                .map(|(name, ty)| FieldDescription { name, ty })
-                .collect(),
+            fields: fields.map(|(name, ty)| Field { name, ty }).collect(),
             primary_key: table.primary_key(),
             indexes: indexes
-                .map(|index| IndexDescription {
+                .map(|index| Index {
                     name: index.name,
                     fields: index.fields,
+                    parts: index.parts,
+                    when: index.when,
                     unique: index.unique,
                     each: index.each,
                     references: index.references.map(|(table, follow)| {
@@ -95,7 +100,7 @@ impl TableDescription {
                             Follow::Cascade => "cascade",
                             Follow::SetNull => "set_null",
                         };
-                        ReferenceDescription { table, on_delete }
+                        Reference { table, on_delete }
                     }),
                 })
                 .collect(),
@@ -106,13 +111,35 @@ impl TableDescription {
 }
 
 impl<S: Views> Store<S> {
-    /// The schema as data.
-    pub fn describe() -> Description {
+    /// The schema as data. Every store of the schema has the same.
+    ///
+    /// ```
+    /// use highwater::{Schema, Store, Table};
+    /// use serde::{Deserialize, Serialize};
+    ///
+    /// #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
+    /// struct Node {
+    ///     #[primary_key]
+    ///     name: String,
+    ///     #[index(caseless)]
+    ///     zone: String,
+    /// }
+    ///
+    /// #[derive(Schema)]
+    /// struct Cluster {
+    ///     nodes: Node,
+    /// }
+    ///
+    /// let schema = Store::<Cluster>::describe();
+    /// assert_eq!(schema.tables[0].primary_key, ["name"]);
+    /// assert_eq!(schema.tables[0].indexes[0].parts, ["caseless(zone)"]);
+    /// ```
+    pub fn describe() -> Schema {
         let tables = Tables::new(S::tables());
-        Description {
+        Schema {
             tables: tables
                 .iter()
-                .map(|table| TableDescription::new(table.as_ref()))
+                .map(|table| Table::new(table.as_ref()))
                 .collect(),
         }
     }

@@ -10,6 +10,8 @@ use super::operate::{At, Must};
 use super::rules;
 use super::txn::Txn;
 use crate::feed::{Replaced, TableChanges};
+#[cfg(feature = "json")]
+use crate::key::{Key, TextColumns, Unread};
 use crate::key::{KeyBuf, KeySink, MAX_KEY_LEN};
 use crate::position::LogIndex;
 use crate::schema::{OnDelete, Row, Table};
@@ -36,6 +38,8 @@ pub fn table_ops<T: Table>() -> Box<dyn TableOps> {
 pub(crate) struct IndexInfo {
     pub(crate) name: &'static str,
     pub(crate) fields: &'static [&'static str],
+    pub(crate) parts: &'static [&'static str],
+    pub(crate) when: Option<&'static str>,
     pub(crate) unique: bool,
     pub(crate) each: bool,
     /// The table it refers to, and what a deletion there does.
@@ -147,14 +151,22 @@ pub(crate) trait Erased: Send + Sync {
         base: usize,
     ) -> Box<dyn Iterator<Item = &'v dyn AnyRow> + 'v>;
 
-    /// The record under an encoded key of tree number `tree` of the store.
+    /// The records of the entries of tree number `tree` of the store whose keys begin so.
     #[cfg(feature = "json")]
-    fn row<'v>(
+    fn beginning<'v>(
         &self,
         version: &'v Version<Root>,
         tree: usize,
         key: &[u8],
-    ) -> Option<&'v dyn AnyRow>;
+    ) -> Box<dyn Iterator<Item = &'v dyn AnyRow> + 'v>;
+    /// Appends the key of the table's tree number `which` (0: the primary one) with these texts.
+    #[cfg(feature = "json")]
+    fn encode_columns(
+        &self,
+        which: usize,
+        columns: &mut TextColumns<'_>,
+        out: &mut KeyBuf,
+    ) -> Result<(), Unread>;
 
     /// The index of what `scope` covers of tree `tree`.
     fn stamp(&self, version: &Version<Root>, tree: usize, scope: &Scope) -> Stamp;
@@ -362,6 +374,8 @@ impl<T: Table> Erased for Typed<T> {
         T::INDEXES.get(i).map(|index| IndexInfo {
             name: index.name,
             fields: index.fields,
+            parts: index.parts,
+            when: index.when,
             unique: index.unique,
             each: index.each,
             references: index.references.map(|reference| {
@@ -427,14 +441,27 @@ impl<T: Table> Erased for Typed<T> {
     }
 
     #[cfg(feature = "json")]
-    fn row<'v>(
+    fn beginning<'v>(
         &self,
         version: &'v Version<Root>,
         tree: usize,
         key: &[u8],
-    ) -> Option<&'v dyn AnyRow> {
-        let row = version.tree::<Row<T>>(tree).get(key)?;
-        Some(row)
+    ) -> Box<dyn Iterator<Item = &'v dyn AnyRow> + 'v> {
+        let rows = version.tree::<Row<T>>(tree).prefix(key);
+        Box::new(rows.map(|row| row as &dyn AnyRow))
+    }
+
+    #[cfg(feature = "json")]
+    fn encode_columns(
+        &self,
+        which: usize,
+        columns: &mut TextColumns<'_>,
+        out: &mut KeyBuf,
+    ) -> Result<(), Unread> {
+        match which.checked_sub(1) {
+            None => T::Key::encode_columns(columns, out),
+            Some(i) => (T::INDEXES[i].text)(columns, out),
+        }
     }
 
     fn stamp(&self, version: &Version<Root>, tree: usize, scope: &Scope) -> Stamp {

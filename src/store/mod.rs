@@ -29,7 +29,7 @@
 
 mod core;
 mod cursor;
-mod describe;
+pub(crate) mod describe;
 mod diff;
 mod entries;
 mod erased;
@@ -54,16 +54,13 @@ mod store;
 mod track;
 mod txn;
 #[cfg(feature = "json")]
-mod untyped;
+pub(crate) mod untyped;
 mod view;
 mod write;
 
 pub use self::core::Options;
 pub(crate) use self::core::{Restored, Root, Tables};
 pub use self::cursor::{Cursor, CursorError};
-pub use self::describe::{
-    Description, FieldDescription, IndexDescription, ReferenceDescription, TableDescription,
-};
 pub use self::diff::Diff;
 pub(crate) use self::erased::LoadError;
 pub use self::erased::{TableOps, table_ops};
@@ -80,8 +77,6 @@ pub use self::snapshot::Snapshot;
 pub use self::stats::{NodeStats, Stats, TableStats};
 pub use self::store::Store;
 pub use self::txn::{Savepoint, Turn, WriteTxn};
-#[cfg(feature = "json")]
-pub use self::untyped::{UntypedRow, UntypedTable};
 pub use self::view::{RawView, Readable, View, Views};
 pub use self::write::TableWriter;
 pub use crate::feed::{Change, Changes, RawChanges, Start, SubscribeError};

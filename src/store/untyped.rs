@@ -1,34 +1,49 @@
 //! Reading a snapshot without the types of its records: names, JSON, and keys as text.
 
+use std::error;
 use std::fmt;
 
-use serde_json::{Error, Value};
+use serde_json::Value;
 
 use super::core::{Root, Tables};
 use super::erased::AnyRow;
 use super::snapshot::Snapshot;
 use super::view::Views;
-use crate::key::{Key, KeyBuf};
+use crate::key::{KeyBuf, TextColumns, Unread};
 use crate::position::LogIndex;
 use crate::version::Version;
 
 /// A table of a snapshot whose record type is not at hand: [`Snapshot::untyped`].
-pub struct UntypedTable<'a> {
+pub struct Table<'a> {
     version: &'a Version<Root>,
     tables: Tables,
     table: usize,
 }
 
-impl fmt::Debug for UntypedTable<'_> {
+/// A secondary index of such a table: [`Table::index`].
+pub struct Index<'a> {
+    of: &'a Table<'a>,
+    /// Its tree among those of the table.
+    which: usize,
+    name: &'static str,
+}
+
+impl fmt::Debug for Table<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("UntypedTable").field(&self.name()).finish()
+        f.debug_tuple("Table").field(&self.name()).finish()
+    }
+}
+
+impl fmt::Debug for Index<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Index").field(&self.name).finish()
     }
 }
 
 /// A record as JSON, as serde writes it, with its log indexes.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
-pub struct UntypedRow {
+pub struct Row {
     /// The record: an object with its fields.
     pub value: Value,
     /// The log index of the entry that inserted it.
@@ -37,84 +52,211 @@ pub struct UntypedRow {
     pub modify_index: LogIndex,
 }
 
-impl UntypedRow {
+/// Why something is not read without its type.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// The keys of the table, or of the index, are not looked up by text: the type of a column has
+    /// none, or, for a prefix, is no text. What there is can be read whole.
+    NoText {
+        /// The table.
+        table: &'static str,
+        /// The index; none for the primary key.
+        index: Option<&'static str>,
+    },
+    /// A record cannot be JSON: a map in it has keys that are not text.
+    NoJson(serde_json::Error),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::NoText { table, index } => write!(
+                f,
+                "keys of {table}.{} are not looked up by such text: read all rows and choose",
+                index.unwrap_or("primary key")
+            ),
+            Error::NoJson(error) => write!(f, "the record cannot be JSON: {error}"),
+        }
+    }
+}
+
+impl error::Error for Error {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        match self {
+            Error::NoText { .. } => None,
+            Error::NoJson(error) => Some(error),
+        }
+    }
+}
+
+impl Row {
     fn new(row: &dyn AnyRow) -> Result<Self, Error> {
-        Ok(UntypedRow {
-            value: row.json()?,
+        Ok(Row {
+            value: row.json().map_err(Error::NoJson)?,
             create_index: row.create_index(),
             modify_index: row.modify_index(),
         })
     }
 }
 
-impl<'a> UntypedTable<'a> {
+/// Records one after the other, each made JSON when it is asked for.
+type Rows<'a> = Box<dyn Iterator<Item = Result<Row, Error>> + 'a>;
+
+impl<'a> Table<'a> {
     /// The table's name.
     pub fn name(&self) -> &'static str {
         self.tables[self.table].name()
     }
 
     /// All records, by primary key.
-    ///
-    /// Errors: the record cannot be JSON (a map in it has keys that are not text).
-    pub fn rows(&self) -> impl Iterator<Item = Result<UntypedRow, Error>> + 'a {
-        let rows = self.tables[self.table].rows(self.version, self.tables.base(self.table));
-        rows.map(UntypedRow::new)
+    pub fn rows(&self) -> impl Iterator<Item = Result<Row, Error>> + 'a {
+        self.beginning(0, &[])
     }
 
-    /// The record with this primary key: the text of each of its fields in order, as JSON shows it
-    /// but without the quotes of a string (`["n1", "80"]`).
+    /// The record with this primary key: the text of each of its columns, as JSON shows it but without
+    /// the quotes of a string (`["n1", "80"]`). None also if it is not the text of a key.
     ///
-    /// Cost: that of a look-up if all of the key's fields are `String`s; otherwise all records are
-    /// looked at, since what keys of other types are encoded as is known to the types alone.
-    pub fn get(&self, key: &[&str]) -> Result<Option<UntypedRow>, Error> {
+    /// Cost: that of a look-up.
+    pub fn get(&self, key: &[&str]) -> Result<Option<Row>, Error> {
+        match self.key(0, None, key, false)? {
+            Some((key, true)) => self.beginning(0, &key).next().transpose(),
+            _ => Ok(None),
+        }
+    }
+
+    /// The records whose primary key has these first columns, of which the last is a text that
+    /// begins so.
+    pub fn prefix(
+        &self,
+        columns: &[&str],
+    ) -> Result<impl Iterator<Item = Result<Row, Error>> + 'a, Error> {
+        self.found(0, None, columns, true)
+    }
+
+    /// A secondary index by its name: `node`, or as its method is called, `by_node`.
+    pub fn index(&self, name: &str) -> Option<Index<'_>> {
         let ops = &self.tables[self.table];
-        let base = self.tables.base(self.table);
-        let fields = ops.primary_key();
-        if key.len() != fields.len() {
-            return Ok(None);
-        }
-        let is_it = |row: &UntypedRow| {
-            fields
-                .iter()
-                .zip(key)
-                .all(|(field, text)| match &row.value[*field] {
-                    Value::String(value) => value == text,
-                    value => shows_as(value, text),
-                })
+        let called = |name: &str| {
+            (0..)
+                .map_while(|i| ops.index(i))
+                .position(|index| index.name == name)
         };
-        let types = ops.fields().iter().zip(ops.types());
-        let is_text = |name| types.clone().any(|field| field == (name, &"String"));
-        if fields.iter().all(is_text) {
-            let mut encoded = KeyBuf::new();
-            for text in key {
-                text.encode(&mut encoded);
+        let i = called(name).or_else(|| called(name.strip_prefix("by_")?))?;
+        Some(Index {
+            of: self,
+            which: i + 1,
+            name: ops.index(i)?.name,
+        })
+    }
+
+    /// The encoded key, and whether it has all columns; none if the texts are of no key.
+    fn key(
+        &self,
+        which: usize,
+        index: Option<&'static str>,
+        columns: &[&str],
+        prefix: bool,
+    ) -> Result<Option<(Vec<u8>, bool)>, Error> {
+        let ops = &self.tables[self.table];
+        let mut columns = TextColumns::new(columns, prefix);
+        let mut key = KeyBuf::new();
+        let whole = match ops.encode_columns(which, &mut columns, &mut key) {
+            // More columns than the key has.
+            Ok(()) if !columns.is_done() => return Ok(None),
+            Ok(()) => true,
+            Err(Unread::Ended) => false,
+            Err(Unread::Malformed) => return Ok(None),
+            Err(Unread::Unsupported) => {
+                return Err(Error::NoText {
+                    table: ops.name(),
+                    index,
+                });
             }
-            let row = ops.row(self.version, base, encoded.as_bytes());
-            return row.map(UntypedRow::new).transpose();
-        }
-        for row in self.rows() {
-            let row = row?;
-            if is_it(&row) {
-                return Ok(Some(row));
-            }
-        }
-        Ok(None)
+        };
+        Ok(Some((key.as_bytes().to_vec(), whole)))
+    }
+
+    fn found(
+        &self,
+        which: usize,
+        index: Option<&'static str>,
+        columns: &[&str],
+        prefix: bool,
+    ) -> Result<Rows<'a>, Error> {
+        let key = self.key(which, index, columns, prefix)?;
+        Ok(match key {
+            Some((key, _)) => self.beginning(which, &key),
+            None => Box::new(std::iter::empty()),
+        })
+    }
+
+    fn beginning(&self, which: usize, key: &[u8]) -> Rows<'a> {
+        let tree = self.tables.base(self.table) + which;
+        let rows = self.tables[self.table].beginning(self.version, tree, key);
+        Box::new(rows.map(Row::new))
     }
 }
 
-/// Whether JSON writes the value so.
-fn shows_as(value: &Value, text: &str) -> bool {
-    let shown = value.to_string();
-    shown == text
+impl<'a> Index<'a> {
+    /// The index's name.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// The record of every entry, in the order of the index.
+    pub fn rows(&self) -> impl Iterator<Item = Result<Row, Error>> + 'a {
+        self.of.beginning(self.which, &[])
+    }
+
+    /// The records with this key, or with these first columns of it, as text as in [`Table::get`].
+    pub fn get(
+        &self,
+        key: &[&str],
+    ) -> Result<impl Iterator<Item = Result<Row, Error>> + 'a, Error> {
+        self.of.found(self.which, Some(self.name), key, false)
+    }
+
+    /// The records whose key has these first columns, of which the last is a text that begins so.
+    pub fn prefix(
+        &self,
+        columns: &[&str],
+    ) -> Result<impl Iterator<Item = Result<Row, Error>> + 'a, Error> {
+        self.of.found(self.which, Some(self.name), columns, true)
+    }
 }
 
 impl<S: Views> Snapshot<S> {
     /// A table by its name, its records as JSON: for tools that do not know the schema, which
     /// [`Store::describe`](crate::Store::describe) tells them.
-    pub fn untyped(&self, table: &str) -> Option<UntypedTable<'_>> {
+    ///
+    /// ```
+    /// # use highwater::{Schema, Store, Table};
+    /// # use serde::{Deserialize, Serialize};
+    /// # #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
+    /// # #[table(name = "services")]
+    /// # pub struct Service { #[primary_key] pub id: u32, #[index] pub node: String }
+    /// # #[derive(Schema)]
+    /// # pub struct Catalog { services: Service }
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let store = Store::<Catalog>::new();
+    /// # let mut txn = store.write()?;
+    /// # txn.services_mut().insert(Service { id: 7, node: "n1".into() })?;
+    /// # txn.commit()?;
+    /// let snap = store.snapshot();
+    /// let services = snap.untyped("services").ok_or("no such table")?;
+    /// assert_eq!(services.get(&["7"])?.unwrap().value["node"], "n1");
+    ///
+    /// let by_node = services.index("by_node").ok_or("no such index")?;
+    /// assert_eq!(by_node.get(&["n1"])?.count(), 1);
+    /// assert_eq!(by_node.prefix(&["n"])?.count(), 1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn untyped(&self, table: &str) -> Option<Table<'_>> {
         let tables = Tables::new(S::tables());
         let table = tables.iter().position(|ops| ops.name() == table)?;
-        Some(UntypedTable {
+        Some(Table {
             version: self.version(),
             tables,
             table,

@@ -282,3 +282,101 @@ fn rows_without_a_part_do_not_take_one_another_s_place() {
     };
     assert!(txn.gadgets_mut().insert(clash).is_err());
 }
+
+#[test]
+fn indexers_are_told_in_the_words_they_were_declared_in() {
+    let schema = Store::<Shop>::describe();
+    let indexes = schema.tables[0].indexes.iter();
+    let told: Vec<_> = indexes
+        .map(|index| (index.name, index.parts, index.when))
+        .collect();
+    for expected in [
+        ("has_owner", &["with = Gadget::has_owner -> bool"][..], None),
+        ("owner_serial", &["sparse(owner)", "sparse(serial)"], None),
+        ("label_size", &["each(labels)", "size"], None),
+        ("lower", &["caseless(name)"], None),
+        ("small", &["size"], Some("Gadget::is_small")),
+    ] {
+        assert!(told.contains(&expected), "{expected:?} of {told:?}");
+    }
+}
+
+/// The tables of go-memdb know no types: what is asked for by text alone finds the same.
+#[cfg(feature = "json")]
+#[test]
+fn every_indexer_is_asked_by_text() {
+    use highwater::untyped::Error;
+
+    let store = shop([
+        Gadget {
+            labels: ["a", "b"].map(String::from).into(),
+            meta: [("zone".to_owned(), "n1".to_owned())].into(),
+            offset: -5,
+            size: 300,
+            owner: Some("me".to_owned()),
+            serial: Some(7),
+            grade: Grade::Bad,
+            ..named("Web")
+        },
+        Gadget {
+            labels: vec!["ab".to_owned()],
+            meta: [("zone".to_owned(), "n2".to_owned())].into(),
+            owner: Some("you".to_owned()),
+            ..named("")
+        },
+    ]);
+    let snap = store.snapshot();
+    let gadgets = snap.untyped("gadget").unwrap();
+    let ids = |rows: &mut dyn Iterator<Item = Result<highwater::untyped::Row, Error>>| {
+        rows.map(|row| row.unwrap().value["id"].as_u64().unwrap())
+            .collect::<Vec<_>>()
+    };
+    let get = |index: &str, key: &[&str]| {
+        let index = gadgets.index(index).unwrap();
+        ids(&mut index.get(key).unwrap())
+    };
+    for (index, key, found) in [
+        ("name", &["Web"][..], &[0][..]),
+        ("name", &[""], &[1]),
+        ("by_lower", &["wEB"], &[0]),
+        ("labels", &["ab"], &[1]),
+        ("meta", &["zone", "n2"], &[1]),
+        ("meta", &["zone"], &[0, 1]),
+        ("offset", &["-5"], &[0]),
+        ("size", &["300"], &[0]),
+        ("on", &["false"], &[0, 1]),
+        ("owner_name", &["you"], &[1]),
+        ("owner_serial", &["me", "7"], &[0]),
+        ("label_size", &["a", "300"], &[0]),
+        ("initial", &["W"], &[0]),
+        ("initial", &["null"], &[1]),
+        ("grade", &["Bad"], &[0]),
+        ("has_owner", &["true"], &[0, 1]),
+        // What is no key's text finds nothing.
+        ("size", &["many"], &[]),
+        ("size", &["300", "7"], &[]),
+        ("grade", &["Worse"], &[]),
+    ] {
+        assert_eq!(get(index, key), found, "{index} {key:?}");
+    }
+    let prefix = |index: &str, key: &[&str]| {
+        let index = gadgets.index(index).unwrap();
+        ids(&mut index.prefix(key).unwrap())
+    };
+    assert_eq!(prefix("labels", &["a"]), [0, 1]);
+    assert_eq!(prefix("lower", &["WE"]), [0]);
+    assert_eq!(prefix("meta", &["zone", "n"]), [0, 1]);
+    assert_eq!(ids(&mut gadgets.index("name").unwrap().rows()), [1, 0]);
+    assert!(gadgets.index("by").is_none());
+    assert_eq!(gadgets.get(&["1"]).unwrap().unwrap().value["name"], "");
+    let error = gadgets.index("size").unwrap().prefix(&["3"]).err().unwrap();
+    assert!(matches!(
+        error,
+        Error::NoText {
+            table: "gadget",
+            index: Some("size")
+        }
+    ));
+    let error = gadgets.index("uid").unwrap().get(&["0"]).err().unwrap();
+    assert!(error.to_string().contains("gadget.uid"), "{error}");
+}

@@ -201,6 +201,23 @@ fn index_def(model: &TableModel<'_>, index: &IndexModel<'_>) -> TokenStream {
     let mut def = quote! {
         #krate::IndexDef::<#table>::new(#name, &[#(#fields),*], |#row, #sink| { #keys })
     };
+    let parts = index.parts.iter().map(part_text);
+    let columns = Ident::new("columns", Span::mixed_site());
+    let texts = index.parts.iter().map(|part| {
+        let key = part_type(model, part);
+        let span = at(&part.ty());
+        quote_spanned!(span=> <#key as #krate::Key>::encode_columns(#columns, #out)?;)
+    });
+    def = quote! {
+        #def.parts(&[#(#parts),*]).text(|#columns, #out| {
+            #(#texts)*
+            ::core::result::Result::Ok(())
+        })
+    };
+    if let Some(path) = &index.when {
+        let path = path_text(path);
+        def = quote!(#def.when(#path));
+    }
     if index.unique {
         def = quote!(#def.unique());
     }
@@ -212,6 +229,31 @@ fn index_def(model: &TableModel<'_>, index: &IndexModel<'_>) -> TokenStream {
         def = quote!(#def.references(#reference));
     }
     def
+}
+
+/// A part as it is declared.
+fn part_text(part: &Part<'_>) -> String {
+    let forms = part.forms;
+    let mut text = match &part.source {
+        Source::Field(column) => column.name.clone(),
+        Source::Computed(computed) => format!(
+            "with = {} -> {}",
+            path_text(&computed.path),
+            type_text(&computed.ty.to_token_stream())
+        ),
+    };
+    let within = [
+        (forms.caseless, "caseless"),
+        (forms.each, "each"),
+        (forms.sparse, "sparse"),
+        (forms.reverse, "reverse"),
+    ];
+    for (is_so, form) in within {
+        if is_so {
+            text = format!("{form}({text})");
+        }
+    }
+    text
 }
 
 /// What an index refers to.
