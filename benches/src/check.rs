@@ -1,7 +1,8 @@
 //! That a system does the work it is measured for: every index, after every kind of write.
 
-use crate::data::{Data, PER_NODE, PER_PREFIX, Service};
-use crate::systems::System;
+use crate::data::{Data, PER_NODE, PER_PREFIX};
+use crate::record::{Record, Service};
+use crate::systems::{Prefixes, System};
 
 /// Records looked at closely.
 const SAMPLE: usize = 8;
@@ -10,7 +11,7 @@ const SAMPLE: usize = 8;
 ///
 /// `revision` must be one that no record has been written with.
 /// Panics if the system's answers are not those that the data demand.
-pub fn check<S: System>(system: &S, data: &Data, revision: u64) {
+pub fn check<S: Prefixes>(system: &S, data: &Data, revision: u64) {
     let mut i = 0;
     S::scan(&system.view(), |found| {
         assert_eq!(
@@ -26,7 +27,7 @@ pub fn check<S: System>(system: &S, data: &Data, revision: u64) {
     let sample = || (0..SAMPLE).map(|i| i * (data.len() - 1) / (SAMPLE - 1));
     system.upsert(sample().map(|i| data.record(i, revision)));
     for i in sample() {
-        let record = data.record(i, revision);
+        let record: Service = data.record(i, revision);
         let others = found_everywhere(system, &record);
         let per_node = PER_NODE.min(data.len());
         assert_eq!(others.node, per_node, "{}: records on a node", S::NAME);
@@ -66,6 +67,54 @@ pub fn check<S: System>(system: &S, data: &Data, revision: u64) {
             "{}: all back",
             S::NAME
         );
+    }
+}
+
+/// A number that the answers of all systems to the same questions come to, after the same load: of a
+/// scan, and of look-ups by every index.
+pub fn sum<R: Record, S: System<R>>(system: &S, data: &Data) -> u64 {
+    let view = &system.view();
+    let mut sum = Sum::default();
+    let mut see = |record: &R| {
+        let (first, _) = record
+            .payload()
+            .split_first_chunk()
+            .expect("payloads are longer");
+        sum.add(u64::from_le_bytes(*first) ^ u64::from(record.port()));
+    };
+    S::scan(view, &mut see);
+    for i in 0..SAMPLE {
+        let record: R = data.record(i * (data.len() - 1) / (SAMPLE - 1), 0);
+        S::get(view, record.key(), &mut see);
+        S::by_node(view, record.node(), &mut see);
+        S::by_name(view, record.name(), &mut see);
+        for tag in record.tags() {
+            S::by_tag(view, tag, &mut see);
+        }
+        S::by_name_node(view, record.name(), record.node(), &mut see);
+    }
+    sum.get()
+}
+
+/// A number that depends on numbers and their order (FNV-1a, by words).
+#[derive(Clone, Copy, Debug)]
+pub struct Sum(u64);
+
+impl Default for Sum {
+    fn default() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl Sum {
+    /// Takes the next number in.
+    pub fn add(&mut self, number: u64) {
+        self.0 = (self.0 ^ number).wrapping_mul(0x0000_0100_0000_01b3);
+    }
+
+    /// What all numbers came to.
+    pub fn get(self) -> u64 {
+        self.0
     }
 }
 
@@ -142,7 +191,7 @@ fn nowhere<S: System>(system: &S, record: &Service) {
     S::by_name_node(view, &record.name, &record.node, absent);
 }
 
-fn check_prefix<S: System>(system: &S, data: &Data, i: usize) {
+fn check_prefix<S: Prefixes>(system: &S, data: &Data, i: usize) {
     let first = i / PER_PREFIX * PER_PREFIX;
     let last = data.len().min(first + PER_PREFIX);
     let mut ids = Vec::new();
@@ -159,12 +208,12 @@ fn check_prefix<S: System>(system: &S, data: &Data, i: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::systems::{NAMES, Visitor, visit};
+    use crate::systems::{KEYED, KEYS, KeyedVisitor, NAMES, Visitor, visit, visit_keyed};
 
     struct Check;
 
     impl Visitor for Check {
-        fn visit<S: System + 'static>(&mut self) {
+        fn visit<S: Prefixes + 'static>(&mut self) {
             let data = Data::new(2_000);
             let system = S::create();
             for start in (0..data.len()).step_by(500) {
@@ -179,6 +228,38 @@ mod tests {
     fn every_system_does_the_work() {
         for name in NAMES {
             assert!(visit(name, &mut Check), "{name} is a system");
+        }
+    }
+
+    #[derive(Default)]
+    struct Sums(Vec<u64>);
+
+    impl KeyedVisitor for Sums {
+        fn visit<R: Record, S: System<R> + 'static>(&mut self) {
+            let data = Data::new(2_000);
+            let system = S::create();
+            for &i in &crate::data::Random::new(2).permutation(data.len()) {
+                system.upsert([data.record(i, 1)]);
+            }
+            system.upsert((0..data.len()).map(|i| data.record(i, 0)));
+            self.0.push(sum(&system, &data));
+            assert!(system.delete(data.record::<R>(7, 0).key()));
+            assert_ne!(sum(&system, &data), self.0[0], "one record is missing");
+        }
+    }
+
+    #[test]
+    fn all_systems_answer_alike_with_every_kind_of_key() {
+        for keys in KEYS {
+            let mut sums = Sums::default();
+            for name in KEYED {
+                assert!(visit_keyed(name, keys, &mut sums), "{name} has {keys}");
+            }
+            assert!(
+                sums.0.iter().all(|&sum| sum == sums.0[0]),
+                "{keys}: {sums:x?}",
+                sums = sums.0
+            );
         }
     }
 }

@@ -1,7 +1,6 @@
-//! The records every system holds: made from a number and a revision, equal in every run.
+//! The data every system holds: records made from a number and a revision, equal in every run.
 
-use highwater::Table;
-use serde::{Deserialize, Serialize};
+use crate::record::{Fields, Record};
 
 /// Records on one node.
 pub const PER_NODE: usize = 20;
@@ -18,29 +17,6 @@ pub const PER_PREFIX: usize = 100;
 
 /// Records in one transaction of a load.
 pub const LOAD: usize = 1000;
-
-/// A registered service: the one record type of all systems.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Table)]
-#[table(name = "services")]
-#[index(by_name_node(name, node))]
-pub struct Service {
-    /// `svc-%08d`.
-    #[primary_key]
-    pub id: String,
-    /// Where it runs; [`PER_NODE`] records each.
-    #[index]
-    pub node: String,
-    /// What it is; one of [`NAMES`].
-    #[index]
-    pub name: String,
-    /// Two of [`TAGS`], in order.
-    #[index(each)]
-    pub tags: Vec<String>,
-    /// Where it listens; changes with the revision.
-    pub port: u16,
-    /// [`PAYLOAD`] bytes; change with the revision.
-    pub payload: Vec<u8>,
-}
 
 /// `SplitMix64` (Steele, Lea, Flood 2014): a small generator, and a mixer of numbers.
 #[derive(Clone, Debug)]
@@ -99,6 +75,11 @@ impl Data {
         self.place.len()
     }
 
+    /// Records in one transaction of a load that nobody times.
+    pub fn large_load(records: usize) -> usize {
+        LOAD.max(records / 100)
+    }
+
     /// Whether there is no record.
     pub fn is_empty(&self) -> bool {
         self.place.is_empty()
@@ -114,7 +95,7 @@ impl Data {
         self.len().div_ceil(PER_PREFIX)
     }
 
-    /// The id of record `i`.
+    /// The id of record `i` where ids are text.
     pub fn id(i: usize) -> String {
         format!("svc-{i:08}")
     }
@@ -130,7 +111,7 @@ impl Data {
     }
 
     /// Record `i` as of `revision`, on which only port and payload depend.
-    pub fn record(&self, i: usize, revision: u64) -> Service {
+    pub fn record<R: Record>(&self, i: usize, revision: u64) -> R {
         let number = u64::try_from(i).expect("a usize fits in 64 bits");
         let mut fixed = Random::new(number);
         let name = fixed.below(NAMES);
@@ -141,8 +122,7 @@ impl Data {
         let payload = (0..PAYLOAD / 8)
             .flat_map(|_| variable.draw().to_le_bytes())
             .collect();
-        Service {
-            id: Self::id(i),
+        let fields = Fields {
             node: Self::node(self.place[i] / PER_NODE),
             name: format!("service-{name:03}"),
             tags: vec![
@@ -151,7 +131,8 @@ impl Data {
             ],
             port,
             payload,
-        }
+        };
+        R::new(i, fields)
     }
 }
 

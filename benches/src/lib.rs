@@ -11,4 +11,13 @@
 
 pub mod check;
 pub mod data;
+pub mod entrant;
+pub mod figures;
+pub mod machine;
+pub mod memory;
+pub mod pace;
+pub mod peer;
+pub mod record;
 pub mod systems;
+pub mod tables;
+pub mod trees;

@@ -6,8 +6,6 @@
 //! operations: slow systems do fewer.
 
 mod contender;
-mod machine;
-mod memory;
 mod options;
 mod report;
 mod rounds;
@@ -15,6 +13,9 @@ mod work;
 
 use std::process::ExitCode;
 
+use highwater_benches::figures::{Figure, SUM};
+use highwater_benches::record::{Record, Service};
+use highwater_benches::{memory, peer};
 use options::{Options, Parsed};
 
 fn main() -> ExitCode {
@@ -40,8 +41,18 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> Result<(), String> {
-    let memory = memory::measure(options)?;
-    let report = rounds::measure(options, &memory);
+    let go = if options.go { go(options)? } else { Vec::new() };
+    let subjects: Vec<_> = options
+        .systems
+        .iter()
+        .map(|&system| (system, Service::KEYS, options.records))
+        .collect();
+    let memory = memory::measure(env!("CARGO_BIN_EXE_bench-bytes"), &subjects)?;
+    let sum = go.iter().find(|it| it.row == SUM);
+    let mut report = rounds::measure(options, &memory, sum.and_then(|it| it.sum.as_deref()));
+    if options.go {
+        report.add_peer(&go)?;
+    }
     print!("{}", report.markdown());
     if let Some(file) = &options.json {
         let text = format!("{:#}\n", report.json());
@@ -49,4 +60,18 @@ fn run(options: &Options) -> Result<(), String> {
         eprintln!("wrote {}", file.display());
     }
     Ok(())
+}
+
+/// The rows of go-memdb.
+fn go(options: &Options) -> Result<Vec<Figure>, String> {
+    eprintln!("{} does all rows", peer::NAME);
+    peer::run(&[
+        "table",
+        "--records",
+        &options.records.to_string(),
+        "--slice-ms",
+        &options.slice.as_millis().to_string(),
+        "--rounds",
+        &options.rounds.to_string(),
+    ])
 }

@@ -1,9 +1,9 @@
 //! What the command line asks for.
 
-use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
+use highwater_benches::machine::from_workspace;
 use highwater_benches::systems::{EXTRA, NAMES};
 
 pub(crate) const HELP: &str = "\
@@ -15,6 +15,8 @@ The same work done by highwater and by its peers, side by side.
   --records N    N records (1,000,000 without --quick)
   --only A,B     these systems alone: highwater, im, imbl, std, sqlite, redb,
                  or imbl-ids, which is left out otherwise
+  --go           go-memdb too, in a process of its own (installs Debian's Go and
+                 go-memdb if they are absent)
   --json FILE    also writes the table as data; under cargo, a relative FILE is
                  taken from the workspace's root
   --help         this text
@@ -31,6 +33,8 @@ const LEAST: usize = 100;
 pub(crate) struct Options {
     pub(crate) records: usize,
     pub(crate) systems: Vec<&'static str>,
+    /// Whether go-memdb is measured too.
+    pub(crate) go: bool,
     pub(crate) json: Option<PathBuf>,
     /// How long one system does one kind of work in one round.
     pub(crate) slice: Duration,
@@ -46,7 +50,7 @@ impl Options {
     pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Parsed, String> {
         let mut arguments = arguments.peekable();
         let tried_out = arguments.peek().is_none();
-        let (mut quick, mut records, mut json) = (false, None, None);
+        let (mut quick, mut go, mut records, mut json) = (false, false, None, None);
         let mut systems: Vec<_> = NAMES
             .iter()
             .copied()
@@ -58,6 +62,7 @@ impl Options {
                 // From cargo, for harnesses that also run tests.
                 "--bench" => {}
                 "--quick" => quick = true,
+                "--go" => go = true,
                 "--records" => records = Some(count(&value()?)?),
                 "--only" => systems = only(&value()?)?,
                 "--json" => json = Some(from_workspace(&value()?)),
@@ -74,6 +79,7 @@ impl Options {
         Ok(Parsed::Run(Self {
             records: records.unwrap_or(usual),
             systems,
+            go,
             json,
             slice,
             rounds,
@@ -103,14 +109,4 @@ fn only(text: &str) -> Result<Vec<&'static str>, String> {
         .copied()
         .filter(|name| wanted.contains(name))
         .collect())
-}
-
-/// Cargo runs benches in their package's folder, which is nobody's idea of where they are.
-fn from_workspace(file: &str) -> PathBuf {
-    std::env::var_os("CARGO_MANIFEST_DIR")
-        .as_deref()
-        .map(OsStr::as_ref)
-        .and_then(Path::parent)
-        .unwrap_or(Path::new(""))
-        .join(file)
 }

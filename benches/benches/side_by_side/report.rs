@@ -2,12 +2,13 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::machine;
+use highwater_benches::figures::Figure;
+use highwater_benches::pace::median;
+use highwater_benches::tables::{REFERENCE, compared, group, row};
+use highwater_benches::{machine, peer};
+
 use crate::options::Options;
 use crate::work::Row;
-
-/// The system that the others are compared with.
-const REFERENCE: &str = "highwater";
 
 /// A system.
 pub(crate) struct Column {
@@ -28,14 +29,7 @@ impl Line {
     }
 
     fn median(&self, column: usize) -> f64 {
-        let mut sorted = self.samples[column].clone();
-        sorted.sort_by(f64::total_cmp);
-        let middle = sorted.len() / 2;
-        if sorted.len() % 2 == 1 {
-            sorted[middle]
-        } else {
-            f64::midpoint(sorted[middle - 1], sorted[middle])
-        }
+        median(&self.samples[column])
     }
 }
 
@@ -46,6 +40,7 @@ pub(crate) struct Report {
     slice_ms: u128,
     columns: Vec<Column>,
     lines: Vec<Line>,
+    versions: Vec<(String, String)>,
 }
 
 impl Report {
@@ -62,7 +57,33 @@ impl Report {
             slice_ms: slice.as_millis(),
             columns,
             lines,
+            versions: machine::versions()
+                .into_iter()
+                .map(|(name, version)| (name.to_owned(), version.to_owned()))
+                .collect(),
         }
+    }
+
+    /// Adds the column of go-memdb.
+    pub(crate) fn add_peer(&mut self, figures: &[Figure]) -> Result<(), String> {
+        for line in &mut self.lines {
+            let key = line.row.key;
+            let figure = figures.iter().find(|it| it.row == key);
+            let figure = figure.ok_or_else(|| format!("{} told no {key}", peer::NAME))?;
+            line.samples.push(figure.samples.clone());
+        }
+        self.columns.push(Column {
+            name: peer::NAME,
+            title: peer::NAME,
+            how: peer::HOW,
+        });
+        let told = figures.iter().filter_map(|it| it.versions.as_deref());
+        self.versions.extend(
+            told.flat_map(|told| told.split(", "))
+                .filter_map(|it| it.split_once(' '))
+                .map(|(name, version)| (name.to_owned(), version.to_owned())),
+        );
+        Ok(())
     }
 
     /// How many times the reference's figure a system's is, if the reference was measured.
@@ -72,21 +93,15 @@ impl Report {
     }
 
     fn cell(&self, line: &Line, column: usize) -> String {
-        let value = thousands(line.median(column));
-        match self.ratio(line, column) {
-            Some(ratio) if self.columns[column].name != REFERENCE => {
-                format!(
-                    "{value} ({ratio:.prec$}x)",
-                    prec = usize::from(ratio < 99.5)
-                )
-            }
-            _ => value,
-        }
+        let reference = (self.columns[column].name != REFERENCE)
+            .then(|| self.ratio(line, column))
+            .flatten();
+        compared(line.median(column), reference)
     }
 
     /// The table, and below it what it means.
     pub(crate) fn markdown(&self) -> String {
-        let records = thousands_of(self.records);
+        let records = group(&self.records.to_string());
         let mut lines = vec![
             row(
                 format!("{records} records; ns per operation"),
@@ -105,8 +120,9 @@ impl Report {
             "\nIn parentheses: how many times {REFERENCE}'s figure. Medians of {} rounds of {} ms each.",
             self.rounds, self.slice_ms
         ));
-        let versions: Vec<_> = machine::versions()
-            .into_iter()
+        let versions: Vec<_> = self
+            .versions
+            .iter()
             .map(|(name, version)| format!("{name} {version}"))
             .collect();
         lines.push(format!("Machine: {}.", machine::line()));
@@ -152,9 +168,10 @@ impl Report {
             } = line.row;
             json!({ "key": key, "title": title, "unit": unit, "note": note, "cells": cells })
         });
-        let versions: Map<String, Value> = machine::versions()
-            .into_iter()
-            .map(|(name, version)| (name.to_owned(), version.into()))
+        let versions: Map<String, Value> = self
+            .versions
+            .iter()
+            .map(|(name, version)| (name.clone(), version.clone().into()))
             .collect();
         json!({
             "records": self.records,
@@ -166,33 +183,4 @@ impl Report {
             "rows": rows.collect::<Vec<_>>(),
         })
     }
-}
-
-/// A row of a Markdown table.
-fn row(title: String, cells: impl Iterator<Item = String>) -> String {
-    let cells: Vec<String> = std::iter::once(title).chain(cells).collect();
-    format!("| {} |", cells.join(" | "))
-}
-
-/// A number for people: a decimal if it is small, else thousands set apart.
-fn thousands(value: f64) -> String {
-    if value.abs() < 99.95 {
-        return format!("{value:.1}");
-    }
-    group(&format!("{value:.0}"))
-}
-
-fn thousands_of(n: usize) -> String {
-    group(&n.to_string())
-}
-
-fn group(digits: &str) -> String {
-    let mut text = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) && !text.ends_with('-') {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }

@@ -4,21 +4,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use highwater_benches::data::{ENTRIES, LOAD as LOAD_SIZE};
+use highwater_benches::entrant::Orders;
+use highwater_benches::memory::Memory;
+use highwater_benches::pace::{Done, MOST, MOST_WRITES, float, pace, per};
+use highwater_benches::record::Service;
 
-use crate::contender::{Contender, Done, Keys, contender};
-use crate::memory::Memory;
+use crate::contender::{Contender, contender};
 use crate::options::Options;
 use crate::report::{Column, Line, Report};
 use crate::work::{BYTES_PER_ENTRY, BYTES_PER_RECORD, COMMIT_BESIDE_READER, LOAD, Row, Work};
 
-/// Most operations in one slice: bounds what is prepared for it.
-const MOST: usize = 1_000_000;
-/// Most records written in one slice.
-const MOST_WRITES: usize = 50_000;
-
-/// Measures everything and checks, before and after, that all systems do the work.
-pub(crate) fn measure(options: &Options, memory: &[Memory]) -> Report {
-    let keys = Arc::new(Keys::new(options.records));
+/// Measures everything and checks, before and after, that all systems do the work. Their answers
+/// have to come to the same, and to `sum` if there is one.
+pub(crate) fn measure(options: &Options, memory: &[Memory], sum: Option<&str>) -> Report {
+    let keys = Arc::new(Orders::new(options.records));
     let mut contenders: Vec<_> = options
         .systems
         .iter()
@@ -26,7 +25,16 @@ pub(crate) fn measure(options: &Options, memory: &[Memory]) -> Report {
         .collect();
 
     let mut lines = vec![load(&contenders, &keys)];
+    let mut sum = sum.map(str::to_owned);
     for contender in &mut contenders {
+        let own = format!("{:016x}", contender.sum());
+        let others = sum.get_or_insert(own.clone());
+        assert_eq!(
+            own,
+            *others,
+            "{} answers as the others do",
+            contender.name()
+        );
         contender.check();
     }
     for work in Work::ALL {
@@ -48,7 +56,7 @@ pub(crate) fn measure(options: &Options, memory: &[Memory]) -> Report {
     report
 }
 
-fn load(contenders: &[Box<dyn Contender>], keys: &Keys) -> Line {
+fn load(contenders: &[Box<dyn Contender>], keys: &Orders<Service>) -> Line {
     eprintln!(
         "loading {} records into {} systems",
         keys.order.len(),
@@ -80,7 +88,11 @@ fn rounds(options: &Options, contenders: &mut [Box<dyn Contender>], work: Work) 
     };
     let times: Vec<usize> = contenders
         .iter_mut()
-        .map(|it| pace(&mut **it, work, options.slice, most))
+        .map(|it| {
+            pace(options.slice, most, |times| {
+                it.work(work, times, options.slice / 8)
+            })
+        })
         .collect();
     let mut samples = vec![Vec::with_capacity(options.rounds); contenders.len()];
     let mut beside = samples.clone();
@@ -104,20 +116,6 @@ fn rounds(options: &Options, contenders: &mut [Box<dyn Contender>], work: Work) 
     lines
 }
 
-/// How often the work can be done in a slice; finding out warms the system up.
-fn pace(contender: &mut dyn Contender, work: Work, slice: Duration, most: usize) -> usize {
-    let mut times = 1;
-    loop {
-        let elapsed = contender.work(work, times, slice / 8).elapsed;
-        if elapsed >= slice / 8 || times >= most {
-            let fit = slice.as_secs_f64() / elapsed.as_secs_f64().max(1e-9);
-            // Each factor is far below 2^53, and the product is cut to a range of `usize`.
-            return whole((fit * float(times)).clamp(1.0, float(most)));
-        }
-        times = (times * 4).min(most);
-    }
-}
-
 fn bytes(options: &Options, memory: &[Memory]) -> [Line; 2] {
     let all = |row: Row, each: fn(&Memory) -> f64, divisor: usize| {
         Line::new(
@@ -137,23 +135,4 @@ fn bytes(options: &Options, memory: &[Memory]) -> [Line; 2] {
             records * ENTRIES,
         ),
     ]
-}
-
-/// Nanoseconds per unit.
-fn per(elapsed: Duration, units: usize) -> f64 {
-    elapsed.as_secs_f64() * 1e9 / float(units.max(1))
-}
-
-#[expect(clippy::cast_precision_loss, reason = "counts here are far below 2^53")]
-fn float(n: usize) -> f64 {
-    n as f64
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "the caller keeps it between 1 and a small bound"
-)]
-fn whole(x: f64) -> usize {
-    x as usize
 }

@@ -1,6 +1,6 @@
 //! `im::OrdMap` behind `arc-swap`.
 
-super::hand_kept::maps!(::im::OrdMap, Arc<Service>);
+super::hand_kept::maps!(::im::OrdMap, R => Arc<R>);
 super::hand_kept::published!(
     Im,
     "im",

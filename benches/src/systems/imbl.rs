@@ -1,6 +1,6 @@
 //! `imbl::OrdMap` behind `arc-swap`.
 
-super::hand_kept::maps!(::imbl::OrdMap, Arc<Service>);
+super::hand_kept::maps!(::imbl::OrdMap, R => Arc<R>);
 super::hand_kept::published!(
     Imbl,
     "imbl",

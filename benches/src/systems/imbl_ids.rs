@@ -1,6 +1,6 @@
 //! `imbl::OrdMap` behind `arc-swap`, with indexes of ids.
 
-super::hand_kept::maps!(::imbl::OrdMap, ());
+super::hand_kept::maps!(::imbl::OrdMap, R => ());
 super::hand_kept::published!(
     ImblIds,
     "imbl-ids",

@@ -8,8 +8,8 @@ use ::redb::{
     TableDefinition, WriteTransaction,
 };
 
-use super::System;
-use crate::data::Service;
+use super::{Prefixes, System};
+use crate::record::Service;
 
 /// node, name, tags, port, payload.
 type Columns = (
@@ -275,20 +275,6 @@ impl System for Redb {
         }
     }
 
-    fn by_prefix(view: &View, prefix: &str, mut see: impl FnMut(&Service)) {
-        for entry in view
-            .services
-            .range(prefix..)
-            .expect("the database is sound")
-        {
-            let (id, columns) = entry.expect("the database is sound");
-            if !id.value().starts_with(prefix) {
-                break;
-            }
-            see(&decode(id.value(), columns.value()));
-        }
-    }
-
     fn by_node(view: &View, node: &str, see: impl FnMut(&Service)) {
         view.see_pairs(view.open(&view.nodes, BY_NODE), node, see);
     }
@@ -322,5 +308,21 @@ impl System for Redb {
 
     fn delete(&self, id: &str) -> bool {
         self.remove(id).expect("memory suffices")
+    }
+}
+
+impl Prefixes for Redb {
+    fn by_prefix(view: &View, prefix: &str, mut see: impl FnMut(&Service)) {
+        for entry in view
+            .services
+            .range(prefix..)
+            .expect("the database is sound")
+        {
+            let (id, columns) = entry.expect("the database is sound");
+            if !id.value().starts_with(prefix) {
+                break;
+            }
+            see(&decode(id.value(), columns.value()));
+        }
     }
 }

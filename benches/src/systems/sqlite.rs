@@ -4,8 +4,8 @@ use std::sync::{Mutex, MutexGuard};
 
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Params, Row, params};
 
-use super::System;
-use crate::data::Service;
+use super::{Prefixes, System};
+use crate::record::Service;
 
 const SCHEMA: &str = "
     CREATE TABLE services (
@@ -158,14 +158,6 @@ impl System for Sqlite {
         see_all(view, select!("ORDER BY s.id"), [], see);
     }
 
-    fn by_prefix(view: &Self::View<'_>, prefix: &str, see: impl FnMut(&Service)) {
-        // The first text after all that begin with the prefix; the prefixes used here are ASCII.
-        let mut end = prefix.to_owned();
-        end.push(char::MAX);
-        let sql = select!("WHERE s.id >= ?1 AND s.id < ?2 ORDER BY s.id");
-        see_all(view, sql, [prefix, &end], see);
-    }
-
     fn by_node(view: &Self::View<'_>, node: &str, see: impl FnMut(&Service)) {
         see_all(
             view,
@@ -219,5 +211,15 @@ impl System for Sqlite {
                 .expect("SQLite has it")
         };
         u64::try_from(pragma("page_count") * pragma("page_size")).expect("sizes are positive")
+    }
+}
+
+impl Prefixes for Sqlite {
+    fn by_prefix(view: &Self::View<'_>, prefix: &str, see: impl FnMut(&Service)) {
+        // The first text after all that begin with the prefix; the prefixes used here are ASCII.
+        let mut end = prefix.to_owned();
+        end.push(char::MAX);
+        let sql = select!("WHERE s.id >= ?1 AND s.id < ?2 ORDER BY s.id");
+        see_all(view, sql, [prefix, &end], see);
     }
 }

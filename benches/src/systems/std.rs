@@ -2,28 +2,28 @@
 
 use std::sync::{RwLock, RwLockReadGuard};
 
-use super::System;
+use super::{Prefixes, System};
 
-super::hand_kept::maps!(::std::collections::BTreeMap, Arc<Service>);
+super::hand_kept::maps!(::std::collections::BTreeMap, R => Arc<R>);
 
 /// `std::collections::BTreeMap`s behind a `std::sync::RwLock`.
-#[derive(Debug, Default)]
-pub struct Std {
-    current: RwLock<Maps>,
+#[derive(Debug)]
+pub struct Std<R: Record = Service> {
+    current: RwLock<Maps<R>>,
 }
 
 /// The maps, kept from changing.
 #[derive(Debug)]
-pub struct View<'a>(RwLockReadGuard<'a, Maps>);
+pub struct View<'a, R: Record>(RwLockReadGuard<'a, Maps<R>>);
 
-impl Std {
-    fn write<R>(&self, edit: impl FnOnce(&mut Maps) -> R) -> R {
+impl<R: Record> Std<R> {
+    fn write<T>(&self, edit: impl FnOnce(&mut Maps<R>) -> T) -> T {
         edit(&mut self.current.write().expect("no writer has panicked"))
     }
 }
 
-impl System for Std {
-    type View<'a> = View<'a>;
+impl<R: Record> System<R> for Std<R> {
+    type View<'a> = View<'a, R>;
 
     const NAME: &'static str = "std";
     const TITLE: &'static str = "`std` + lock";
@@ -33,46 +33,50 @@ impl System for Std {
     const ENCODES: bool = false;
 
     fn create() -> Self {
-        Self::default()
+        Self {
+            current: RwLock::default(),
+        }
     }
 
-    fn view(&self) -> View<'_> {
+    fn view(&self) -> View<'_, R> {
         View(self.current.read().expect("no writer has panicked"))
     }
 
-    fn get(view: &Self::View<'_>, id: &str, see: impl FnMut(&Service)) {
+    fn get(view: &Self::View<'_>, id: &R::Key, see: impl FnMut(&R)) {
         view.0.get(id, see);
     }
 
-    fn scan(view: &Self::View<'_>, see: impl FnMut(&Service)) {
+    fn scan(view: &Self::View<'_>, see: impl FnMut(&R)) {
         view.0.scan(see);
     }
 
-    fn by_prefix(view: &Self::View<'_>, prefix: &str, see: impl FnMut(&Service)) {
-        view.0.by_prefix(prefix, see);
-    }
-
-    fn by_node(view: &Self::View<'_>, node: &str, see: impl FnMut(&Service)) {
+    fn by_node(view: &Self::View<'_>, node: &str, see: impl FnMut(&R)) {
         view.0.by_node(node, see);
     }
 
-    fn by_name(view: &Self::View<'_>, name: &str, see: impl FnMut(&Service)) {
+    fn by_name(view: &Self::View<'_>, name: &str, see: impl FnMut(&R)) {
         view.0.by_name(name, see);
     }
 
-    fn by_tag(view: &Self::View<'_>, tag: &str, see: impl FnMut(&Service)) {
+    fn by_tag(view: &Self::View<'_>, tag: &str, see: impl FnMut(&R)) {
         view.0.by_tag(tag, see);
     }
 
-    fn by_name_node(view: &Self::View<'_>, name: &str, node: &str, see: impl FnMut(&Service)) {
+    fn by_name_node(view: &Self::View<'_>, name: &str, node: &str, see: impl FnMut(&R)) {
         view.0.by_name_node(name, node, see);
     }
 
-    fn upsert(&self, records: impl IntoIterator<Item = Service>) {
+    fn upsert(&self, records: impl IntoIterator<Item = R>) {
         self.write(|maps| records.into_iter().for_each(|record| maps.upsert(record)));
     }
 
-    fn delete(&self, id: &str) -> bool {
+    fn delete(&self, id: &R::Key) -> bool {
         self.write(|maps| maps.delete(id))
+    }
+}
+
+impl Prefixes for Std {
+    fn by_prefix(view: &Self::View<'_>, prefix: &str, see: impl FnMut(&Service)) {
+        view.0.by_prefix(prefix, see);
     }
 }

@@ -1,12 +1,14 @@
-//! What the measurements were made on.
+//! What the measurements were made on, and where their files are.
 
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// This workspace's lock file: which versions were built.
-const LOCK: &str = include_str!("../../../Cargo.lock");
+const LOCK: &str = include_str!("../../Cargo.lock");
 
 /// Processor, number of cores, compiler.
-pub(crate) fn line() -> String {
+pub fn line() -> String {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let cores = if cores == 1 {
         "1 core".to_owned()
@@ -26,13 +28,15 @@ pub(crate) fn line() -> String {
 }
 
 /// The versions of the crates that are compared.
-pub(crate) fn versions() -> Vec<(&'static str, &'static str)> {
+pub fn versions() -> Vec<(&'static str, &'static str)> {
     [
         "arc-swap",
         "highwater",
         "im",
         "imbl",
+        "rart",
         "redb",
+        "rpds",
         "rusqlite",
         "libsqlite3-sys",
     ]
@@ -52,9 +56,32 @@ fn processor() -> Option<String> {
     Some(line.split_once(':')?.1.trim().to_owned())
 }
 
+/// A name for a run: when it began, and which commit it measures.
+pub fn run_name() -> String {
+    let now = said("date", &["-u", "+%Y-%m-%d %H:%M"]).unwrap_or_default();
+    let commit = said("git", &["describe", "--always", "--dirty"]).unwrap_or_default();
+    format!("{now} {commit}").trim().to_owned()
+}
+
+/// What a program prints, if it can be run.
+fn said(program: &str, arguments: &[&str]) -> Option<String> {
+    let output = Command::new(program).args(arguments).output().ok()?;
+    let text = output.status.success().then_some(output.stdout)?;
+    Some(String::from_utf8(text).ok()?.trim().to_owned())
+}
+
 /// The compiler that cargo would use here, and so did.
 fn compiler() -> Option<String> {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let output = Command::new(rustc).arg("--version").output().ok()?;
-    Some(String::from_utf8(output.stdout).ok()?.trim().to_owned())
+    said(rustc.to_str()?, &["--version"])
+}
+
+/// A file as the command line names it. Cargo runs benches in their package's folder, which is nobody's idea of where they are.
+pub fn from_workspace(file: &str) -> PathBuf {
+    std::env::var_os("CARGO_MANIFEST_DIR")
+        .as_deref()
+        .map(OsStr::as_ref)
+        .and_then(Path::parent)
+        .unwrap_or(Path::new(""))
+        .join(file)
 }

@@ -3,28 +3,27 @@
 use std::process::{Child, Command, Stdio};
 use std::thread::available_parallelism;
 
-use crate::options::Options;
-
 /// What `bench-bytes` says of one system.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Memory {
+pub struct Memory {
     /// Bytes it keeps, records and indexes.
-    pub(crate) kept: f64,
+    pub kept: f64,
     /// Bytes of the records alone.
-    pub(crate) records: f64,
+    pub records: f64,
 }
 
-/// Asks for each system, as many at a time as there are processors: nothing is timed meanwhile.
-pub(crate) fn measure(options: &Options) -> Result<Vec<Memory>, String> {
+/// Asks `program`, which is `bench-bytes`, for what a system, keys of a kind and a number of records
+/// come to: as many at a time as there are processors, since nothing is timed meanwhile.
+pub fn measure(program: &str, subjects: &[(&str, &str, usize)]) -> Result<Vec<Memory>, String> {
     eprintln!("counting bytes");
     let at_once = available_parallelism().map_or(1, usize::from);
     let mut all = Vec::new();
-    for systems in options.systems.chunks(at_once) {
-        let started: Vec<Child> = systems
+    for subjects in subjects.chunks(at_once) {
+        let started: Vec<Child> = subjects
             .iter()
-            .map(|system| start(system, options.records))
+            .map(|&subject| start(program, subject))
             .collect::<Result<_, _>>()?;
-        for (system, child) in systems.iter().zip(started) {
+        for ((system, ..), child) in subjects.iter().zip(started) {
             let memory =
                 finish(child).map_err(|error| format!("counting the bytes of {system}: {error}"));
             all.push(memory?);
@@ -33,12 +32,12 @@ pub(crate) fn measure(options: &Options) -> Result<Vec<Memory>, String> {
     Ok(all)
 }
 
-fn start(system: &str, records: usize) -> Result<Child, String> {
-    Command::new(env!("CARGO_BIN_EXE_bench-bytes"))
-        .args([system, &records.to_string()])
+fn start(program: &str, (system, keys, records): (&str, &str, usize)) -> Result<Child, String> {
+    Command::new(program)
+        .args([system, &records.to_string(), keys])
         .stdout(Stdio::piped())
         .spawn()
-        .map_err(|error| format!("{}: {error}", env!("CARGO_BIN_EXE_bench-bytes")))
+        .map_err(|error| format!("{program}: {error}"))
 }
 
 fn finish(child: Child) -> Result<Memory, String> {
