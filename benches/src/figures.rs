@@ -121,12 +121,14 @@ pub fn heard(text: &str) -> Result<Vec<Figure>, String> {
 
 /// Appends a line to a file of figures.
 pub fn append(file: &Path, what: &impl Serialize) -> Result<(), String> {
-    OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(file)
-        .and_then(|mut open| writeln!(open, "{}", line(what)))
-        .map_err(|error| format!("{}: {error}", file.display()))
+    let appended = || {
+        if let Some(folder) = file.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        let mut open = OpenOptions::new().create(true).append(true).open(file)?;
+        writeln!(open, "{}", line(what))
+    };
+    appended().map_err(|error| format!("{}: {error}", file.display()))
 }
 
 fn line(what: &impl Serialize) -> String {

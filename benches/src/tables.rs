@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::figures::{Figure, SUM};
 use crate::peer;
+use crate::systems::KEYS;
 
 /// The system that the others are compared with.
 pub const REFERENCE: &str = "highwater";
@@ -61,13 +62,10 @@ pub fn markdown(figures: &[Figure]) -> String {
             .iter()
             .filter(|it| it.level == level && it.row == row)
             .collect();
-        let lines: BTreeSet<(&str, usize)> = chosen
-            .iter()
-            .map(|it| (it.keys.as_str(), it.records))
-            .collect();
+        let lines: BTreeSet<_> = chosen.iter().map(|it| store(it)).collect();
         let lines: Vec<_> = lines
             .into_iter()
-            .map(|(keys, records)| {
+            .map(|(_, keys, records)| {
                 let name = format!("{keys}, {}", group(&records.to_string()));
                 let cells = chosen
                     .iter()
@@ -81,18 +79,21 @@ pub fn markdown(figures: &[Figure]) -> String {
     text + &commits(figures) + &watches(figures)
 }
 
+/// What a figure was measured in: a kind of keys, by its place among them, and a number of records.
+fn store(figure: &Figure) -> (Option<usize>, &str, usize) {
+    let place = KEYS.iter().position(|keys| *keys == figure.keys);
+    (place, &figure.keys, figure.records)
+}
+
 /// The cost of a record in commits of many sizes, for each number of records and kind of keys.
 fn commits(figures: &[Figure]) -> String {
     let sized: Vec<(usize, &Figure)> = figures
         .iter()
         .filter_map(|it| Some((it.row.strip_prefix(COMMIT)?.parse().ok()?, it)))
         .collect();
-    let stores: BTreeSet<(&str, usize)> = sized
-        .iter()
-        .map(|(_, it)| (it.keys.as_str(), it.records))
-        .collect();
+    let stores: BTreeSet<_> = sized.iter().map(|(_, it)| store(it)).collect();
     let mut text = String::new();
-    for (keys, records) in stores {
+    for (_, keys, records) in stores {
         let own: Vec<_> = sized
             .iter()
             .filter(|(_, it)| it.keys == keys && it.records == records)

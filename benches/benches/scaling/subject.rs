@@ -1,7 +1,7 @@
 //! What the process of one system does: it loads, says what its answers come to, and is timed.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use highwater_benches::data::{Data, Random, Texts};
 use highwater_benches::entrant::{Entrant, Orders};
@@ -9,6 +9,7 @@ use highwater_benches::figures::{Subject, say};
 use highwater_benches::pace::{Done, MOST, MOST_WRITES, pace, per};
 use highwater_benches::record::Record;
 use highwater_benches::systems::{KeyedVisitor, System, visit_keyed};
+use highwater_benches::tables::COMMIT;
 use highwater_benches::trees::{self, Tree, TreeVisitor, item, visit_tree};
 
 use crate::options::{Asked, Level, Options};
@@ -16,7 +17,10 @@ use crate::options::{Asked, Level, Options};
 /// Records in one commit. go-memdb's cost jumps somewhere about 2,500.
 const SIZES: [usize; 9] = [1, 10, 100, 1_000, 2_000, 3_000, 10_000, 100_000, 1_000_000];
 
-/// How many commits of a size make a sample, and how many samples are taken.
+/// Commits of one size that took so long are enough, however few.
+const ENOUGH: Duration = Duration::from_secs(5);
+
+/// How many commits of a size make a sample, and how many samples are taken at most.
 fn commits_of(size: usize) -> (usize, usize) {
     match size {
         ..=3_000 => (2_000_usize.div_ceil(size), 9),
@@ -73,13 +77,15 @@ impl Timed<'_> {
 
     fn sizes<R: Record, S: System<R>>(&self, entrant: &mut Entrant<R, S>) {
         for size in SIZES.into_iter().filter(|&it| it <= self.subject.records) {
-            let (commits, samples) = commits_of(size);
-            let samples = (0..samples).map(|_| {
+            let (commits, most) = commits_of(size);
+            let (mut samples, mut spent) = (Vec::new(), Duration::ZERO);
+            while samples.len() < most && spent < ENOUGH {
                 let at = entrant.advance(size * commits);
-                entrant.upsert(at, size * commits, size).per_unit()
-            });
-            let samples = samples.collect();
-            self.say(&format!("commit_{size}"), samples);
+                let done = entrant.upsert(at, size * commits, size);
+                spent += done.elapsed;
+                samples.push(done.per_unit());
+            }
+            self.say(&format!("{COMMIT}{size}"), samples);
         }
     }
 }

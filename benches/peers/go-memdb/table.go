@@ -317,16 +317,22 @@ func (c *contender[K]) sizes() {
 		}
 		commits, samples := commitsOf(size)
 		var per []float64
-		for i := 0; i < samples; i++ {
+		var spent time.Duration
+		for len(per) < samples && spent < enough {
 			at := c.at
 			c.at = (at + size*commits) % len(c.order)
-			per = append(per, c.upsert(at, size*commits, size).per())
+			d := c.upsert(at, size*commits, size)
+			spent += d.elapsed
+			per = append(per, d.per())
 		}
 		c.o.emit(fmt.Sprintf("commit_%d", size), "ns", per...)
 	}
 }
 
-// commitsOf is how many commits of a size make a sample, and how many samples are taken.
+// Commits of one size that took so long are enough, however few.
+const enough = 5 * time.Second
+
+// commitsOf is how many commits of a size make a sample, and how many samples are taken at most.
 func commitsOf(size int) (commits, samples int) {
 	switch {
 	case size <= 3_000:

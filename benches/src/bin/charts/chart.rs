@@ -9,10 +9,12 @@ use plotters::prelude::*;
 
 /// Pixels.
 const PANEL: (u32, u32) = (400, 320);
-const HEAD: u32 = 72;
+const HEAD: u32 = 88;
 
 const INK: RGBColor = RGBColor(40, 40, 40);
-const GRID: RGBColor = RGBColor(225, 225, 225);
+const PALE: RGBColor = RGBColor(110, 110, 110);
+const GRID: RGBColor = RGBColor(222, 222, 222);
+const FINE_GRID: RGBColor = RGBColor(243, 243, 243);
 
 /// What stands on the upright axis.
 #[derive(Clone, Copy, Debug)]
@@ -113,6 +115,12 @@ impl Chart {
     fn draw_head(&self, area: &Area<'_>) -> Result<(), Box<dyn Error>> {
         let title = ("sans-serif", 19).into_font().color(&INK);
         area.draw(&Text::new(self.title.clone(), (16, 12), title))?;
+        let note = ("sans-serif", 13).into_font().color(&PALE);
+        let scales = match self.up {
+            Axis::Time => "Lower is better. Both scales are logarithmic.",
+            Axis::Bytes => "Lower is better. The number of records is on a logarithmic scale.",
+        };
+        area.draw(&Text::new(scales, (16, 38), note))?;
         let name = ("sans-serif", 14).into_font().color(&INK);
         let mut x = 16;
         for (system, colour) in COLOURS {
@@ -120,9 +128,9 @@ impl Chart {
                 continue;
             }
             let stroke = colour.stroke_width(3);
-            area.draw(&PathElement::new(vec![(x, 52), (x + 24, 52)], stroke))?;
-            area.draw(&Circle::new((x + 12, 52), 4, colour.filled()))?;
-            area.draw(&Text::new(system, (x + 30, 45), name.clone()))?;
+            area.draw(&PathElement::new(vec![(x, 70), (x + 24, 70)], stroke))?;
+            area.draw(&Circle::new((x + 12, 70), 4, colour.filled()))?;
+            area.draw(&Text::new(system, (x + 30, 63), name.clone()))?;
             // Wide enough for the letters of any sans-serif font.
             x += 54 + 9 * i32::try_from(system.len())?;
         }
@@ -164,7 +172,7 @@ impl Chart {
             .axis_desc_style(label)
             .axis_style(INK)
             .bold_line_style(GRID)
-            .light_line_style(TRANSPARENT)
+            .light_line_style(FINE_GRID)
             .draw()?;
         // The reference last, above the others.
         for line in panel.lines.iter().rev() {

@@ -51,7 +51,7 @@ fn draw_all(file: &Path) -> Result<(), String> {
         let panels = KEYS
             .iter()
             .map(|keys| Panel {
-                title: format!("{} as primary keys", called(keys)),
+                title: format!("Primary keys: {}", called(keys)),
                 lines: lines(
                     figures
                         .iter()
@@ -91,9 +91,9 @@ fn draw(chart: &Chart, file: &Path) -> Result<(), String> {
 
 fn called(keys: &str) -> &str {
     match keys {
-        "text" => "Sequential text",
-        "uuid" => "Random UUIDs",
-        "u64" => "Integers",
+        "text" => "sequential text",
+        "uuid" => "random UUIDs",
+        "u64" => "integers",
         other => other,
     }
 }
@@ -129,7 +129,11 @@ fn sizes(figures: &[Figure]) -> Chart {
         .iter()
         .filter_map(|keys| stores.iter().rev().find(|store| store.0 == *keys))
         .map(|&(keys, records)| Panel {
-            title: format!("{} records, {}", group(&records.to_string()), called(keys)),
+            title: format!(
+                "{} records, primary keys: {}",
+                group(&records.to_string()),
+                called(keys)
+            ),
             lines: lines(
                 figures
                     .iter()
