@@ -75,6 +75,20 @@ impl Window {
         Window::new(floor, self.entries)
     }
 
+    /// A window that has nothing and knows nothing, for a root that is no longer the newest.
+    pub(crate) fn stripped(&self) -> Self {
+        Window {
+            floor: LogIndex(u64::MAX),
+            full: Arc::default(),
+            tail: Span {
+                slots: Arc::default(),
+                len: 0,
+                changes: 0,
+            },
+            entries: self.entries,
+        }
+    }
+
     /// The least index after which this window has everything.
     pub(crate) fn floor(&self) -> LogIndex {
         self.floor

@@ -5,14 +5,16 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::contact::Contact;
 use super::erased::TableOps;
 use super::operate::{At, Scratch};
+use super::past::{Past, Retention};
 use super::rules::Rules;
 use crate::feed::{Newest, Source, Window};
 use crate::position::{HistoryId, LogIndex, Position};
 use crate::session::Kept;
 use crate::sync::{Mutex, lock};
-use crate::version::{Version, Versions};
+use crate::version::{Edition, Trash, Version, Versions};
 use crate::watch::Watches;
 
 /// Settings of a new store.
@@ -24,6 +26,9 @@ pub struct Options {
     /// range changed between being read and being watched. At least one is kept; entries with a
     /// great many changes count for more.
     pub window: usize,
+    /// How much of the past is retained for [`Store::as_of`](crate::Store::as_of): nothing, by
+    /// default.
+    pub retain: Retention,
     /// How many threads a restore, or [`insert_all`](crate::TableWriter::insert_all), may build
     /// indexes on. One: only that of the caller. A fork has no more.
     pub threads: usize,
@@ -34,6 +39,7 @@ impl Default for Options {
         Options {
             history: HistoryId::UNNAMED,
             window: 1024,
+            retain: Retention::default(),
             threads: 1,
         }
     }
@@ -145,6 +151,8 @@ pub(crate) struct Core {
     pub(crate) versions: Versions<Root>,
     pub(crate) watches: Arc<Watches>,
     pub(crate) tables: Tables,
+    pub(super) past: Past,
+    pub(super) contact: Contact,
     /// The last transaction's buffers, for the next.
     scratch: Mutex<Option<Box<Scratch>>>,
     /// How many threads one operation may use.
@@ -158,6 +166,7 @@ impl Core {
         let Options {
             history,
             window,
+            retain,
             threads,
         } = *options;
         let tables = Tables::new(tables);
@@ -183,6 +192,8 @@ impl Core {
             versions: Versions::new(trees, root),
             watches: Watches::new(tables.trees()),
             tables,
+            past: Past::new(retain),
+            contact: Contact::default(),
             scratch: Mutex::new(None),
             threads,
             forked: false,
@@ -212,6 +223,8 @@ impl Core {
             versions: Versions::fork(version, root),
             watches: Watches::new(tables.trees()),
             tables,
+            past: Past::new(Retention::default()),
+            contact: Contact::default(),
             scratch: Mutex::new(None),
             threads: 1,
             forked: true,
@@ -220,6 +233,25 @@ impl Core {
 
     pub(crate) fn current(&self) -> Version<Root> {
         self.versions.current()
+    }
+
+    /// Publishes, and retains what was the newest version if that is wanted.
+    pub(super) fn publish(&self, edition: Edition<Root>, root: Root) -> Trash<Root> {
+        if !self.past.retains() {
+            return edition.publish(root);
+        }
+        let base = edition.base().payload();
+        let past = Root {
+            window: base.window.stripped(),
+            driver: base.driver.clone(),
+            kept: base.kept.clone(),
+            ..*base
+        };
+        let (line, now) = (root.line, root.published);
+        let past_of = self.past.open();
+        edition.publish_keeping(root, past, |version, bytes| {
+            past_of.add(version, bytes, line, now);
+        })
     }
 
     pub(crate) fn take_scratch(&self) -> Box<Scratch> {

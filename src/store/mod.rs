@@ -27,6 +27,7 @@
 //!
 //! [`Row`]: crate::Row
 
+mod contact;
 mod core;
 mod cursor;
 pub(crate) mod describe;
@@ -42,8 +43,11 @@ mod guard;
 mod matches;
 mod newest;
 mod operate;
+mod past;
 mod plan;
 mod query;
+mod read;
+mod read_session;
 mod reader;
 mod rows;
 mod rules;
@@ -70,7 +74,10 @@ pub use self::follow::{Event, Subscription};
 pub use self::guard::{Conflict, Guard, ReadKeys};
 pub use self::matches::Matches;
 pub use self::newest::Newest;
+pub use self::past::{AsOfError, Retention};
 pub use self::query::{Answer, Mark};
+pub use self::read::{ReadError, ReadMode};
+pub use self::read_session::{ReadSession, ReadSessionError};
 pub use self::reader::{IndexReader, TableReader};
 pub use self::rows::Rows;
 pub use self::snapshot::Snapshot;

@@ -42,7 +42,7 @@ struct Look {
 }
 
 /// Waits until `wait` is done (true) or `until` is (false).
-async fn race(
+pub(super) async fn race(
     wait: impl Future<Output = ()>,
     mut until: Pin<&mut impl Future<Output = ()>>,
 ) -> bool {
@@ -68,7 +68,7 @@ pub enum Mark {
 }
 
 impl Mark {
-    fn index(self) -> LogIndex {
+    pub(super) fn index(self) -> LogIndex {
         match self {
             Mark::Index(index) => index,
             Mark::Position(position) => position.index,
@@ -76,7 +76,7 @@ impl Mark {
     }
 
     /// The history that the wait is bound to, if it is known before the first look.
-    fn history(self) -> Option<HistoryId> {
+    pub(super) fn history(self) -> Option<HistoryId> {
         match self {
             Mark::Index(_) => None,
             Mark::Position(position) => Some(position.history),

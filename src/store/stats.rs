@@ -36,6 +36,10 @@ pub struct Stats {
     pub oldest: Position,
     /// How long ago that was published.
     pub oldest_age: Duration,
+    /// How many of them the store itself retains ([`Options::retain`](crate::Options::retain)).
+    pub retained: usize,
+    /// How many of the pinned bytes those need.
+    pub retained_bytes: u64,
     /// Watches and waiters for an index.
     pub watchers: usize,
 }
@@ -148,6 +152,7 @@ fn stats(core: &Core) -> Stats {
         bytes,
         reserved,
     } = core.versions.usage();
+    let (retained, retained_bytes) = core.past.held();
     let live_bytes = tables.iter().map(|table| table.bytes).sum();
     Stats {
         position,
@@ -165,6 +170,8 @@ fn stats(core: &Core) -> Stats {
         versions,
         oldest,
         oldest_age,
+        retained,
+        retained_bytes,
         watchers: core.watches.len(),
     }
 }

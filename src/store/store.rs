@@ -204,11 +204,13 @@ impl<S: Views> Store<S> {
     }
 
     /// Frees what no snapshot needs any more, for an idle store. Every commit frees more than it
-    /// adds, so that a store that is written to never needs it.
+    /// adds, so that a store that is written to never needs it. Lets go of all retained snapshots
+    /// that are beyond the limits.
     ///
     /// Waits for the writer's slot, and gives it to who waits after every few thousand nodes; rows
     /// are dropped while it is free.
     pub fn collect(&self) {
+        self.core().past.collect(self.core());
         self.core().versions.collect();
     }
 
@@ -237,7 +239,7 @@ impl<S: Views> Store<S> {
             base.line
         };
         let window = base.window.restarted(position.index);
-        let trash = edition.publish(Root {
+        let root = Root {
             number,
             restored: number,
             line,
@@ -247,7 +249,8 @@ impl<S: Views> Store<S> {
             window,
             driver,
             kept,
-        });
+        };
+        let trash = core.publish(edition, root);
         core.watches.restored();
         drop(trash);
         Ok(())

@@ -237,7 +237,7 @@ impl Txn {
             scratch,
             ..
         } = *self;
-        let trash = edition.publish(Root {
+        let root = Root {
             number,
             restored,
             line,
@@ -247,7 +247,8 @@ impl Txn {
             window,
             driver,
             kept,
-        });
+        };
+        let trash = core.publish(edition, root);
         announce(&core, number, position, &sets);
         core.keep_scratch(scratch);
         // From here on destructors of rows run; the store is in order and no lock is held.

@@ -51,7 +51,7 @@ pub(crate) use cursor::Range;
 pub(crate) use diff::Diff;
 pub(crate) use edit::{Edits, Usage};
 pub(crate) use newest::Newest;
-pub(crate) use node::{Link, birth};
+pub(crate) use node::{Link, birth, size};
 pub(crate) use prefetch::prefetch;
 pub(crate) use stamp::NodeStamp;
 

@@ -245,7 +245,7 @@ unsafe fn allocate(
 }
 
 /// The bytes a node takes.
-pub(super) unsafe fn size(node: Link) -> usize {
+pub(crate) unsafe fn size(node: Link) -> usize {
     // SAFETY: the caller's: `node` is live.
     unsafe { rounded(layout(node).fixed() + key_bytes(node).len()) }
 }

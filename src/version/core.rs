@@ -323,17 +323,18 @@ impl<P: Send + Sync + 'static> Versions<P> {
         self.core().live.held(look)
     }
 
-    /// The next record for the cell, of the writer's generation.
+    /// A record of this generation, for the cell or to keep.
     pub(super) fn record(
         &self,
         writer: &mut Writer<P>,
+        generation: u64,
         trees: Box<[RawTree]>,
         payload: P,
     ) -> Version<P> {
         self.core().holders.fetch_add(1, Ordering::Relaxed);
         let memory = writer.reclaimer.spare.record.take();
         let memory = memory.unwrap_or_else(Box::new_uninit);
-        Record::publishable(memory, self.0, writer.generation, trees, payload)
+        Record::publishable(memory, self.0, generation, trees, payload)
     }
 }
 

@@ -5,7 +5,7 @@ use super::reclaim::{Block, Trash, free_unborn};
 use super::record::Version;
 use super::site::Site;
 use crate::tree::{
-    Edits, Link, NodeStamp, RawTree, Stamp, Tree, Value, birth, for_each_below, prefetch,
+    Edits, Link, NodeStamp, RawTree, Stamp, Tree, Value, birth, for_each_below, prefetch, size,
 };
 use std::fmt;
 
@@ -32,6 +32,9 @@ pub(crate) struct Edition<P: Send + Sync + 'static> {
     /// Taken out when the slot is given back.
     writer: Option<Box<Writer<P>>>,
     base: Option<Version<P>>,
+    /// A generation after all nodes of the base and before all that are made here: that of a copy of
+    /// the base, if one is kept.
+    between: u64,
     trees: Box<[RawTree]>,
     /// Nodes of the floor or older that were given up with all below them.
     deep: Vec<Link>,
@@ -51,13 +54,15 @@ impl<P: Send + Sync + 'static> Edition<P> {
             std::mem::take(&mut writer.reclaimer.spare.trees),
             &base.record().trees,
         );
-        writer.generation += 1;
+        let between = writer.generation + 1;
+        writer.generation += 2;
         writer.edits.generation = writer.generation;
         writer.edits.floor = base.record().generation;
         Edition {
             versions,
             writer: Some(writer),
             base: Some(base),
+            between,
             trees,
             deep: Vec::new(),
             savepoints: Vec::new(),
@@ -294,7 +299,29 @@ impl<P: Send + Sync + 'static> Edition<P> {
     ///
     /// Nothing in it can panic between taking the retired nodes and publishing. The caller drops
     /// the trash when it holds nothing.
-    pub(crate) fn publish(mut self, payload: P) -> Trash<P> {
+    pub(crate) fn publish(self, payload: P) -> Trash<P> {
+        self.publish_over(payload, None, |_, _| ())
+    }
+
+    /// The same, and `keep` is given a version with the trees of the one before and another payload:
+    /// as soon as the new one is published, and before anything is freed. With it, how many bytes of
+    /// nodes it pins that the new one does not need; if trees were emptied, at most that many. `keep`
+    /// must not panic.
+    pub(crate) fn publish_keeping(
+        self,
+        payload: P,
+        past: P,
+        keep: impl FnOnce(Version<P>, u64),
+    ) -> Trash<P> {
+        self.publish_over(payload, Some(past), keep)
+    }
+
+    fn publish_over(
+        mut self,
+        payload: P,
+        past: Option<P>,
+        keep: impl FnOnce(Version<P>, u64),
+    ) -> Trash<P> {
         while !self.savepoints.is_empty() {
             self.release();
         }
@@ -303,8 +330,30 @@ impl<P: Send + Sync + 'static> Edition<P> {
         let mut writer = self.writer.take().expect("held until the edition ends");
         let base = self.base.take().expect("held until the edition ends");
         let trees = std::mem::take(&mut self.trees);
-        let next = self.versions.record(&mut writer, trees, payload);
+        let generation = writer.generation;
+        let next = self
+            .versions
+            .record(&mut writer, generation, trees, payload);
         let retired = writer.edits.retired.len();
+        let core = self.versions.core();
+        let past = past.map(|payload| {
+            let trees = base.record().trees.iter().map(RawTree::share).collect();
+            let past = self
+                .versions
+                .record(&mut writer, self.between, trees, payload);
+            core.live.add(&past);
+            // SAFETY: retired nodes are live.
+            let nodes = writer
+                .edits
+                .retired
+                .iter()
+                .map(|&node| unsafe { size(node) });
+            let mut pinned = nodes.sum::<usize>() as u64;
+            if !self.deep.is_empty() {
+                pinned += base.record().trees.iter().map(RawTree::bytes).sum::<u64>();
+            }
+            (past, pinned)
+        });
         let reclaimer = &mut writer.reclaimer;
         let entries = std::mem::take(&mut reclaimer.spare.entries);
         let (retired_nodes, floor) = (&writer.edits.retired, reclaimer.floor());
@@ -312,13 +361,17 @@ impl<P: Send + Sync + 'static> Edition<P> {
         let block = unsafe { Block::of(retired_nodes, &self.deep, floor, entries) };
         writer.edits.retired.clear();
         if !block.is_empty() {
+            // Who needs a node longest, in the order of generations, has it on its list.
+            let last = past.as_ref().map_or(&base, |(past, _)| past);
             // SAFETY: only the holder of the writer's slot touches dead lists.
-            unsafe { (*base.record().dead.get()).push(block) };
+            unsafe { (*last.record().dead.get()).push(block) };
         }
-        let core = self.versions.core();
         writer.reclaimer.born(&next, &core.live);
         drop(core.swap(next));
         drop(base);
+        if let Some((past, pinned)) = past {
+            keep(past, pinned);
+        }
         let trash = settle(&self.versions, &mut writer, retired);
         core.exit(writer);
         trash

@@ -55,5 +55,6 @@ mod tree_tests;
 
 pub(crate) use core::Versions;
 pub(crate) use edition::Edition;
+pub(crate) use reclaim::Trash;
 pub(crate) use record::Version;
 pub(crate) use site::Site;

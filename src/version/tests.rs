@@ -43,6 +43,7 @@ pub(super) enum Op {
     Release,
     Reset(usize),
     Commit,
+    CommitKeeping,
     Abort,
     Hold,
     Let(usize),
@@ -71,6 +72,7 @@ pub(super) fn op() -> impl Strategy<Value = Op> {
         1 => Just(Op::Release),
         1 => tree.prop_map(Op::Reset),
         5 => Just(Op::Commit),
+        3 => Just(Op::CommitKeeping),
         1 => Just(Op::Abort),
         3 => Just(Op::Hold),
         2 => any::<usize>().prop_map(Op::Let),
@@ -269,6 +271,17 @@ impl World {
             Op::Commit => {
                 if let Some((edition, model, _)) = self.working.take() {
                     drop(edition.publish(value));
+                    self.published = model;
+                }
+            }
+            Op::CommitKeeping => {
+                if let Some((edition, model, _)) = self.working.take() {
+                    let past = Counted::new(0, &self.alive);
+                    let (mut kept, before) = (None, self.published.clone());
+                    drop(edition.publish_keeping(value, past, |past, _| kept = Some(past)));
+                    let kept = kept.expect("the one before is kept");
+                    assert_eq!(kept.payload().number, 0);
+                    self.held.push((kept, before));
                     self.published = model;
                 }
             }

@@ -129,7 +129,8 @@ pub(crate) struct Watches {
     live: AtomicUsize,
     /// How many members each tree's registry has.
     armed: Box<[AtomicUsize]>,
-    /// One for each tree, and a last one for watches that cover no key of any.
+    /// One for each tree, one for watches that cover no key of any, and a last one for those who wait
+    /// for the driver's word.
     trees: Box<[Mutex<Registry>]>,
     /// How many there are in `indexes`.
     waiting: AtomicUsize,
@@ -141,8 +142,10 @@ impl Watches {
     pub(crate) fn new(trees: usize) -> Arc<Self> {
         Arc::new(Watches {
             live: AtomicUsize::new(0),
-            armed: (0..=trees).map(|_| AtomicUsize::new(0)).collect(),
-            trees: (0..=trees).map(|_| Mutex::new(Registry::new())).collect(),
+            armed: (0..trees + 2).map(|_| AtomicUsize::new(0)).collect(),
+            trees: (0..trees + 2)
+                .map(|_| Mutex::new(Registry::new()))
+                .collect(),
             waiting: AtomicUsize::new(0),
             indexes: Mutex::new(IndexRegistry::new()),
             ended: Mutex::new(None),
@@ -165,7 +168,7 @@ impl Watches {
         let version = changes.version();
         let mut hits = Vec::new();
         let mut keys = Keys::default();
-        let (of_trees, _idle) = self.armed.split_at(self.armed.len() - 1);
+        let (of_trees, _others) = self.armed.split_at(self.idle());
         for (tree, armed) in of_trees.iter().enumerate() {
             if armed.load(Ordering::Relaxed) == 0 {
                 continue;
@@ -222,7 +225,7 @@ impl Watches {
         let shared = Arc::new(Shared::new());
         let mut regions = region::regions(interests);
         if regions.is_empty() {
-            regions.push((self.trees.len() - 1, Region::whole()));
+            regions.push((self.idle(), Region::whole()));
         }
         self.live.fetch_add(1, Ordering::Relaxed);
         let mut places = Places::with_capacity(regions.len());
@@ -249,6 +252,40 @@ impl Watches {
         }
         fence(Ordering::SeqCst);
         watch
+    }
+
+    /// Registers a watch for the driver's next word. The caller looks at the last one afterwards, under
+    /// the lock that it is written under.
+    pub(crate) fn register_contact(self: &Arc<Self>) -> Watch {
+        let word = Interest {
+            tree: self.contact(),
+            scope: Scope::Prefix(KeyBuf::new()),
+        };
+        self.register_seen(vec![word], u64::MAX)
+    }
+
+    /// To be called after the driver's word was written, with no lock held.
+    ///
+    /// Who registers looks at the word afterwards, and both are done under that word's lock: so
+    /// either that look comes after the write, or its registration is seen here.
+    pub(crate) fn contacted(&self) {
+        let tree = self.contact();
+        if self.armed[tree].load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        let mut hits = Vec::new();
+        lock(&self.trees[tree]).hit_all(&mut hits);
+        self.fire(hits);
+    }
+
+    /// The number that stands for the keys of no tree.
+    fn idle(&self) -> usize {
+        self.trees.len() - 2
+    }
+
+    /// The number that stands for the driver's word.
+    fn contact(&self) -> usize {
+        self.trees.len() - 1
     }
 
     /// Registers a waiter for `index` of `history`. Ends with a sequentially consistent fence, after
@@ -368,7 +405,7 @@ impl Watches {
 impl fmt::Debug for Watches {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Watches")
-            .field("trees", &(self.trees.len() - 1))
+            .field("trees", &self.idle())
             .field("live", &self.len())
             .field("ended", &self.ended())
             .finish_non_exhaustive()

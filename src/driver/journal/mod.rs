@@ -250,6 +250,8 @@ impl<S: Views, C: Command<S>> Journal<S, C> {
         thread: LogThread,
         options: &Options,
     ) -> Self {
+        // No log but this one.
+        store.note_authority();
         Journal {
             store,
             shared,

@@ -78,6 +78,13 @@
 //! waits on its own node with [`Store::snapshot_at_least`](crate::Store::snapshot_at_least); on the
 //! leader [`linearizable`] does both.
 //!
+//! A read on any node that may be so much behind and no more ([`ReadMode::MaxStale`]) needs to know
+//! how far the others are: where the program's network hands an append request of the leader to
+//! Raft, it calls [`Store::note_committed`](crate::Store::note_committed) with the leader's commit
+//! index in it.
+//!
+//! [`ReadMode::MaxStale`]: crate::ReadMode::MaxStale
+//!
 //! **Retries.** A client whose write was not answered does not know whether it was applied. It
 //! sends it again safely in a session: see [`Proposal::in_session`](crate::fsm::Proposal::in_session).
 //!

@@ -8,6 +8,10 @@
 //! The version is pinned, because pre-releases change their interface. Files of one are not
 //! promised to be read by the next.
 //!
+//! A bound on staleness ([`ReadMode::MaxStale`](crate::ReadMode::MaxStale)) is told by the program:
+//! its network calls [`Store::note_committed`](crate::Store::note_committed) with the commit
+//! index of each append request.
+//!
 //! # Use
 //!
 //! ```
