@@ -56,6 +56,14 @@ fn processor() -> Option<String> {
     Some(line.split_once(':')?.1.trim().to_owned())
 }
 
+/// Bytes of memory that this process occupies, where Linux tells.
+pub fn resident() -> Option<f64> {
+    let text = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = text.lines().find(|line| line.starts_with("VmRSS:"))?;
+    let kibibytes: f64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(kibibytes * 1024.0)
+}
+
 /// A name for a run: when it began, and which commit it measures.
 pub fn run_name() -> String {
     let now = said("date", &["-u", "+%Y-%m-%d %H:%M"]).unwrap_or_default();

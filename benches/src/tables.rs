@@ -22,7 +22,7 @@ const SYSTEMS: [&str; 8] = [
 ];
 
 /// Tables in their order: level, row, title.
-const TABLES: [(&str, &str, &str); 10] = [
+const TABLES: [(&str, &str, &str); 11] = [
     (
         "table",
         "upsert_1",
@@ -32,6 +32,11 @@ const TABLES: [(&str, &str, &str); 10] = [
     ("table", "scan", "Full scan, ns per record"),
     ("table", "bytes_per_entry", "Memory per index entry, bytes"),
     ("table", "bytes_per_record", "Memory per record, bytes"),
+    (
+        "table",
+        "resident_per_record",
+        "Memory of the process after the load, bytes per record",
+    ),
     (
         "tree",
         "fill",

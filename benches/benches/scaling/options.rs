@@ -20,11 +20,14 @@ How costs grow with the number of records, for three kinds of primary keys.
                  (go-memdb is left out unless it is named here or by --go)
   --go           go-memdb (iradix with --tree) too; installs Debian's Go and
                  go-memdb if they are absent
-  --rows A,B     these rows alone: get, scan, upsert_1, bytes, and sizes, which is
-                 left out otherwise: single commits of 1 to 1,000,000 records
+  --rows A,B     these rows alone: get, scan, upsert_1, resident (memory of the
+                 process), bytes (counted, in a process of its own), and sizes,
+                 which is left out otherwise: commits of 1 to 1,000,000 records
   --tree         trees alone, one ordered key each: highwater, im, imbl, rpds,
                  rart, std, iradix; rows fill, get, iterate, replace, bytes
-  --quick        short slices, few rounds
+  --quick        short slices, few rounds: 5 of 15 ms each, not 15 of 50
+  --rounds N     so many rounds
+  --slice-ms N   slices of so many milliseconds
   --out FILE     appends the figures to FILE, a line each, as they come; under
                  cargo, a relative FILE is taken from the workspace's root
   --help         this text
@@ -36,7 +39,7 @@ out on a few records.
 /// Fewest records that fill a prefix and a node.
 const LEAST: usize = 100;
 
-const TABLE_ROWS: &[&str] = &["get", "scan", "upsert_1", "bytes", "sizes"];
+const TABLE_ROWS: &[&str] = &["get", "scan", "upsert_1", "resident", "bytes", "sizes"];
 const TREE_ROWS: &[&str] = &["fill", "get", "iterate", "replace", "bytes"];
 
 /// What is measured: tables with six index entries a record, or trees alone.

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use highwater_benches::data::{Data, Random, Texts};
 use highwater_benches::entrant::{Entrant, Orders};
 use highwater_benches::figures::{Subject, say};
-use highwater_benches::pace::{Done, MOST, MOST_WRITES, pace, per};
+use highwater_benches::machine::resident;
+use highwater_benches::pace::{Done, MOST, MOST_WRITES, float, pace, per};
 use highwater_benches::record::Record;
 use highwater_benches::systems::{KeyedVisitor, System, visit_keyed};
 use highwater_benches::tables::COMMIT;
@@ -18,7 +19,9 @@ use crate::options::{Asked, Level, Options};
 const SIZES: [usize; 9] = [1, 10, 100, 1_000, 2_000, 3_000, 10_000, 100_000, 1_000_000];
 
 /// Commits of one size that took so long are enough, however few.
-const ENOUGH: Duration = Duration::from_secs(5);
+const ENOUGH: Duration = Duration::from_secs(2);
+/// A commit that is expected to take longer is not made, nor are larger ones.
+const LONGEST: Duration = Duration::from_secs(120);
 
 /// How many commits of a size make a sample, and how many samples are taken at most.
 fn commits_of(size: usize) -> (usize, usize) {
@@ -76,13 +79,20 @@ impl Timed<'_> {
     }
 
     fn sizes<R: Record, S: System<R>>(&self, entrant: &mut Entrant<R, S>) {
+        let mut before = Duration::ZERO;
         for size in SIZES.into_iter().filter(|&it| it <= self.subject.records) {
+            // A record is expected to cost what it did in smaller commits.
+            if before.as_secs_f64() * float(size) > LONGEST.as_secs_f64() {
+                eprintln!("left out: commits of {size} records take too long");
+                break;
+            }
             let (commits, most) = commits_of(size);
             let (mut samples, mut spent) = (Vec::new(), Duration::ZERO);
             while samples.len() < most && spent < ENOUGH {
                 let at = entrant.advance(size * commits);
                 let done = entrant.upsert(at, size * commits, size);
                 spent += done.elapsed;
+                before = done.elapsed.div_f64(float(done.units));
                 samples.push(done.per_unit());
             }
             self.say(&format!("{COMMIT}{size}"), samples);
@@ -96,8 +106,17 @@ impl KeyedVisitor for Timed<'_> {
         let mut entrant = Entrant::<R, S>::new(Arc::clone(&orders));
         // Not timed, so in transactions that grow with the records: maps that are shared with
         // nobody are edited in place.
+        let before = resident();
         for part in orders.order.chunks(Data::large_load(orders.data.len())) {
             entrant.load(part);
+        }
+        if self.options.wants("resident")
+            && let (Some(before), Some(after)) = (before, resident())
+        {
+            let per_record = (after - before) / float(self.subject.records);
+            say(&self
+                .subject
+                .figure("resident_per_record", "bytes", vec![per_record]));
         }
         say(&self.subject.sum(entrant.sum()));
         self.rounds("get", MOST, |times| {

@@ -42,7 +42,7 @@ func main() {
 	var o options
 	set.IntVar(&o.records, "records", 100_000, "records, 100 or more")
 	set.StringVar(&o.keys, "keys", "text", "kind of primary key: text, uuid or u64")
-	rows := set.String("rows", "", "these rows alone, separated by commas (all of side_by_side without; add sizes for commits of many sizes)")
+	rows := set.String("rows", "", "these rows alone, separated by commas (all of side_by_side without; also sizes: commits of many sizes; resident: memory of the process)")
 	slice := set.Int("slice-ms", 50, "milliseconds of one kind of work in one round")
 	set.IntVar(&o.rounds, "rounds", 15, "rounds")
 	set.StringVar(&o.run, "run", "", "the name of the run, put into each line of data")
@@ -86,9 +86,9 @@ func main() {
 	}
 }
 
-// wants is whether a row is asked for: without a choice, all but those of `sizes`.
+// wants is whether a row is asked for: without a choice, those of side_by_side.
 func (o *options) wants(row string) bool {
-	return o.rows[row] || len(o.rows) == 0 && row != "sizes"
+	return o.rows[row] || len(o.rows) == 0 && row != "sizes" && row != "resident"
 }
 
 // line is a row of data, in the form that the benches read.
@@ -151,6 +151,18 @@ func live() float64 {
 	var stats runtime.MemStats
 	runtime.ReadMemStats(&stats)
 	return float64(stats.HeapAlloc)
+}
+
+// resident is how many bytes of memory the process occupies.
+func resident() float64 {
+	status, err := os.ReadFile("/proc/self/status")
+	must(err)
+	_, rest, _ := strings.Cut(string(status), "VmRSS:")
+	var kibibytes float64
+	if _, err := fmt.Sscan(rest, &kibibytes); err != nil {
+		fail("/proc/self/status has no VmRSS: %v", err)
+	}
+	return kibibytes * 1024
 }
 
 func fail(format string, args ...interface{}) {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"sync/atomic"
 	"time"
 
@@ -54,7 +55,12 @@ func measureTable[K any](o *options, k *kind[K]) {
 		alone = c.recordBytes()
 	}
 	before := live()
+	debug.FreeOSMemory()
+	occupied := resident()
 	c.load()
+	if o.wants("resident") {
+		o.emit("resident_per_record", "bytes", (resident()-occupied)/float64(o.records))
+	}
 	if o.wants("bytes") {
 		kept := live() - before
 		o.emit("bytes_per_record", "bytes", kept/float64(o.records))
@@ -311,11 +317,16 @@ func (c *contender[K]) getBesideWriter(at, _ int) done {
 
 // sizes times single commits of many sizes, per record.
 func (c *contender[K]) sizes() {
+	last := 0.0
 	for _, size := range []int{1, 10, 100, 1_000, 2_000, 3_000, 10_000, 100_000, 1_000_000} {
 		if size > len(c.order) {
 			continue
 		}
 		commits, samples := commitsOf(size)
+		if last*float64(size) > longest {
+			fmt.Fprintf(os.Stderr, "left out: commits of %d records take too long\n", size)
+			break
+		}
 		var per []float64
 		var spent time.Duration
 		for len(per) < samples && spent < enough {
@@ -323,14 +334,18 @@ func (c *contender[K]) sizes() {
 			c.at = (at + size*commits) % len(c.order)
 			d := c.upsert(at, size*commits, size)
 			spent += d.elapsed
-			per = append(per, d.per())
+			last = d.per()
+			per = append(per, last)
 		}
 		c.o.emit(fmt.Sprintf("commit_%d", size), "ns", per...)
 	}
 }
 
 // Commits of one size that took so long are enough, however few.
-const enough = 5 * time.Second
+const enough = 2 * time.Second
+
+// A commit that is expected to take longer, in nanoseconds, is not made, nor are larger ones.
+const longest = 120e9
 
 // commitsOf is how many commits of a size make a sample, and how many samples are taken at most.
 func commitsOf(size int) (commits, samples int) {
