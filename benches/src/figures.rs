@@ -77,7 +77,11 @@ pub struct Subject<'a> {
 
 impl Subject<'_> {
     /// The figure of a row.
-    pub fn figure(&self, row: &str, unit: &str, samples: Vec<f64>) -> Figure {
+    pub fn figure(&self, row: &str, unit: &str, mut samples: Vec<f64>) -> Figure {
+        for sample in &mut samples {
+            // No figure is exact to a tenth.
+            *sample = (*sample * 10.0).round() / 10.0;
+        }
         Figure {
             row: row.to_owned(),
             unit: unit.to_owned(),

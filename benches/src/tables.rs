@@ -92,14 +92,14 @@ fn store(figure: &Figure) -> (Option<usize>, &str, usize) {
 
 /// The cost of a record in commits of many sizes, for each number of records and kind of keys.
 fn commits(figures: &[Figure]) -> String {
-    let sized: Vec<(usize, &Figure)> = figures
+    let commits: Vec<(usize, &Figure)> = figures
         .iter()
         .filter_map(|it| Some((it.row.strip_prefix(COMMIT)?.parse().ok()?, it)))
         .collect();
-    let stores: BTreeSet<_> = sized.iter().map(|(_, it)| store(it)).collect();
+    let stores: BTreeSet<_> = commits.iter().map(|(_, it)| store(it)).collect();
     let mut text = String::new();
     for (_, keys, records) in stores {
-        let own: Vec<_> = sized
+        let own: Vec<_> = commits
             .iter()
             .filter(|(_, it)| it.keys == keys && it.records == records)
             .collect();
@@ -126,7 +126,7 @@ fn watches(figures: &[Figure]) -> String {
         .filter(|it| it.level == "watches" && it.row != SUM)
         .map(|it| (format!("{}, {}", it.row, it.unit), vec![it]))
         .collect();
-    table("Watches", "", &lines)
+    table("Watches of one key each, and commits that wake them", "", &lines)
 }
 
 /// A table with a column for each system that some line has a figure of.

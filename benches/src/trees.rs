@@ -188,11 +188,11 @@ macro_rules! published {
     };
 }
 
-fn text(id: &String) -> Arc<str> {
-    Arc::from(id.as_str())
+fn text(id: &str) -> Arc<str> {
+    Arc::from(id)
 }
 
-fn array(id: &String) -> ArrayKey<16> {
+fn array(id: &str) -> ArrayKey<16> {
     ArrayKey::from(id)
 }
 

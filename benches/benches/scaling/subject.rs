@@ -21,7 +21,7 @@ const SIZES: [usize; 9] = [1, 10, 100, 1_000, 2_000, 3_000, 10_000, 100_000, 1_0
 /// Commits of one size that took so long are enough, however few.
 const ENOUGH: Duration = Duration::from_secs(2);
 /// A commit that is expected to take longer is not made, nor are larger ones.
-const LONGEST: Duration = Duration::from_secs(120);
+const LONGEST: Duration = Duration::from_mins(2);
 
 /// How many commits of a size make a sample, and how many samples are taken at most.
 fn commits_of(size: usize) -> (usize, usize) {

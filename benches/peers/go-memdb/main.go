@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"math"
 	"os"
 	"runtime"
 	"sort"
@@ -116,6 +117,10 @@ func (o *options) system() string {
 }
 
 func (o *options) emit(row, unit string, samples ...float64) {
+	for i, sample := range samples {
+		// No figure is exact to a tenth.
+		samples[i] = math.Round(sample*10) / 10
+	}
 	sorted := append([]float64(nil), samples...)
 	sort.Float64s(sorted)
 	middle := len(sorted) / 2

@@ -161,24 +161,22 @@ fn page(runs: &[Run], figures: &[Figure], file: &Path) -> String {
     );
     text.push_str(&tables::markdown(figures));
     text.push_str("## Runs\n\n");
-    for run in runs {
+    text.extend(runs.iter().map(|run| {
         let from: BTreeSet<&str> = figures
             .iter()
             .filter(|it| it.run == run.run)
             .map(|it| it.system.as_str())
             .collect();
         let from = from.into_iter().collect::<Vec<_>>().join(", ");
-        text.push_str(&format!(
+        format!(
             "* {}: `{}`: {from}. {}. {}.\n",
             run.run, run.options, run.machine, run.versions
-        ));
-    }
+        )
+    }));
     let told: BTreeSet<&str> = figures
         .iter()
         .filter_map(|it| it.versions.as_deref())
         .collect();
-    for versions in told {
-        text.push_str(&format!("* {versions}.\n"));
-    }
+    text.extend(told.into_iter().map(|told| format!("* {told}.\n")));
     text
 }
