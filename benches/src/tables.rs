@@ -126,7 +126,11 @@ fn watches(figures: &[Figure]) -> String {
         .filter(|it| it.level == "watches" && it.row != SUM)
         .map(|it| (format!("{}, {}", it.row, it.unit), vec![it]))
         .collect();
-    table("Watches of one key each, and commits that wake them", "", &lines)
+    table(
+        "Watches of one key each, and commits that wake them",
+        "",
+        &lines,
+    )
 }
 
 /// A table with a column for each system that some line has a figure of.

@@ -4,8 +4,9 @@
 use std::hint::black_box;
 use std::process::ExitCode;
 
-use data::{Data, LOAD, Random, Service};
+use data::{Data, LOAD, Random};
 use highwater::{Schema, Store};
+use record::Service;
 
 #[path = "../../src/data.rs"]
 #[allow(
@@ -14,6 +15,9 @@ use highwater::{Schema, Store};
     reason = "the records of the benches, of which not all is needed here"
 )]
 mod data;
+#[path = "../../src/record.rs"]
+#[allow(dead_code, unreachable_pub, reason = "as above, of other kinds")]
+mod record;
 
 /// Records in the store: enough for trees of several levels, few enough for a slow machine.
 const RECORDS: usize = 10_000;
