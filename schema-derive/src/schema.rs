@@ -12,15 +12,18 @@ use syn::spanned::Spanned;
 use syn::{Attribute, Data, DeriveInput, Fields, Ident, Type, Visibility};
 
 /// Methods of what derefs to a view or to the changes: a table's method of that name would be hidden.
-const TAKEN: [&str; 18] = [
+const TAKEN: [&str; 23] = [
     "after_commit",
     "attempt",
     "changes",
+    "check",
     "check_rules",
     "clone",
     "commit",
     "driver_state",
+    "fork",
     "index",
+    "into",
     "next_entry",
     "position",
     "record",
@@ -29,8 +32,10 @@ const TAKEN: [&str; 18] = [
     "savepoint",
     "set_driver_state",
     "to_owned",
+    "try_into",
     "untyped",
     "validate",
+    "write_image",
 ];
 
 /// A field of the schema.

@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 #[table(name)]
 #[table(name = 3)]
 #[table(name = "")]
+#[table(local = true)]
+#[table(local, local)]
 #[table(crate = "highwater")]
 #[index]
 #[index()]
@@ -16,6 +18,8 @@ use serde::{Deserialize, Serialize};
 #[index(by_name(name))]
 #[index(by_all(name, "port"))]
 #[index(by_x(name, port), by_y(port, name))]
+#[index(unique, unique, by_z(name, port))]
+#[index(when = Self::is_far, when = Self::is_near, by_w(name, port))]
 struct Node {
     #[primary_key(first)]
     name: String,
@@ -27,6 +31,20 @@ struct Node {
     row: u16,
     #[index(name = "in row")]
     place: u16,
+    #[index(name = "a", name = "b")]
+    floor: u16,
+    #[index(when = Self::is_far, when = Self::is_near)]
+    hall: u16,
+}
+
+impl Node {
+    fn is_far(&self) -> bool {
+        self.place > 9
+    }
+
+    fn is_near(&self) -> bool {
+        !self.is_far()
+    }
 }
 
 #[derive(Key)]

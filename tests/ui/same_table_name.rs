@@ -30,6 +30,7 @@ struct Names {
 #[derive(Schema)]
 struct Taken {
     commit: Node,
+    fork: Server,
 }
 
 fn main() {}
