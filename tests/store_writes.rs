@@ -313,8 +313,8 @@ fn a_guard_names_what_has_changed() {
         }
     });
     let snap = store.snapshot();
-    let ((), nothing) = snap.record(|_| ());
-    let record = |read: &dyn Fn(&CatalogView)| snap.record(|db| read(db)).1;
+    let ((), nothing) = snap.guarded(|_| ());
+    let record = |read: &dyn Fn(&CatalogView)| snap.guarded(|db| read(db)).1;
     let point = record(&|db| assert!(db.services().get("b").is_some()));
     let absent = record(&|db| assert!(db.nodes().get("x").is_none()));
     let tag = record(&|db| assert_eq!(db.services().by_tags("x").count(), 0));

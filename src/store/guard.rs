@@ -27,7 +27,7 @@ const MAX_READS: usize = 1024;
 /// What a closure has read of a snapshot: keys, absent keys, prefixes and ranges, each with its log
 /// index then.
 ///
-/// Made by [`Snapshot::record`]. A command carries it through the log, and finds out with
+/// Made by [`Snapshot::guarded`]. A command carries it through the log, and finds out with
 /// [`WriteTxn::validate`] whether all of that is still so: what it decided on what was read is then as
 /// good as if it had been decided now. So a transaction of several steps needs no locks, and is
 /// serializable.
@@ -47,7 +47,7 @@ const MAX_READS: usize = 1024;
 /// # let mut txn = store.write()?;
 /// # txn.accounts_mut().insert(Account { id: "a".into(), amount: 7 })?;
 /// # txn.commit()?;
-/// let (amount, guard) = store.snapshot().record(|db| {
+/// let (amount, guard) = store.snapshot().guarded(|db| {
 ///     db.accounts().get("a").map_or(0, |account| account.amount)
 /// });
 ///
@@ -352,7 +352,7 @@ impl<S: Views> Snapshot<S> {
     /// Runs the closure on this snapshot and notes what it reads of it.
     ///
     /// As in a blocking query, what an iterator has not yielded was not read.
-    pub fn record<R>(&self, read: impl FnOnce(&S::View) -> R) -> (R, Guard) {
+    pub fn guarded<R>(&self, read: impl FnOnce(&S::View) -> R) -> (R, Guard) {
         let view = S::View::from_raw(RawView::tracked(self.version().clone()));
         let value = read(&view);
         let (version, tracker) = view.into_raw().into_tracked();

@@ -120,7 +120,7 @@ fn read_a(db: &ShopView) -> Option<u8> {
 #[test]
 fn what_was_only_tried_is_no_word_of_the_log() {
     let store = store();
-    let (_, before) = store.snapshot().record(read_a);
+    let (_, before) = store.snapshot().guarded(read_a);
     let fork = store.fork();
     let at = |history, index| Position {
         history,
@@ -139,19 +139,19 @@ fn what_was_only_tried_is_no_word_of_the_log() {
             Err(Conflict::Changed { .. })
         ));
     }
-    let (_, unchanged) = store.snapshot().record(|db| db.items().get("b").is_some());
+    let (_, unchanged) = store.snapshot().guarded(|db| db.items().get("b").is_some());
     let again = store.snapshot().fork();
     assert_eq!(again.write().unwrap().validate(&unchanged), Ok(()));
     // What came later is not in it, although the number of its index is.
     put(&fork, "c", 1);
-    let (_, later) = store.snapshot().record(read_a);
+    let (_, later) = store.snapshot().guarded(read_a);
     let refused = Err(Conflict::OtherHistory {
         read: LOG,
         now: HistoryId::FORK,
     });
     assert_eq!(fork.write().unwrap().validate(&later), refused);
     // Nothing of the fork is in the store.
-    let (_, tried) = fork.snapshot().record(read_a);
+    let (_, tried) = fork.snapshot().guarded(read_a);
     let refused = Err(Conflict::OtherHistory {
         read: HistoryId::FORK,
         now: LOG,

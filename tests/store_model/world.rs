@@ -229,7 +229,7 @@ impl World {
 
     pub(crate) fn record(&mut self, query: Query) {
         let (expected, read) = query.model(&self.state);
-        let (found, guard) = self.store.snapshot().record(|db| query.run(db));
+        let (found, guard) = self.store.snapshot().guarded(|db| query.run(db));
         assert_eq!(found, expected);
         // As a command carries it.
         let bytes = rmp_serde::to_vec(&guard).unwrap();
