@@ -46,7 +46,7 @@ impl Key for Caseless {
     }
 
     fn encode_columns(columns: &mut TextColumns<'_>, out: &mut KeyBuf) -> Result<(), Unread> {
-        let (text, is_prefix) = columns.next()?;
+        let (text, is_prefix) = columns.take()?;
         if is_prefix {
             Caseless::encode_content(text, out);
         } else {

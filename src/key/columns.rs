@@ -32,14 +32,14 @@ impl<'a> TextColumns<'a> {
     }
 
     /// The next column, and whether it is a beginning.
-    pub fn next(&mut self) -> Result<(&'a str, bool), Unread> {
+    pub fn take(&mut self) -> Result<(&'a str, bool), Unread> {
         let text = self.rest.next().ok_or(Unread::Ended)?;
         Ok((text, self.prefix && self.is_done()))
     }
 
     /// The next column, which must be whole.
     pub fn whole(&mut self) -> Result<&'a str, Unread> {
-        match self.next()? {
+        match self.take()? {
             (text, false) => Ok(text),
             (_, true) => Err(Unread::Unsupported),
         }

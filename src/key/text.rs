@@ -109,7 +109,7 @@ macro_rules! owned {
                 columns: &mut TextColumns<'_>,
                 out: &mut KeyBuf,
             ) -> Result<(), Unread> {
-                let (text, is_prefix) = columns.next()?;
+                let (text, is_prefix) = columns.take()?;
                 extend_escaped(text.as_bytes(), out);
                 if !is_prefix {
                     out.extend(END);

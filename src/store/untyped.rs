@@ -17,7 +17,7 @@ use crate::version::Version;
 pub struct Table<'a> {
     version: &'a Version<Root>,
     tables: Tables,
-    table: usize,
+    number: usize,
 }
 
 /// A secondary index of such a table: [`Table::index`].
@@ -106,7 +106,7 @@ type Rows<'a> = Box<dyn Iterator<Item = Result<Row, Error>> + 'a>;
 impl<'a> Table<'a> {
     /// The table's name.
     pub fn name(&self) -> &'static str {
-        self.tables[self.table].name()
+        self.tables[self.number].name()
     }
 
     /// All records, by primary key.
@@ -136,7 +136,7 @@ impl<'a> Table<'a> {
 
     /// A secondary index by its name: `node`, or as its method is called, `by_node`.
     pub fn index(&self, name: &str) -> Option<Index<'_>> {
-        let ops = &self.tables[self.table];
+        let ops = &self.tables[self.number];
         let called = |name: &str| {
             (0..)
                 .map_while(|i| ops.index(i))
@@ -158,7 +158,7 @@ impl<'a> Table<'a> {
         columns: &[&str],
         prefix: bool,
     ) -> Result<Option<(Vec<u8>, bool)>, Error> {
-        let ops = &self.tables[self.table];
+        let ops = &self.tables[self.number];
         let mut columns = TextColumns::new(columns, prefix);
         let mut key = KeyBuf::new();
         let whole = match ops.encode_columns(which, &mut columns, &mut key) {
@@ -192,8 +192,8 @@ impl<'a> Table<'a> {
     }
 
     fn beginning(&self, which: usize, key: &[u8]) -> Rows<'a> {
-        let tree = self.tables.base(self.table) + which;
-        let rows = self.tables[self.table].beginning(self.version, tree, key);
+        let tree = self.tables.base(self.number) + which;
+        let rows = self.tables[self.number].beginning(self.version, tree, key);
         Box::new(rows.map(Row::new))
     }
 }
@@ -255,11 +255,11 @@ impl<S: Views> Snapshot<S> {
     /// ```
     pub fn untyped(&self, table: &str) -> Option<Table<'_>> {
         let tables = Tables::new(S::tables());
-        let table = tables.iter().position(|ops| ops.name() == table)?;
+        let number = tables.iter().position(|ops| ops.name() == table)?;
         Some(Table {
             version: self.version(),
             tables,
-            table,
+            number,
         })
     }
 }
