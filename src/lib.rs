@@ -44,7 +44,7 @@ pub use store::{
     Stats, Store, StoreError, SubscribeError, Subscription, TableReader, TableStats, TableWriter,
     Turn, Views, WaitError, WriteError, WriteTxn,
 };
-pub use watch::Watch;
+pub use watch::{Watch, WatchSet};
 
 /// A schema as data, for tools and for people: [`Store::describe`].
 pub mod describe {

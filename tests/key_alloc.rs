@@ -109,3 +109,55 @@ fn none_for_look_ups_and_walks() {
     });
     assert_eq!(measured, 0);
 }
+
+/// What a tracked closure has read is noted: point by point, to a limit.
+#[test]
+fn a_great_many_reads_are_noted_in_little_memory() {
+    const READS: u32 = 100_000;
+    let store = Store::<Catalog>::new();
+    store_schema::commit_at(&store, 1, |txn| {
+        for n in (0..READS).step_by(100) {
+            txn.services_mut()
+                .insert(service(&format!("s{n:06}"), "n", "s"))
+                .unwrap();
+        }
+    });
+    store_schema::commit_at(&store, 2, |txn| {
+        txn.services_mut()
+            .insert(service("other", "m", "s"))
+            .unwrap();
+    });
+    let mut id = String::with_capacity(16);
+    let mut result = None;
+    let cost = measure(|| {
+        result = Some(store.watch(|db| {
+            use std::fmt::Write;
+            (0..READS)
+                .filter(|n| {
+                    id.clear();
+                    write!(id, "s{n:06}").unwrap();
+                    // Both ways a read is noted: at once, and when its iterator is dropped.
+                    db.services().contains(id.as_str()) | (db.services().prefix(&id).count() > 0)
+                })
+                .count()
+        }));
+    });
+    let most = cost.bytes_max;
+    assert!(most < 4 << 20, "{most} bytes");
+    let (answer, watch) = result.unwrap();
+    // The index is still that of what was read, and of nothing beside it.
+    assert_eq!((answer.value, answer.index.0), (1_000, 1));
+    let held = measure(|| drop(watch)).bytes_current;
+    assert!(-held < 1 << 19, "{held} bytes were kept");
+
+    // Iterators that are never dropped.
+    let cost = measure(|| {
+        let (_, watch) = store.watch(|db| {
+            for n in 0..READS {
+                std::mem::forget(db.services().range(format!("s{n:06}").as_str()..));
+            }
+        });
+        assert!(!watch.has_fired());
+    });
+    assert!(cost.bytes_max < 4 << 20, "{} bytes", cost.bytes_max);
+}

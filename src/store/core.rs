@@ -150,7 +150,7 @@ impl Deref for Tables {
 pub(crate) struct Core {
     pub(crate) versions: Versions<Root>,
     pub(crate) watches: Arc<Watches>,
-    pub(crate) tables: Tables,
+    pub(crate) tables: Arc<Tables>,
     pub(super) past: Past,
     pub(super) contact: Contact,
     /// The last transaction's buffers, for the next.
@@ -169,7 +169,7 @@ impl Core {
             retain,
             threads,
         } = *options;
-        let tables = Tables::new(tables);
+        let tables = Arc::new(Tables::new(tables));
         let mut trees = Vec::with_capacity(tables.trees());
         for table in tables.iter() {
             table.empty_trees(&mut trees);
@@ -203,7 +203,7 @@ impl Core {
     /// That of a fork of a version.
     pub(super) fn fork(tables: Vec<Box<dyn TableOps>>, version: &Version<Root>) -> Self {
         let base = version.payload();
-        let tables = Tables::new(tables);
+        let tables = Arc::new(Tables::new(tables));
         let position = Position {
             history: HistoryId::FORK,
             index: base.position.index,

@@ -6,12 +6,14 @@
 use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
+use std::sync::Arc;
 
 use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
 use serde::ser::{Serialize, Serializer};
 
 use super::core::{Root, Tables};
 use super::error::KeyText;
+use super::reader::everything;
 use super::snapshot::Snapshot;
 use super::track::Seen;
 use super::txn::{Txn, WriteTxn};
@@ -19,7 +21,7 @@ use super::view::{RawView, View, Views};
 use crate::key::{ByteRange, KeyBuf};
 use crate::position::{HistoryId, LogIndex, Position};
 use crate::version::Version;
-use crate::watch::{Interest, Scope};
+use crate::watch::{Region, Scope};
 
 /// A guard with more reads of one index than this is of that whole index.
 const MAX_READS: usize = 1024;
@@ -133,16 +135,17 @@ impl<'de> Deserialize<'de> for Bytes {
     }
 }
 
-impl Part {
-    fn of(scope: &Scope) -> Self {
-        let bytes = |key: &KeyBuf| Bytes(key.as_bytes().into());
-        match scope {
-            Scope::Point(key) => Part::Point(bytes(key)),
-            Scope::Prefix(key) => Part::Prefix(bytes(key)),
-            Scope::Range(range) => Part::Range(bytes(&range.lo), range.hi.as_ref().map(bytes)),
+impl From<Region> for Part {
+    fn from(region: Region) -> Self {
+        match region {
+            Region::Point(key) => Part::Point(Bytes(key)),
+            Region::Prefix(key) => Part::Prefix(Bytes(key)),
+            Region::Range(lo, hi) => Part::Range(Bytes(lo), hi.map(Bytes)),
         }
     }
+}
 
+impl Part {
     fn scope(&self) -> Scope {
         let key = |bytes: &Bytes| KeyBuf::from(&bytes.0[..]);
         match self {
@@ -264,22 +267,27 @@ impl Error for Conflict {}
 impl Guard {
     fn new(version: &Version<Root>, tables: &Tables, seen: Vec<Seen>) -> Self {
         let mut by_tree: Vec<(usize, Vec<Read>)> = Vec::new();
-        for Seen { interest, stamp } in seen {
-            let read = Read(Part::of(&interest.scope), stamp);
-            match by_tree.iter_mut().find(|(tree, _)| *tree == interest.tree) {
+        for Seen {
+            tree,
+            region,
+            stamp,
+        } in seen
+        {
+            let read = Read(Part::from(region), stamp);
+            match by_tree.iter_mut().find(|(of, _)| *of == tree) {
                 Some((_, reads)) => reads.push(read),
-                None => by_tree.push((interest.tree, vec![read])),
+                None => by_tree.push((tree, vec![read])),
             }
         }
         by_tree.sort_unstable_by_key(|(tree, _)| *tree);
         let reads = by_tree.into_iter().map(|(tree, mut keys)| {
             keys.sort_unstable();
             keys.dedup();
-            let whole = Scope::Prefix(KeyBuf::new());
-            let all = Part::of(&whole);
+            let whole = Region::of(&everything());
+            let all = Part::from(whole.clone());
             if keys.len() > MAX_READS || keys.iter().any(|Read(part, _)| *part == all) {
-                let interest = Interest { tree, scope: whole };
-                keys = vec![Read(all, super::track::stamp(version, tables, &interest))];
+                let stamp = super::track::stamp(version, tables, tree, &whole);
+                keys = vec![Read(all, stamp)];
             }
             let (table, which) = tables.of_tree(tree);
             let index = which.checked_sub(1).and_then(|i| tables[table].index(i));
@@ -353,11 +361,12 @@ impl<S: Views> Snapshot<S> {
     ///
     /// As in a blocking query, what an iterator has not yielded was not read.
     pub fn guarded<R>(&self, read: impl FnOnce(&S::View) -> R) -> (R, Guard) {
-        let view = S::View::from_raw(RawView::tracked(self.version().clone()));
+        let tables = Arc::new(Tables::new(S::tables()));
+        let raw = RawView::tracked(self.version().clone(), Arc::clone(&tables));
+        let view = S::View::from_raw(raw);
         let value = read(&view);
         let (version, tracker) = view.into_raw().into_tracked();
-        let tables = Tables::new(S::tables());
-        let seen = tracker.finish(&version, &tables);
+        let (seen, _) = tracker.finish(&version);
         (value, Guard::new(&version, &tables, seen))
     }
 }

@@ -6,18 +6,20 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Instant;
 
 use super::core::{Core, Root};
 use super::error::WaitError;
+use super::rows::query_index;
 use super::snapshot::Snapshot;
 use super::store::Store;
 use super::track::{Seen, stamp};
 use super::view::{RawView, View, Views};
 use crate::feed::ChangeSet;
 use crate::position::{HistoryId, LogIndex, Position};
-use crate::watch::{IndexWaiter, Interest, Watch};
+use crate::watch::{IndexWaiter, Watch};
 
 /// A query's answer with its own log index.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -199,11 +201,12 @@ impl<S: Views> Store<S> {
 
     /// Runs the closure on the newest snapshot and finds out what it read.
     fn look<R>(&self, query: impl FnOnce(&S::View) -> R) -> (Answer<R>, Look) {
-        let view = S::View::from_raw(RawView::tracked(self.core().current()));
+        let core = self.core();
+        let raw = RawView::tracked(core.current(), Arc::clone(&core.tables));
+        let view = S::View::from_raw(raw);
         let value = query(&view);
         let (version, tracker) = view.into_raw().into_tracked();
-        let seen = tracker.finish(&version, &self.core().tables);
-        let index = seen.iter().map(|seen| seen.stamp).fold(1, u64::max);
+        let (seen, index) = tracker.finish(&version);
         let Root {
             number,
             line,
@@ -212,7 +215,7 @@ impl<S: Views> Store<S> {
         } = *version.payload();
         let answer = Answer {
             value,
-            index: LogIndex(index),
+            index: query_index(index),
             position,
             changed: true,
         };
@@ -229,8 +232,11 @@ impl<S: Views> Store<S> {
 
     /// A watch of what was read, fired already if that has changed since.
     fn watch_look(&self, look: &Look) -> Watch {
-        let interests = look.seen.iter().map(|seen| seen.interest.clone()).collect();
-        let watch = self.core().watches.register_seen(interests, look.number);
+        let read = look
+            .seen
+            .iter()
+            .map(|seen| (seen.tree, seen.region.clone()));
+        let watch = self.core().watches.register_seen(read, look.number);
         if changed_since(self.core(), look) {
             watch.fire();
         }
@@ -327,31 +333,27 @@ fn changed_since(core: &Core, look: &Look) -> bool {
     if root.restored > look.number {
         return true;
     }
-    let differs = |seen: &&Seen| stamp(&version, &core.tables, &seen.interest) != seen.stamp;
-    let moved: Vec<&Interest> = look
-        .seen
-        .iter()
-        .filter(differs)
-        .map(|seen| &seen.interest)
-        .collect();
+    let differs =
+        |seen: &&Seen| stamp(&version, &core.tables, seen.tree, &seen.region) != seen.stamp;
+    let moved: Vec<&Seen> = look.seen.iter().filter(differs).collect();
     if moved.is_empty() {
         return false;
     }
     let Some(mut sets) = root.window.after(look.position.index) else {
         return true;
     };
-    sets.any(|set| moved.iter().any(|interest| touches(core, set, interest)))
+    sets.any(|set| moved.iter().any(|seen| touches(core, set, seen)))
 }
 
-/// Whether an entry changed something that `interest` covers.
-fn touches(core: &Core, set: &ChangeSet, interest: &Interest) -> bool {
-    let (table, which) = core.tables.of_tree(interest.tree);
+/// Whether an entry changed something of what was read.
+fn touches(core: &Core, set: &ChangeSet, seen: &Seen) -> bool {
+    let (table, which) = core.tables.of_tree(seen.tree);
     let Some(changes) = set.table(table) else {
         return false;
     };
     let mut found = false;
     core.tables[table].changed_keys(changes, which, &mut |key| {
-        found |= interest.scope.contains(key);
+        found |= seen.region.contains(key);
     });
     found
 }

@@ -48,9 +48,16 @@ impl<'a> TreeOf<'a> {
     }
 
     /// Records that `scope` is read, if reads are recorded.
-    pub(super) fn track(self, scope: &Scope) -> Option<Slot> {
+    pub(super) fn track(self, scope: &Scope) {
+        if let Some(tracker) = self.view.tracker() {
+            tracker.read(self.view.version(), self.id, scope);
+        }
+    }
+
+    /// The same of an iterator, which will say how much of it.
+    fn open(self, scope: &Scope) -> Option<Slot> {
         let tracker = self.view.tracker()?;
-        Some(tracker.read(self.id, scope.clone()))
+        tracker.open(self.view.version(), self.id, scope)
     }
 }
 
@@ -98,7 +105,7 @@ pub struct Rows<'a, T: Table> {
 impl<'a, T: Table> Rows<'a, T> {
     pub(super) fn new(of: TreeOf<'a>, scope: Scope) -> Self {
         let rows = of.tree::<T>();
-        let slot = of.track(&scope);
+        let slot = of.open(&scope);
         let (range, subtree) = match &scope {
             // What a tracked iterator yields must have its full key.
             Scope::Prefix(prefix) if slot.is_none() => (rows.prefix(prefix.as_bytes()), true),
@@ -316,7 +323,9 @@ impl<T: Table> Drop for Rows<'_, T> {
         let (Some(slot), Some(tracker)) = (self.slot, self.of.view.tracker()) else {
             return;
         };
+        let version = self.of.view.version();
         if self.front == Side::Ended || self.back == Side::Ended {
+            tracker.close(version, slot, None);
             return;
         }
         let range = track::range_of(&self.scope);
@@ -330,6 +339,6 @@ impl<T: Table> Drop for Rows<'_, T> {
             self.range.back_key(&mut key);
             parts[1] = Some(track::from(&range, &key));
         }
-        tracker.narrow(slot, parts);
+        tracker.close(version, slot, Some(parts));
     }
 }

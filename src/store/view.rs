@@ -1,8 +1,9 @@
 //! What the derives implement and name: the generated views, and the one raw view beneath them.
 
 use std::fmt;
+use std::sync::Arc;
 
-use super::core::Root;
+use super::core::{Root, Tables};
 use super::erased::{TableOps, table_ops};
 use super::reader::TableReader;
 use super::track::Tracker;
@@ -119,8 +120,9 @@ impl RawView {
         RawView(Source::Snapshot(version))
     }
 
-    pub(super) fn tracked(version: Version<Root>) -> Self {
-        RawView(Source::Tracked(version, Tracker::default()))
+    /// `tables`: those of the view's schema.
+    pub(super) fn tracked(version: Version<Root>, tables: Arc<Tables>) -> Self {
+        RawView(Source::Tracked(version, Tracker::new(tables)))
     }
 
     pub(super) fn writing(txn: Box<Txn>) -> Self {

@@ -3,7 +3,6 @@ use super::Watches;
 use super::index::Wanted;
 use super::signal::Signal;
 use crate::position::Position;
-use crate::sync::{Mutex, lock};
 use smallvec::SmallVec;
 use std::fmt;
 use std::future::Future;
@@ -19,13 +18,16 @@ use std::time::Instant;
 /// difference. Wait for it with [`Watch::wait`], or `.await` it on any executor; awaiting it by
 /// reference (`(&mut watch).await`) keeps it.
 ///
-/// An unfired watch costs no thread, no task and holds no version of the data: about 300 bytes
+/// An unfired watch costs no thread, no task and holds no version of the data: about 170 bytes
 /// if it covers one key. Dropping it frees that, in time logarithmic in the number of watches.
 ///
 /// It says *that* something has changed, not what: take a new snapshot, read again, and watch
-/// again. [`Store::blocking_query`](crate::Store::blocking_query) does all of that.
+/// again. [`Store::blocking_query`](crate::Store::blocking_query) does all of that. Several are waited
+/// for together in a [`WatchSet`](crate::WatchSet).
 ///
-/// A query that read more than 4096 separate parts of one table or index watches the whole of it.
+/// A query that read more than 4096 separate parts watches prefixes that those have in common: what
+/// lies closest together is joined first, until there are 2048 parts. Such a watch may fire for a key
+/// that was not read; it never misses one that was.
 #[must_use = "a watch that is dropped waits for nothing"]
 pub struct Watch {
     pub(super) shared: Arc<Shared>,
@@ -36,6 +38,11 @@ impl Watch {
     /// Fires it, if it has not fired.
     pub(crate) fn fire(&self) {
         self.watches.fire(vec![Arc::clone(&self.shared)]);
+    }
+
+    /// How many parts of trees it covers; none if it has fired.
+    pub(super) fn parts(&self) -> usize {
+        self.shared.signal.beside(|filing| filing.parts())
     }
 
     /// Whether it has fired. Never goes back to false.
@@ -77,56 +84,92 @@ impl fmt::Debug for Watch {
 
 /// What the handle of a watch and its members in the registries share.
 pub(super) struct Shared {
-    pub(super) signal: Signal,
-    filing: Mutex<Filing>,
+    pub(super) signal: Signal<Filing>,
 }
 
 /// A member of a tree's registry.
 #[derive(Clone, Copy)]
 pub(super) struct Place {
-    pub(super) tree: usize,
+    pub(super) tree: u32,
     pub(super) member: u32,
 }
 
-/// In the order of their trees.
-pub(super) type Places = SmallVec<[Place; 1]>;
+/// In the order of their trees, at first; what is added later follows.
+pub(super) type Places = SmallVec<[Place; 2]>;
 
-/// Where a watch is filed. Who moves it to `Withdrawn` from `Filed` takes the members out, and
+/// Where a watch is filed. Who moves it from `Filed` takes the members out, or files them again, and
 /// nobody else does: their numbers stay theirs until then.
-enum Filing {
+pub(super) enum Filing {
     /// Being registered; the members are known to who registers alone.
     Begun,
-    Filed(Places),
+    /// Most watches have one place, which so takes no memory of its own.
+    One(Place),
+    #[expect(
+        clippy::box_collection,
+        reason = "a watch is as large as its largest variant, and there are a great many of one place"
+    )]
+    Many(Box<Vec<Place>>),
     Withdrawn,
+}
+
+impl Filing {
+    fn of(places: Places) -> Self {
+        match places[..] {
+            [place] => Filing::One(place),
+            _ => Filing::Many(Box::new(places.into_vec())),
+        }
+    }
+
+    fn parts(&self) -> usize {
+        match self {
+            Filing::Begun | Filing::Withdrawn => 0,
+            Filing::One(_) => 1,
+            Filing::Many(places) => places.len(),
+        }
+    }
+
+    fn into_places(self) -> Option<Places> {
+        match self {
+            Filing::Begun | Filing::Withdrawn => None,
+            Filing::One(place) => Some(Places::from_elem(place, 1)),
+            Filing::Many(places) => Some(Places::from_vec(*places)),
+        }
+    }
 }
 
 impl Shared {
     pub(super) fn new() -> Self {
         Shared {
-            signal: Signal::new(),
-            filing: Mutex::new(Filing::Begun),
+            signal: Signal::with(Filing::Begun),
         }
     }
 
     /// Ends the registration. If the watch was withdrawn meanwhile the places are given back, for
     /// the caller to take the members out.
     pub(super) fn file(&self, places: Places) -> Result<(), Places> {
-        let mut filing = lock(&self.filing);
-        match *filing {
+        self.signal.beside(|filing| match filing {
             Filing::Begun => {
-                *filing = Filing::Filed(places);
+                *filing = Filing::of(places);
                 Ok(())
             }
-            Filing::Filed(_) | Filing::Withdrawn => Err(places),
-        }
+            Filing::One(_) | Filing::Many(_) | Filing::Withdrawn => Err(places),
+        })
+    }
+
+    /// Goes back to being registered: the places of a filed watch, for the caller to file again.
+    pub(super) fn reopen(&self) -> Option<Places> {
+        self.signal.beside(|filing| {
+            let places = std::mem::replace(filing, Filing::Withdrawn).into_places()?;
+            *filing = Filing::Begun;
+            Some(places)
+        })
     }
 
     /// The places of a filed watch, for the caller to take the members out. Returned once.
     pub(super) fn withdraw(&self) -> Option<Places> {
-        match std::mem::replace(&mut *lock(&self.filing), Filing::Withdrawn) {
-            Filing::Filed(places) => Some(places),
-            Filing::Begun | Filing::Withdrawn => None,
-        }
+        self.signal
+            .beside(|filing| std::mem::replace(filing, Filing::Withdrawn))
+            .into_places()
     }
 }
 

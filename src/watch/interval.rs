@@ -57,6 +57,12 @@ impl<T: Default> IntervalTree<T> {
         &mut self.nodes[id].value
     }
 
+    /// The range that has this number.
+    pub(super) fn range(&self, id: u32) -> (&[u8], Option<&[u8]>) {
+        let node = &self.nodes[id];
+        (&node.lo, node.hi.as_deref())
+    }
+
     /// The number of the range `lo <= key < hi`, which is added if need be.
     pub(super) fn find_or_insert(&mut self, lo: Box<[u8]>, hi: Option<Box<[u8]>>) -> u32 {
         let mut path = Path::new();

@@ -3,29 +3,39 @@
 //! The hash is the standard library's keyed one, so that whoever chooses the keys cannot choose
 //! the collisions. It is always fed whole words and then what is left with its length: what a
 //! string hashes to does not depend on which of its prefixes were asked for.
+use super::bytes::Bytes;
 use super::slab::{KEPT, NIL, Slab};
-use std::collections::HashMap;
-use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hasher, RandomState};
+use std::hash::{BuildHasher, DefaultHasher, Hasher, RandomState};
 
 /// A hash map from byte strings to `T` whose entries have a number.
+///
+/// Open addressing with linear probing over the numbers: four bytes a slot, of which between three
+/// eighths and three quarters are in use.
 pub(super) struct KeyTable<T> {
-    /// The first of the groups of each hash.
-    firsts: HashMap<u64, u32, BuildHasherDefault<Hashed>>,
+    /// `NIL`, or the number of a group. A power of two, or nothing yet.
+    slots: Box<[u32]>,
     groups: Slab<Group<T>>,
 }
 
 struct Group<T> {
-    key: Box<[u8]>,
-    hash: u64,
-    /// The next group of the same hash.
-    next: u32,
+    key: Bytes,
+    /// The lower half of the key's hash, which tells its slot.
+    hash: u32,
     value: T,
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "half of a good hash is a good hash"
+)]
+fn half(hash: u64) -> u32 {
+    hash as u32
 }
 
 impl<T: Default> KeyTable<T> {
     pub(super) fn new() -> Self {
         KeyTable {
-            firsts: HashMap::default(),
+            slots: Box::default(),
             groups: Slab::new(),
         }
     }
@@ -34,14 +44,29 @@ impl<T: Default> KeyTable<T> {
         self.groups.is_empty()
     }
 
+    /// The slot after this one.
+    fn after(&self, slot: usize) -> usize {
+        (slot + 1) & (self.slots.len() - 1)
+    }
+
+    /// Where the search for a hash begins.
+    fn home(&self, hash: u32) -> usize {
+        hash as usize & (self.slots.len() - 1)
+    }
+
     pub(super) fn find(&self, hash: u64, key: &[u8]) -> Option<u32> {
-        let mut at = self.firsts.get(&hash).copied().unwrap_or(NIL);
-        while at != NIL {
-            let group = &self.groups[at];
-            if *group.key == *key {
-                return Some(at);
+        if self.slots.is_empty() {
+            return None;
+        }
+        let hash = half(hash);
+        let mut slot = self.home(hash);
+        while self.slots[slot] != NIL {
+            let id = self.slots[slot];
+            let group = &self.groups[id];
+            if group.hash == hash && *group.key == *key {
+                return Some(id);
             }
-            at = group.next;
+            slot = self.after(slot);
         }
         None
     }
@@ -51,60 +76,66 @@ impl<T: Default> KeyTable<T> {
         if let Some(id) = self.find(hash, &key) {
             return (id, false);
         }
-        let next = self.firsts.get(&hash).copied().unwrap_or(NIL);
+        if (self.groups.len() + 1) * 4 > self.slots.len() * 3 {
+            self.resize((self.slots.len() * 2).max(8));
+        }
+        let hash = half(hash);
         let id = self.groups.insert(Group {
-            key,
+            key: key.into(),
             hash,
-            next,
             value: T::default(),
         });
-        self.firsts.insert(hash, id);
+        self.place(hash, id);
         (id, true)
     }
 
+    /// Puts a number into the first free slot for its hash.
+    fn place(&mut self, hash: u32, id: u32) {
+        let mut slot = self.home(hash);
+        while self.slots[slot] != NIL {
+            slot = self.after(slot);
+        }
+        self.slots[slot] = id;
+    }
+
+    fn resize(&mut self, len: usize) {
+        let old = std::mem::replace(&mut self.slots, vec![NIL; len].into());
+        for id in old.into_iter().filter(|id| *id != NIL) {
+            self.place(self.groups[id].hash, id);
+        }
+    }
+
     /// Returns the key that had this number.
-    pub(super) fn remove(&mut self, id: u32) -> Box<[u8]> {
-        let Group {
-            key, hash, next, ..
-        } = self.groups.remove(id);
-        let first = self.firsts[&hash];
-        if first != id {
-            let mut at = first;
-            while self.groups[at].next != id {
-                at = self.groups[at].next;
+    pub(super) fn remove(&mut self, id: u32) -> Bytes {
+        let Group { key, hash, .. } = self.groups.remove(id);
+        let mut gap = self.home(hash);
+        while self.slots[gap] != id {
+            gap = self.after(gap);
+        }
+        // What was pushed on by the one that goes takes its place, so that no search ends early.
+        let mut slot = self.after(gap);
+        while self.slots[slot] != NIL {
+            let home = self.home(self.groups[self.slots[slot]].hash);
+            let distance = |from: usize| slot.wrapping_sub(from) & (self.slots.len() - 1);
+            if distance(home) >= distance(gap) {
+                self.slots[gap] = self.slots[slot];
+                gap = slot;
             }
-            self.groups[at].next = next;
-        } else if next != NIL {
-            self.firsts.insert(hash, next);
-        } else {
-            self.firsts.remove(&hash);
-            if self.firsts.is_empty() && self.firsts.capacity() > KEPT {
-                self.firsts = HashMap::default();
-            }
+            slot = self.after(slot);
+        }
+        self.slots[gap] = NIL;
+        if self.groups.is_empty() && self.slots.len() > 2 * KEPT {
+            self.slots = Box::default();
         }
         key
     }
 
+    pub(super) fn key(&self, id: u32) -> &[u8] {
+        &self.groups[id].key
+    }
+
     pub(super) fn value_mut(&mut self, id: u32) -> &mut T {
         &mut self.groups[id].value
-    }
-}
-
-/// Hands on what is a good hash already.
-#[derive(Default)]
-struct Hashed(u64);
-
-impl Hasher for Hashed {
-    fn write(&mut self, _: &[u8]) {
-        unreachable!("only whole hashes are hashed");
-    }
-
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
     }
 }
 
@@ -180,9 +211,38 @@ mod tests {
             let id = table.find(7, &keys[gone]).expect("is there");
             assert_eq!(*table.value_mut(id) as usize, gone);
             assert_eq!(table.find_or_insert(7, keys[gone].clone()), (id, false));
-            assert_eq!(table.remove(id), keys[gone]);
+            assert_eq!(*table.remove(id), *keys[gone]);
             assert_eq!(table.find(7, &keys[gone]), None);
         }
         assert!(table.is_empty());
+    }
+
+    #[test]
+    fn many_keys_come_and_go() {
+        let seed = RandomState::new();
+        let mut table = KeyTable::<u32>::new();
+        let mut ids = std::collections::HashMap::new();
+        let key = |n: u32| Box::<[u8]>::from(n.to_le_bytes());
+        // Few different hashes, so that chains are long and wrap around.
+        let hash = |n: u32| PrefixHashes::new(&seed, &n.to_le_bytes()).of(4) % 37;
+        for round in 0..6_000_u32 {
+            let n = round.wrapping_mul(2_654_435_761) % 300;
+            if let Some(id) = ids.remove(&n) {
+                assert_eq!(*table.remove(id), *key(n));
+            } else {
+                let (id, added) = table.find_or_insert(hash(n), key(n));
+                assert!(added);
+                ids.insert(n, id);
+            }
+            if round % 97 == 0 {
+                for n in 0..300 {
+                    assert_eq!(table.find(hash(n), &key(n)), ids.get(&n).copied());
+                }
+            }
+        }
+        for (_, id) in ids {
+            table.remove(id);
+        }
+        assert!(table.is_empty() && table.slots.is_empty());
     }
 }

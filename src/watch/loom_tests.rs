@@ -43,13 +43,8 @@ fn at(index: u64) -> Position {
     }
 }
 
-fn point(tree: usize) -> Interest {
-    let mut key = KeyBuf::new();
-    key.extend(b"k");
-    Interest {
-        tree,
-        scope: Scope::Point(key),
-    }
+fn point(tree: usize) -> (usize, Region) {
+    (tree, Region::Point((*b"k").into()))
 }
 
 fn never() -> Instant {
@@ -58,8 +53,8 @@ fn never() -> Instant {
 
 impl Watches {
     /// A watch that has seen nothing yet.
-    fn register(self: &Arc<Self>, interests: Vec<Interest>) -> Watch {
-        self.register_seen(interests, 0)
+    fn register(self: &Arc<Self>, regions: Vec<(usize, Region)>) -> Watch {
+        self.register_seen(regions, 0)
     }
 }
 
@@ -242,5 +237,93 @@ fn loom_end_vs_register() {
         assert!(waiter.wait(never()));
         drop((watch, waiter));
         ender.join().unwrap();
+    });
+}
+
+#[test]
+fn loom_join_vs_published() {
+    model(1, |watches, root| {
+        let first = watches.register(vec![(0, Region::Point((*b"j").into()))]);
+        let second = watches.register(vec![point(0)]);
+        let writer = {
+            let (watches, root) = (Arc::clone(&watches), Arc::clone(&root));
+            thread::spawn(move || publish(&root, &watches, &Changed(0, b"k")))
+        };
+        let mut set = WatchSet::new();
+        set.add(first);
+        set.add(second);
+        assert!(set.wait(never()));
+        drop(set);
+        writer.join().unwrap();
+    });
+}
+
+#[test]
+fn loom_join_vs_published_of_the_set() {
+    model(1, |watches, root| {
+        let first = watches.register(vec![point(0)]);
+        let second = watches.register(vec![(0, Region::Point((*b"j").into()))]);
+        let writer = {
+            let (watches, root) = (Arc::clone(&watches), Arc::clone(&root));
+            thread::spawn(move || publish(&root, &watches, &Changed(0, b"k")))
+        };
+        let mut set: WatchSet = [first].into_iter().collect();
+        set.add(second);
+        assert!(set.wait(never()));
+        drop(set);
+        writer.join().unwrap();
+    });
+}
+
+#[test]
+fn loom_coarsen_vs_published() {
+    model(1, |watches, root| {
+        let keys: [&[u8]; 3] = [b"i", b"j", b"k"];
+        let watch = watches.register(keys.map(|key| (0, Region::Point(key.into()))).to_vec());
+        let writer = {
+            let (watches, root) = (Arc::clone(&watches), Arc::clone(&root));
+            thread::spawn(move || publish(&root, &watches, &Changed(0, b"k")))
+        };
+        watches.coarsen(&watch.shared, 2);
+        assert!(watch.wait(never()));
+        drop(watch);
+        writer.join().unwrap();
+    });
+}
+
+#[test]
+fn loom_coarsen_vs_end() {
+    model(1, |watches, _| {
+        let keys: [&[u8]; 3] = [b"i", b"j", b"k"];
+        let watch = watches.register(keys.map(|key| (0, Region::Point(key.into()))).to_vec());
+        let ender = {
+            let watches = Arc::clone(&watches);
+            thread::spawn(move || watches.end(Ended::Closed))
+        };
+        watches.coarsen(&watch.shared, 2);
+        assert!(watch.wait(never()));
+        drop(watch);
+        ender.join().unwrap();
+    });
+}
+
+/// The driver's word is written under a lock, under which it is looked at, too.
+#[test]
+fn loom_contact_vs_register() {
+    model(1, |watches, _| {
+        let word = Arc::new(Mutex::new(false));
+        let driver = {
+            let (watches, word) = (Arc::clone(&watches), Arc::clone(&word));
+            thread::spawn(move || {
+                *lock(&word) = true;
+                watches.contacted();
+            })
+        };
+        let watch = watches.register_contact();
+        if !*lock(&word) {
+            assert!(watch.wait(never()));
+        }
+        drop(watch);
+        driver.join().unwrap();
     });
 }

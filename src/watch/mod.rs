@@ -3,10 +3,12 @@
 //! **Promises.** A [`Watch`] fires once, when a key it covers has changed after the version it was
 //! registered as having seen: whether anybody waited at that moment or not, in any interleaving of
 //! commits, registrations and drops. Nothing else fires it but a restore, the end of the store,
-//! [`Watch::fire`], and for a watch of more than 4096 regions of one tree any change of that tree.
+//! [`Watch::fire`], and for a watch of more than 4096 regions any change of the prefixes that those
+//! have in common. Watches that are joined ([`WatchSet`]) fire as one.
 //! An [`IndexWaiter`] fires when its index is reached, at every restore (an index that was passed may
-//! be ahead again: whoever waits looks), or when the store ends. A waiter is a few hundred bytes (a watch of one point about 300), no thread and no
-//! task. With nobody registered a commit pays a fence and a load.
+//! be ahead again: whoever waits looks), or when the store ends. A waiter is less than 200 bytes (a
+//! watch of one point about 170), no thread and no task. With nobody registered a commit pays a fence
+//! and a load.
 //!
 //! **May not know** records, versions, or how a commit is made: it is told what was published and
 //! which keys that changed ([`ChangedKeys`]), and for which trees that matters it asks.
@@ -25,7 +27,8 @@
 //!   at once, which registers again, or commits, meets no lock of its own thread.
 //! - A registry's member keeps its number until it is taken out. Firing only unlinks it; whoever
 //!   gets the list of a watch's places from it (the commit that fires it, or its drop, or its
-//!   registration if it was fired half-way) takes the members out, and nobody else does.
+//!   registration if it was fired half-way, or who makes it a part of a set) takes the members out,
+//!   or files them again, and nobody else does.
 //! - The counts of a registry are raised before its lock is released by who adds, and lowered only
 //!   after members were taken out: they are never below the number of armed members.
 //!
@@ -47,6 +50,7 @@
 //!
 //! `end` needs no fence either: it closes each registry under its lock, and a registration that
 //! comes later to one that is closed fires at once.
+mod bytes;
 mod handle;
 mod index;
 mod interval;
@@ -55,6 +59,7 @@ mod key_table;
 mod loom_tests;
 mod region;
 mod registry;
+mod set;
 mod signal;
 mod slab;
 #[cfg(all(test, not(loom)))]
@@ -62,24 +67,18 @@ mod tests;
 
 pub(crate) use handle::IndexWaiter;
 pub use handle::Watch;
+pub(crate) use region::{MAX_REGIONS, Region, coarsened};
+pub use set::WatchSet;
 
 use crate::key::{ByteRange, KeyBuf};
 use crate::position::{HistoryId, LogIndex, Position};
 use crate::sync::{AtomicUsize, Mutex, Ordering, fence, lock};
 use handle::{Place, Places, Shared};
 use index::{IndexRegistry, Wanted};
-use region::Region;
 use registry::Registry;
 use signal::{Signal, wake};
 use std::fmt;
 use std::sync::Arc;
-
-/// What of one tree is watched.
-#[derive(Clone, Debug)]
-pub(crate) struct Interest {
-    pub(crate) tree: usize,
-    pub(crate) scope: Scope,
-}
 
 /// A part of a tree's key space.
 #[derive(Clone, Debug)]
@@ -90,16 +89,6 @@ pub(crate) enum Scope {
     Prefix(KeyBuf),
     /// Any other range.
     Range(ByteRange),
-}
-
-impl Scope {
-    pub(crate) fn contains(&self, key: &[u8]) -> bool {
-        match self {
-            Scope::Point(point) => key == point.as_bytes(),
-            Scope::Prefix(prefix) => key.starts_with(prefix.as_bytes()),
-            Scope::Range(range) => range.contains(key),
-        }
-    }
 }
 
 /// The keys a published commit changed, tree by tree; asked only for trees that are watched.
@@ -220,29 +209,23 @@ impl Watches {
     /// read. Ends with a sequentially consistent fence, after which the caller takes its second
     /// look at the newest version, and fires the watch itself if that shows a change.
     ///
-    /// With no interests at all it fires at a restore or at the end of the store.
-    pub(crate) fn register_seen(self: &Arc<Self>, interests: Vec<Interest>, seen: u64) -> Watch {
+    /// With no regions at all it fires at a restore or at the end of the store.
+    pub(crate) fn register_seen(
+        self: &Arc<Self>,
+        regions: impl IntoIterator<Item = (usize, Region)>,
+        seen: u64,
+    ) -> Watch {
+        self.register_filed(region::filed(regions), seen)
+    }
+
+    fn register_filed(self: &Arc<Self>, mut regions: Vec<(usize, Region)>, seen: u64) -> Watch {
         let shared = Arc::new(Shared::new());
-        let mut regions = region::regions(interests);
         if regions.is_empty() {
             regions.push((self.idle(), Region::whole()));
         }
         self.live.fetch_add(1, Ordering::Relaxed);
-        let mut places = Places::with_capacity(regions.len());
-        let mut closed = false;
-        let mut regions = regions.into_iter().peekable();
-        while let Some(&(tree, _)) = regions.peek() {
-            let mut registry = lock(&self.trees[tree]);
-            closed |= registry.is_closed();
-            while let Some((_, region)) = regions.next_if(|region| region.0 == tree) {
-                let member = registry.insert(region, seen, &shared);
-                places.push(Place { tree, member });
-            }
-            self.armed[tree].store(registry.len(), Ordering::Relaxed);
-        }
-        if let Err(places) = shared.file(places) {
-            self.take_out(&places);
-        }
+        let (places, closed) = self.insert(regions, seen, &shared);
+        self.file(&shared, places);
         let watch = Watch {
             shared,
             watches: Arc::clone(self),
@@ -257,11 +240,7 @@ impl Watches {
     /// Registers a watch for the driver's next word. The caller looks at the last one afterwards, under
     /// the lock that it is written under.
     pub(crate) fn register_contact(self: &Arc<Self>) -> Watch {
-        let word = Interest {
-            tree: self.contact(),
-            scope: Scope::Prefix(KeyBuf::new()),
-        };
-        self.register_seen(vec![word], u64::MAX)
+        self.register_filed(vec![(self.contact(), Region::whole())], u64::MAX)
     }
 
     /// To be called after the driver's word was written, with no lock held.
@@ -375,17 +354,130 @@ impl Watches {
         }
     }
 
-    /// Takes out the members of one watch.
-    fn take_out(&self, places: &[Place]) {
-        for of_tree in places.chunk_by(|a, b| a.tree == b.tree) {
-            let tree = of_tree[0].tree;
+    /// Adds members to the registries; says which they are, and whether one of the registries is
+    /// closed.
+    fn insert(
+        &self,
+        regions: Vec<(usize, Region)>,
+        seen: u64,
+        shared: &Arc<Shared>,
+    ) -> (Places, bool) {
+        let mut places = Places::with_capacity(regions.len());
+        let mut closed = false;
+        let mut regions = regions.into_iter().peekable();
+        while let Some(&(tree, _)) = regions.peek() {
             let mut registry = lock(&self.trees[tree]);
-            for place in of_tree {
-                registry.remove(place.member);
+            closed |= registry.is_closed();
+            let number = u32::try_from(tree).expect("a schema has at most 16,384 trees");
+            while let Some((_, region)) = regions.next_if(|region| region.0 == tree) {
+                let member = registry.insert(region, seen, shared);
+                places.push(Place {
+                    tree: number,
+                    member,
+                });
             }
             self.armed[tree].store(registry.len(), Ordering::Relaxed);
         }
+        (places, closed)
+    }
+
+    /// Ends a registration, or takes it back if the watch was withdrawn meanwhile.
+    fn file(&self, shared: &Shared, places: Places) {
+        if let Err(places) = shared.file(places) {
+            self.take_out(&places);
+        }
+    }
+
+    /// Takes out the members of one watch, which so is none any more.
+    fn take_out(&self, places: &[Place]) {
+        self.remove(places);
         self.live.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Takes out members.
+    fn remove(&self, places: &[Place]) {
+        self.with_each(places, |registry, place| {
+            registry.remove(place.member);
+        });
+    }
+
+    /// Goes to the members of one watch, tree by tree.
+    fn with_each(&self, places: &[Place], mut f: impl FnMut(&mut Registry, Place)) {
+        for of_tree in places.chunk_by(|a, b| a.tree == b.tree) {
+            let tree = of_tree[0].tree as usize;
+            let mut registry = lock(&self.trees[tree]);
+            for place in of_tree {
+                f(&mut registry, *place);
+            }
+            self.armed[tree].store(registry.len(), Ordering::Relaxed);
+        }
+    }
+
+    /// Makes the members of one watch those of another, which fires if that had fired. The first one is
+    /// the caller's, and is none any more.
+    fn join(&self, from: &Arc<Shared>, into: &Arc<Shared>) {
+        let fired = match (from.reopen(), into.reopen()) {
+            (Some(moved), Some(mut places)) => {
+                let mut armed = true;
+                self.with_each(&moved, |registry, place| {
+                    armed &= registry.adopt(place.member, into);
+                });
+                // What of it was fired is taken out with the rest.
+                places.extend(moved);
+                from.withdraw();
+                self.live.fetch_sub(1, Ordering::Relaxed);
+                self.file(into, places);
+                !armed
+            }
+            (Some(moved), None) => {
+                self.take_out(&moved);
+                from.withdraw();
+                false
+            }
+            (None, Some(places)) => {
+                self.file(into, places);
+                true
+            }
+            (None, None) => false,
+        };
+        if fired {
+            self.fire(vec![Arc::clone(into)]);
+        }
+    }
+
+    /// Makes a watch of more than `most` regions one of at most half as many, and says of how many it
+    /// is now. What it covered is covered at every moment.
+    fn coarsen(&self, shared: &Arc<Shared>, most: usize) -> usize {
+        let Some(mut places) = shared.reopen() else {
+            return 0;
+        };
+        let mut regions = Vec::with_capacity(places.len());
+        let mut oldest = u64::MAX;
+        let mut armed = true;
+        places.sort_unstable_by_key(|place| place.tree);
+        self.with_each(&places, |registry, place| {
+            match registry.region(place.member) {
+                Some((region, seen)) => {
+                    oldest = oldest.min(seen);
+                    regions.push((place.tree as usize, region));
+                }
+                None => armed = false,
+            }
+        });
+        if armed {
+            let coarse = region::coarsened(region::filed(regions), most / 2);
+            // A commit that is being told of may have been seen by some and not by others.
+            let (coarser, _) = self.insert(coarse, oldest, shared);
+            self.remove(&places);
+            places = coarser;
+        }
+        let count = places.len();
+        self.file(shared, places);
+        if !armed {
+            // Its signal is on its way.
+            self.fire(vec![Arc::clone(shared)]);
+        }
+        count
     }
 
     fn withdraw_index(&self, wanted: Wanted) {

@@ -43,18 +43,14 @@ enum Home {
     None,
 }
 
+/// A list of members.
 struct Group {
     first: u32,
-    /// No member has seen less than this version.
-    oldest: u64,
 }
 
 impl Default for Group {
     fn default() -> Self {
-        Group {
-            first: NIL,
-            oldest: u64::MAX,
-        }
+        Group { first: NIL }
     }
 }
 
@@ -136,6 +132,31 @@ impl Registry {
         }
     }
 
+    /// Makes a member that of another watch, unless it was fired; says whether.
+    pub(super) fn adopt(&mut self, member: u32, watch: &Arc<Shared>) -> bool {
+        let member = &mut self.members[member];
+        let armed = !matches!(member.home, Home::None);
+        if armed {
+            member.watch = Arc::clone(watch);
+        }
+        armed
+    }
+
+    /// What a member covers, and the version it has seen; nothing if it was fired.
+    pub(super) fn region(&self, member: u32) -> Option<(Region, u64)> {
+        let member = &self.members[member];
+        let region = match member.home {
+            Home::Point(group) => Region::Point(self.points.key(group).into()),
+            Home::Prefix(group) => Region::Prefix(self.prefixes.key(group).into()),
+            Home::Range(group) => {
+                let (lo, hi) = self.ranges.range(group);
+                Region::Range(lo.into(), hi.map(Into::into))
+            }
+            Home::None => return None,
+        };
+        Some((region, member.seen))
+    }
+
     /// Adds to `hits` the watches that cover `key` and have not seen `version`; they will not be
     /// hit again.
     pub(super) fn hit(&mut self, key: &[u8], version: u64, hits: &mut Vec<Arc<Shared>>) {
@@ -177,9 +198,6 @@ impl Registry {
         let Some(group) = self.group_mut(home) else {
             return;
         };
-        if group.oldest >= version {
-            return;
-        }
         let mut at = std::mem::take(group).first;
         let mut stayed = false;
         while at != NIL {
@@ -202,11 +220,9 @@ impl Registry {
 
     /// Puts a member that is in no list at the front of its group's.
     fn join(&mut self, home: Home, member: u32) {
-        let seen = self.members[member].seen;
         let Some(group) = self.group_mut(home) else {
             return;
         };
-        group.oldest = group.oldest.min(seen);
         let next = std::mem::replace(&mut group.first, member);
         self.members[member].next = next;
         if next != NIL {

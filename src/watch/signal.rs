@@ -1,7 +1,8 @@
 //! A one-shot signal: sticky once fired, waited for by threads with a deadline or by one task.
 //!
 //! The flag, the task's waker and the number of sleeping threads are under one lock, so that a
-//! waiter either sees the flag or is seen by who sets it. Foreign code (clone, wake or drop of a
+//! waiter either sees the flag or is seen by who sets it. What else its owner has to keep under a lock
+//! is under the same one: there are a great many signals, and each lock has its size. Foreign code (clone, wake or drop of a
 //! [`Waker`]) never runs while that lock is held: [`Signal::fire`] hands the waker out.
 use crate::sync::{Condvar, Mutex, lock};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -9,28 +10,41 @@ use std::sync::PoisonError;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-pub(super) struct Signal {
-    state: Mutex<State>,
+pub(super) struct Signal<X = ()> {
+    state: Mutex<State<X>>,
     changed: Condvar,
 }
 
-struct State {
+struct State<X> {
     fired: bool,
     /// Threads inside [`Signal::wait`]: with none, firing makes no system call.
     sleepers: u32,
     task: Option<Waker>,
+    beside: X,
 }
 
 impl Signal {
     pub(super) fn new() -> Self {
+        Signal::with(())
+    }
+}
+
+impl<X> Signal<X> {
+    pub(super) fn with(beside: X) -> Self {
         Signal {
             state: Mutex::new(State {
                 fired: false,
                 sleepers: 0,
                 task: None,
+                beside,
             }),
             changed: Condvar::new(),
         }
+    }
+
+    /// Looks at what its owner keeps beside it, under the lock.
+    pub(super) fn beside<R>(&self, look: impl FnOnce(&mut X) -> R) -> R {
+        look(&mut lock(&self.state).beside)
     }
 
     /// Sets the flag and wakes sleeping threads. The task that is to be woken is returned; the

@@ -42,12 +42,6 @@ fn changed(keys: &[(usize, &[u8])]) -> Changed {
     }
 }
 
-fn key(bytes: &[u8]) -> KeyBuf {
-    let mut key = KeyBuf::new();
-    key.extend(bytes);
-    key
-}
-
 fn at(index: u64) -> Position {
     Position {
         history: HistoryId(1),
@@ -55,11 +49,8 @@ fn at(index: u64) -> Position {
     }
 }
 
-fn point(tree: usize, bytes: &[u8]) -> Vec<Interest> {
-    vec![Interest {
-        tree,
-        scope: Scope::Point(key(bytes)),
-    }]
+fn point(tree: usize, bytes: &[u8]) -> Vec<(usize, Region)> {
+    vec![(tree, Region::Point(bytes.into()))]
 }
 
 fn soon() -> Instant {
@@ -68,8 +59,8 @@ fn soon() -> Instant {
 
 impl Watches {
     /// A watch that has seen nothing yet.
-    fn register(self: &Arc<Self>, interests: Vec<Interest>) -> Watch {
-        self.register_seen(interests, 0)
+    fn register(self: &Arc<Self>, regions: Vec<(usize, Region)>) -> Watch {
+        self.register_seen(regions, 0)
     }
 }
 
@@ -90,11 +81,13 @@ fn assert_empty(watches: &Arc<Watches>) {
 #[derive(Clone, Debug)]
 enum Op {
     Register {
-        interests: Vec<Interest>,
+        regions: Vec<(usize, Region)>,
         behind: u64,
     },
     Drop(prop::sample::Index),
     Fire(prop::sample::Index),
+    Join([prop::sample::Index; 2]),
+    Coarsen(prop::sample::Index, usize),
     Publish(Vec<(usize, Vec<u8>)>),
     Restore,
 }
@@ -103,25 +96,26 @@ fn bytes(max: usize) -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(prop_oneof![Just(0u8), Just(1), Just(7), Just(255)], 0..=max)
 }
 
-fn scope() -> impl Strategy<Value = Scope> {
+fn region() -> impl Strategy<Value = Region> {
     prop_oneof![
-        3 => bytes(4).prop_map(|bytes| Scope::Point(key(&bytes))),
-        2 => bytes(3).prop_map(|bytes| Scope::Prefix(key(&bytes))),
-        3 => (bytes(4), prop::option::weighted(0.7, bytes(4))).prop_map(|(lo, hi)| {
-            Scope::Range(ByteRange { lo: key(&lo), hi: hi.map(|hi| key(&hi)) })
-        }),
+        3 => bytes(4).prop_map(|key| Region::Point(key.into())),
+        2 => bytes(3).prop_map(|key| Region::Prefix(key.into())),
+        3 => (bytes(4), prop::option::weighted(0.7, bytes(4)))
+            .prop_map(|(lo, hi)| Region::Range(lo.into(), hi.map(Into::into))),
         // Long enough for several words of the hash.
-        1 => bytes(24).prop_map(|bytes| Scope::Prefix(key(&bytes))),
+        1 => bytes(24).prop_map(|key| Region::Prefix(key.into())),
     ]
 }
 
 fn op() -> impl Strategy<Value = Op> {
-    let interest = (0..TREES, scope()).prop_map(|(tree, scope)| Interest { tree, scope });
+    let region = (0..TREES, region());
     prop_oneof![
-        8 => (prop::collection::vec(interest, 0..4), 0..2u64)
-            .prop_map(|(interests, behind)| Op::Register { interests, behind }),
+        8 => (prop::collection::vec(region, 0..4), 0..2u64)
+            .prop_map(|(regions, behind)| Op::Register { regions, behind }),
         3 => any::<prop::sample::Index>().prop_map(Op::Drop),
         1 => any::<prop::sample::Index>().prop_map(Op::Fire),
+        2 => any::<[prop::sample::Index; 2]>().prop_map(Op::Join),
+        1 => (any::<prop::sample::Index>(), 2..5_usize).prop_map(|(of, most)| Op::Coarsen(of, most)),
         4 => prop::collection::vec((0..TREES, prop_oneof![4 => bytes(5), 1 => bytes(24)]), 0..3)
             .prop_map(Op::Publish),
         1 => Just(Op::Restore),
@@ -131,8 +125,8 @@ fn op() -> impl Strategy<Value = Op> {
 /// A watch beside what the model says of it.
 struct Modelled {
     watch: Watch,
-    interests: Vec<Interest>,
-    seen: u64,
+    /// Each with the version that was seen of it.
+    regions: Vec<((usize, Region), u64)>,
     fired: bool,
 }
 
@@ -148,10 +142,29 @@ proptest! {
         let mut version = 1;
         for op in ops {
             match op {
-                Op::Register { interests, behind } => {
+                Op::Register { regions, behind } => {
                     let seen = version + 1 - behind;
-                    let watch = watches.register_seen(interests.clone(), seen);
-                    model.push(Modelled { watch, interests, seen, fired: false });
+                    let watch = watches.register_seen(regions.clone(), seen);
+                    let regions = regions.into_iter().map(|region| (region, seen)).collect();
+                    model.push(Modelled { watch, regions, fired: false });
+                }
+                Op::Join([from, into]) if model.len() > 1 => {
+                    let from = model.swap_remove(from.index(model.len()));
+                    let into = into.index(model.len());
+                    let into = &mut model[into];
+                    watches.join(&from.watch.shared, &into.watch.shared);
+                    into.regions.extend(from.regions);
+                    into.fired |= from.fired;
+                }
+                Op::Coarsen(which, most) if !model.is_empty() => {
+                    let modelled = which.index(model.len());
+                    let modelled = &mut model[modelled];
+                    watches.coarsen(&modelled.watch.shared, most);
+                    let seen = modelled.regions.iter().map(|(_, seen)| *seen).min();
+                    let regions = std::mem::take(&mut modelled.regions);
+                    let filed = region::filed(regions.into_iter().map(|(region, _)| region));
+                    let coarse = coarsened(filed, most / 2).into_iter();
+                    modelled.regions = coarse.map(|region| (region, seen.unwrap_or(0))).collect();
                 }
                 Op::Drop(which) if !model.is_empty() => {
                     model.swap_remove(which.index(model.len()));
@@ -161,15 +174,15 @@ proptest! {
                     model[modelled].watch.fire();
                     model[modelled].fired = true;
                 }
-                Op::Drop(_) | Op::Fire(_) => {}
+                Op::Drop(_) | Op::Fire(_) | Op::Join(_) | Op::Coarsen(..) => {}
                 Op::Publish(keys) => {
                     version += 1;
                     let changed = Changed { version, keys };
                     watches.published(at(version), &changed);
-                    for modelled in model.iter_mut().filter(|modelled| modelled.seen < version) {
+                    for modelled in &mut model {
                         modelled.fired |= changed.keys.iter().any(|(tree, key)| {
-                            modelled.interests.iter().any(|interest| {
-                                interest.tree == *tree && interest.scope.contains(key)
+                            modelled.regions.iter().any(|((of, region), seen)| {
+                                *seen < version && of == tree && region.contains(key)
                             })
                         });
                     }
@@ -185,7 +198,7 @@ proptest! {
             for modelled in &model {
                 prop_assert_eq!(
                     modelled.watch.has_fired(), modelled.fired,
-                    "interests {:?}", modelled.interests
+                    "regions {:?}", modelled.regions
                 );
             }
             prop_assert_eq!(
@@ -197,6 +210,38 @@ proptest! {
         drop(model);
         assert_empty(&watches);
     }
+}
+
+#[test]
+fn a_set_is_coarser_beyond_its_bound_and_misses_nothing() {
+    let watches = Watches::new(2);
+    let mut set = WatchSet::with_bound(64);
+    assert!(!set.has_fired() && !set.wait(Instant::now()));
+    for n in 0..5_000_u32 {
+        let key = [b"key-".as_slice(), &n.to_be_bytes()].concat();
+        set.add(watches.register(point(0, &key)));
+        let regions = lock(&watches.trees[0]).len();
+        assert!(regions <= 64, "{regions}");
+    }
+    // One watch, of what is far away from what was read not a part.
+    assert_eq!(watches.len(), 1);
+    watches.published(at(1), &changed(&[(1, b"key-"), (0, b"other")]));
+    assert!(!set.has_fired());
+    watches.published(at(2), &changed(&[(0, b"key-\0\0\x11\x11")]));
+    assert!(set.has_fired());
+    // What is added afterwards is not kept.
+    set.add(watches.register(point(0, b"x")));
+    assert_eq!(watches.len(), 0);
+    drop(set);
+    assert_empty(&watches);
+    let mut set = WatchSet::new();
+    let fired = watches.register(point(0, b"x"));
+    fired.fire();
+    set.add(watches.register(point(0, b"y")));
+    set.add(fired);
+    assert!(set.wait(soon()));
+    drop(set);
+    assert_empty(&watches);
 }
 
 #[test]
@@ -251,7 +296,7 @@ fn a_watch_of_one_point_is_small() {
     // `held` grew before the measuring began.
     let handle = i64::try_from(size_of::<Watch>()).expect("small");
     let bytes = cost.bytes_current / i64::from(COUNT) + handle;
-    assert!(bytes < 400, "{bytes} bytes a watch");
+    assert!(bytes < 200, "{bytes} bytes a watch");
     let freed = allocation_counter::measure(|| held.clear());
     // Emptied arenas keep a little room for the next watches.
     let kept = cost.bytes_current + freed.bytes_current;
@@ -524,29 +569,25 @@ fn dropping_while_firing_leaves_nothing_behind() {
             }
         });
         for n in 0..4000u64 {
-            let interests = vec![
-                Interest {
-                    tree: 0,
-                    scope: Scope::Point(key(b"ab")),
-                },
-                Interest {
-                    tree: 1,
-                    scope: Scope::Prefix(key(b"a")),
-                },
-                Interest {
-                    tree: 2,
-                    scope: Scope::Range(ByteRange {
-                        lo: key(b"a"),
-                        hi: None,
-                    }),
-                },
+            let regions = vec![
+                (0, Region::Point((*b"ab").into())),
+                (1, Region::Prefix((*b"a").into())),
+                (2, Region::Range((*b"a").into(), None)),
             ];
-            let watch = watches.register(interests);
+            let watch = watches.register(regions);
             let index = watches.register_index(HistoryId(1), LogIndex(n));
             if n % 3 == 0 {
                 std::thread::yield_now();
             }
-            drop((watch, index));
+            if n % 2 == 0 {
+                let mut set: WatchSet = [watch, watches.register(point(0, b"x"))]
+                    .into_iter()
+                    .collect();
+                set.extend((0..4).map(|tree| watches.register(point(tree % TREES, b"no"))));
+                drop((set, index));
+            } else {
+                drop((watch, index));
+            }
         }
         stop.store(true, Ordering::Relaxed);
     });
