@@ -57,7 +57,10 @@ func measureTable[K any](o *options, k *kind[K]) {
 	before := live()
 	debug.FreeOSMemory()
 	occupied := resident()
-	c.load()
+	loaded := c.load()
+	if o.wants("load") {
+		o.emit("load", "ns", loaded.per())
+	}
 	if o.wants("resident") {
 		o.emit("resident_per_record", "bytes", (resident()-occupied)/float64(o.records))
 	}
@@ -117,7 +120,7 @@ func (c *contender[K]) recordBytes() float64 {
 }
 
 // load loads all records in random order.
-func (c *contender[K]) load() {
+func (c *contender[K]) load() done {
 	c.store = newStore(c.data.kind)
 	var total time.Duration
 	for from := 0; from < len(c.order); from += loadSize {
@@ -128,9 +131,7 @@ func (c *contender[K]) load() {
 		c.store.upsert(part)
 		total += time.Since(start)
 	}
-	if c.o.wants("load") {
-		c.o.emit("load", "ns", done{units: len(c.order), elapsed: total}.per())
-	}
+	return done{units: len(c.order), elapsed: total}
 }
 
 // rounds times one kind of work, after finding out how often it fits in a slice, which warms it up.

@@ -157,9 +157,10 @@ impl Chart {
             .caption(&panel.title, ("sans-serif", 15).into_font().color(&INK))
             .build_cartesian_2d(across, up)?;
         let label = ("sans-serif", 13).into_font().color(&INK);
-        let up = match self.up {
-            Axis::Time => time,
-            Axis::Bytes => bytes,
+        // Fine lines show that a scale is logarithmic.
+        let (up, fine): (fn(f64) -> String, RGBAColor) = match self.up {
+            Axis::Time => (time, FINE_GRID.to_rgba()),
+            Axis::Bytes => (bytes, TRANSPARENT),
         };
         chart
             .configure_mesh()
@@ -172,7 +173,7 @@ impl Chart {
             .axis_desc_style(label)
             .axis_style(INK)
             .bold_line_style(GRID)
-            .light_line_style(FINE_GRID)
+            .light_line_style(fine)
             .draw()?;
         // The reference last, above the others.
         for line in panel.lines.iter().rev() {
