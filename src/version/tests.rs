@@ -38,6 +38,7 @@ pub(super) enum Op {
     Insert(usize, Vec<u8>),
     Remove(usize, Vec<u8>),
     RemoveNth(usize, usize),
+    Cut(usize, Vec<u8>),
     Savepoint,
     Rollback,
     Release,
@@ -70,6 +71,7 @@ pub(super) fn op() -> impl Strategy<Value = Op> {
         3 => Just(Op::Savepoint),
         2 => Just(Op::Rollback),
         1 => Just(Op::Release),
+        1 => (tree.clone(), key()).prop_map(|(t, k)| Op::Cut(t, k)),
         1 => tree.prop_map(Op::Reset),
         5 => Just(Op::Commit),
         3 => Just(Op::CommitKeeping),
@@ -244,6 +246,11 @@ impl World {
                     model[tree].remove(&key);
                     assert!(edition.remove(tree, &key, number));
                 }
+            }
+            Op::Cut(tree, prefix) => {
+                let (edition, model, _) = self.working();
+                edition.cut(tree, &prefix, number);
+                model[tree].retain(|key, _| !key.starts_with(&prefix));
             }
             Op::Savepoint => {
                 let (edition, model, saved) = self.working();

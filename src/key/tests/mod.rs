@@ -1,6 +1,7 @@
 //! The promises of this room, for every key type, against `Ord` and plain models.
 
 mod buffers;
+mod columns;
 mod laws;
 mod lookup;
 mod ranges;
