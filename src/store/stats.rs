@@ -64,10 +64,8 @@ pub struct TableStats {
 pub struct NodeStats {
     /// Leaves: one for each entry.
     pub leaves: usize,
-    /// Inner nodes with room for up to 16 children.
-    pub few: usize,
-    /// With room for 17 to 48.
-    pub many: usize,
+    /// Inner nodes with room for up to 63 children.
+    pub sorted: usize,
     /// With room for all 256.
     pub full: usize,
 }
@@ -148,7 +146,7 @@ fn stats(core: &Core) -> Stats {
     // This look at the newest version is one of its handles, so there is an oldest one.
     let (oldest, oldest_age) = oldest.unwrap_or((position, Duration::ZERO));
     let Usage {
-        nodes: [leaves, few, many, full],
+        nodes: [leaves, sorted, full],
         bytes,
         reserved,
     } = core.versions.usage();
@@ -163,8 +161,7 @@ fn stats(core: &Core) -> Stats {
         reserved_bytes: reserved as u64,
         nodes: NodeStats {
             leaves,
-            few,
-            many,
+            sorted,
             full,
         },
         versions,

@@ -1,24 +1,16 @@
 //! The children of an inner node: found, added, removed, and walked in order.
 
 use super::node::{
-    FEW, Kind, Link, OWN, Place, add_children, bytes, children as count, is_leaf, kind, layout,
+    Kind, LANE, Link, OWN, Place, add_children, bytes, children as count, is_leaf, kind, layout,
     links, one_child_less, own,
 };
 use std::ptr;
 
-/// The bytes that have a child, in order: of a `Few`.
+/// The bytes that have a child, in order: of a `Sorted`.
 #[inline]
 unsafe fn sorted<'a>(node: Link) -> &'a [u8] {
-    // SAFETY: the caller's: `node` is a live `Few`; `count` is at most its room.
+    // SAFETY: the caller's: `node` is a live `Sorted`; `count` is at most its room.
     unsafe { std::slice::from_raw_parts(bytes(node), count(node)) }
-}
-
-/// The place among the children, and one more, of each byte that has one: of a `Many`.
-#[inline]
-unsafe fn table<'a>(node: Link) -> &'a mut [u8; 256] {
-    // SAFETY: the caller's: `node` is a live `Many`, and if the table is written, seen by nobody
-    // else.
-    unsafe { &mut *bytes(node).cast() }
 }
 
 /// The links by byte, null where there is no child: of a `Full`.
@@ -28,7 +20,7 @@ unsafe fn by_byte<'a>(node: Link) -> &'a mut [Link; 256] {
     unsafe { &mut *links(node).cast() }
 }
 
-/// Which of [`FEW`] bytes are equal to `byte`: a bit for each.
+/// Which of [`LANE`] bytes are equal to `byte`: a bit for each.
 ///
 /// # Safety
 /// `bytes` is followed by as many that are initialized.
@@ -55,30 +47,44 @@ unsafe fn equal(bytes: *const u8, byte: u8) -> u32 {
 #[cfg(any(test, not(target_arch = "x86_64")))]
 unsafe fn equal_portable(bytes: *const u8, byte: u8) -> u32 {
     // SAFETY: the caller's.
-    let bytes = unsafe { bytes.cast::<[u8; FEW]>().read() };
+    let bytes = unsafe { bytes.cast::<[u8; LANE]>().read() };
     (0..)
         .zip(bytes)
         .fold(0, |equal, (i, other)| equal | u32::from(other == byte) << i)
 }
 
+/// Which of more bytes than are compared at once are equal to `byte`, but for the first of them.
+///
+/// # Safety
+/// As for [`equal`], of each lane.
+unsafe fn equal_beyond(bytes: *const u8, byte: u8, count: usize) -> u64 {
+    let lanes = (LANE..count).step_by(LANE);
+    // SAFETY: the caller's.
+    lanes.fold(0, |found, from| {
+        found | u64::from(unsafe { equal(bytes.add(from), byte) }) << from
+    })
+}
+
 /// Where the link of byte `byte`'s child stands; null if it has none.
 #[inline]
 pub(super) unsafe fn child_link(node: Link, byte: u8) -> *mut Link {
-    // SAFETY: the caller's: `node` is a live inner node. A `Few` is at least as long as what is
-    // compared, since it has room for two links; a table holds 0 or 1 + a place of a child.
+    // SAFETY: the caller's: `node` is a live inner node. A `Sorted` is at least as long as what is
+    // compared: behind its bytes are the links, two at least, and where there are more bytes than
+    // are compared at once, many more.
     unsafe {
         match kind(node) {
-            Kind::Few => {
-                let equal = equal(bytes(node), byte) & ((1 << count(node)) - 1);
+            Kind::Sorted => {
+                let count = count(node);
+                let mut equal = u64::from(equal(bytes(node), byte));
+                if count > LANE {
+                    equal |= equal_beyond(bytes(node), byte, count);
+                }
+                equal &= (1 << count) - 1;
                 if equal == 0 {
                     return ptr::null_mut();
                 }
                 links(node).add(equal.trailing_zeros() as usize)
             }
-            Kind::Many => match table(node)[usize::from(byte)] {
-                0 => ptr::null_mut(),
-                place => links(node).add(usize::from(place) - 1),
-            },
             _ => {
                 let link = links(node).add(usize::from(byte));
                 if (*link).is_null() {
@@ -96,7 +102,7 @@ pub(super) unsafe fn add_child(node: Link, byte: u8, child: Link) {
     // SAFETY: the caller's: `node` is a live inner node that nobody else sees, with room.
     unsafe {
         let at = match kind(node) {
-            Kind::Few => sorted(node).iter().take_while(|&&b| b < byte).count(),
+            Kind::Sorted => sorted(node).iter().take_while(|&&b| b < byte).count(),
             _ => count(node),
         };
         put_child(node, byte, child, at);
@@ -109,7 +115,7 @@ pub(super) unsafe fn append_child(node: Link, byte: u8, child: Link) {
     unsafe { put_child(node, byte, child, count(node)) }
 }
 
-/// Adds a child at a place, which is of no matter but in a `Few`.
+/// Adds a child at a place, which is of no matter but in a `Sorted`.
 unsafe fn put_child(node: Link, byte: u8, child: Link, at: usize) {
     // SAFETY: the caller's, as for `add_child`; `at` is at most `count`.
     unsafe {
@@ -117,18 +123,12 @@ unsafe fn put_child(node: Link, byte: u8, child: Link, at: usize) {
         let links = links(node);
         debug_assert!(count < layout(node).room());
         match kind(node) {
-            Kind::Few => {
+            Kind::Sorted => {
                 let bytes = bytes(node);
                 ptr::copy(bytes.add(at), bytes.add(at + 1), count - at);
                 ptr::copy(links.add(at), links.add(at + 1), count - at);
                 bytes.add(at).write(byte);
                 links.add(at).write(child);
-            }
-            Kind::Many => {
-                // Places are kept without holes, so the next free one is `count`.
-                let place = u8::try_from(count + 1).expect("fewer than 256 places");
-                table(node)[usize::from(byte)] = place;
-                links.add(count).write(child);
             }
             _ => by_byte(node)[usize::from(byte)] = child,
         }
@@ -140,7 +140,7 @@ unsafe fn put_child(node: Link, byte: u8, child: Link, at: usize) {
 pub(super) unsafe fn append_all(node: Link, from: Link) {
     // SAFETY: the caller's: both are live inner nodes, and nobody else sees the first.
     unsafe {
-        if kind(node) == Kind::Few && kind(from) == Kind::Few {
+        if kind(node) == Kind::Sorted && kind(from) == Kind::Sorted {
             let count = count(from);
             ptr::copy_nonoverlapping(bytes(from), bytes(node), count);
             ptr::copy_nonoverlapping(links(from), links(node), count);
@@ -162,23 +162,12 @@ pub(super) unsafe fn remove_child(node: Link, byte: u8) {
         let count = count(node);
         let links = links(node);
         match kind(node) {
-            Kind::Few => {
+            Kind::Sorted => {
                 let at = sorted(node).iter().take_while(|&&b| b != byte).count();
                 debug_assert!(at < count);
                 let bytes = bytes(node);
                 ptr::copy(bytes.add(at + 1), bytes.add(at), count - at - 1);
                 ptr::copy(links.add(at + 1), links.add(at), count - at - 1);
-            }
-            Kind::Many => {
-                let places = table(node);
-                let place = std::mem::take(&mut places[usize::from(byte)]);
-                if usize::from(place) != count {
-                    // The last one moves into the hole.
-                    let hole = links.add(usize::from(place) - 1);
-                    hole.write(links.add(count - 1).read());
-                    let last = places.iter_mut().find(|p| usize::from(**p) == count);
-                    *last.expect("every place belongs to a byte") = place;
-                }
             }
             _ => by_byte(node)[usize::from(byte)] = ptr::null_mut(),
         }
@@ -193,8 +182,7 @@ pub(super) unsafe fn worth_shrinking(node: Link) -> bool {
     unsafe {
         let count = count(node);
         match kind(node) {
-            Kind::Full => count <= 36,
-            Kind::Many => count + 4 <= FEW || count < layout(node).room() / 2,
+            Kind::Full => count <= 48,
             _ => count < layout(node).room() / 2,
         }
     }
@@ -206,13 +194,7 @@ pub(super) unsafe fn next_place(node: Link, place: Place) -> Option<Place> {
     // SAFETY: the caller's: `node` is a live inner node and `place` one of its places.
     unsafe {
         match kind(node) {
-            Kind::Few => (usize::from(place) < count(node)).then_some(place + 1),
-            Kind::Many => {
-                let places = table(node);
-                (place..256)
-                    .find(|&b| places[usize::from(b)] != 0)
-                    .map(|b| b + 1)
-            }
+            Kind::Sorted => (usize::from(place) < count(node)).then_some(place + 1),
             _ => {
                 let children = by_byte(node);
                 (place..256)
@@ -233,16 +215,9 @@ pub(super) unsafe fn prev_place(node: Link, place: Place) -> Option<Place> {
             return None;
         }
         let before = match kind(node) {
-            Kind::Few => {
+            Kind::Sorted => {
                 let last = Place::try_from(count(node)).unwrap_or(END);
                 Some((place - 1).min(last)).filter(|&p| p > 0)
-            }
-            Kind::Many => {
-                let places = table(node);
-                (0..(place - 1).min(256))
-                    .rev()
-                    .find(|&b| places[usize::from(b)] != 0)
-                    .map(|b| b + 1)
             }
             _ => {
                 let children = by_byte(node);
@@ -264,7 +239,7 @@ pub(super) unsafe fn place_from(node: Link, byte: u8) -> Option<(Place, bool)> {
     // SAFETY: the caller's: `node` is a live inner node.
     unsafe {
         match kind(node) {
-            Kind::Few => {
+            Kind::Sorted => {
                 let places = (1..).zip(sorted(node));
                 let mut from = places.filter(|&(_, &key)| key >= byte);
                 from.next().map(|(place, &key)| (place, key == byte))
@@ -279,7 +254,7 @@ pub(super) unsafe fn byte_at(node: Link, place: Place) -> u8 {
     // SAFETY: the caller's: `node` is a live inner node with a child at `place`.
     unsafe {
         match kind(node) {
-            Kind::Few => sorted(node)[usize::from(place) - 1],
+            Kind::Sorted => sorted(node)[usize::from(place) - 1],
             _ => u8::try_from(place - 1).expect("a place of a byte"),
         }
     }
@@ -293,11 +268,7 @@ pub(super) unsafe fn child_at(node: Link, place: Place) -> Link {
         if place == OWN {
             return own(node);
         }
-        let at = usize::from(place) - 1;
-        match kind(node) {
-            Kind::Many => *links(node).add(usize::from(table(node)[at]) - 1),
-            _ => *links(node).add(at),
-        }
+        *links(node).add(usize::from(place) - 1)
     }
 }
 
@@ -336,13 +307,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn both_ways_to_compare_agree(bytes in any::<[u8; FEW]>(), at in 0..FEW) {
+        fn both_ways_to_compare_agree(bytes in any::<[u8; LANE]>(), at in 0..LANE) {
             for byte in [bytes[at], bytes[at].wrapping_add(1)] {
                 // SAFETY: there are as many bytes.
                 let (one, other) =
                     unsafe { (equal(bytes.as_ptr(), byte), equal_portable(bytes.as_ptr(), byte)) };
                 prop_assert_eq!(one, other);
-                let expected = (0..FEW).filter(|&i| bytes[i] == byte).map(|i| 1_u32 << i).sum::<u32>();
+                let expected = (0..LANE).filter(|&i| bytes[i] == byte).map(|i| 1_u32 << i).sum::<u32>();
                 prop_assert_eq!(one, expected);
             }
         }

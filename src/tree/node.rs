@@ -2,14 +2,13 @@
 //!
 //! A [`Link`] is a pointer to a [`Head`], with which every node begins; the head says how the rest
 //! is laid out. A leaf holds what is left of its key and one value, bitwise, in a [`Slot`]. An inner
-//! node holds its compressed path (`prefix`), 1 to 256 children by their next byte, in one of three
+//! node holds its compressed path (`prefix`), 1 to 256 children by their next byte, in one of two
 //! layouts, and behind them, if it needs it, a link to an own leaf, for the key that ends exactly
 //! here:
 //!
 //! | kind | children by | room |
 //! |---|---|---|
-//! | `Few` | sorted bytes before the links | up to 16 |
-//! | `Many` | a table of 256 places | 17 to 48 |
+//! | `Sorted` | sorted bytes before the links | up to 63 |
 //! | `Full` | the byte itself | 256 |
 //!
 //! Room is what a node needs: nearly all nodes are copies, and a copy is made to fit. Only one that
@@ -54,18 +53,21 @@ const LAYOUT: u32 = 16;
 #[repr(u8)]
 pub(crate) enum Kind {
     Leaf = 0,
-    Few = 1,
-    Many = 2,
-    Full = 3,
+    Sorted = 1,
+    Full = 2,
 }
 
 /// How many kinds there are.
-pub(super) const KINDS: usize = 4;
+pub(super) const KINDS: usize = 3;
 
 /// How a node is laid out: its kind, and, of a leaf, the number of its tree; of an inner node, for
 /// how many children it has room, and whether it has a place for an own leaf.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Layout(u16);
+
+/// The bit of an inner node's layout that says whether it has a place for an own leaf. Below are its
+/// kind and its room.
+const OWN_BIT: u32 = 8;
 
 /// Trees that a leaf can name.
 pub(super) const TREES: usize = 1 << (LAYOUT - 2);
@@ -89,8 +91,7 @@ pub(super) struct Inner {
     /// The lower bits of the number of keys at and below it: with those above 39, more than any
     /// memory has room for.
     keys: u32,
-    /// `Few`: the bytes that have a child. `Many`: for each byte 0 if it has no child, else 1 + its
-    /// place among them.
+    /// `Sorted`: the bytes that have a child.
     bytes: [u8; 0],
 }
 
@@ -104,10 +105,11 @@ const CHILDREN: u32 = 9;
 const KEY_LEN: usize = offset_of!(Leaf, len);
 const _: () = assert!(KEY_LEN == offset_of!(Inner, prefix_len));
 
-/// The most children of a `Few`: as many bytes are compared at once.
-pub(super) const FEW: usize = 16;
-/// The most children of a `Many`.
-const MANY: usize = 48;
+/// So many of a `Sorted`'s bytes are compared at once.
+pub(super) const LANE: usize = 16;
+/// The most children of a `Sorted`: with more, looking through the bytes would take too long. A mask
+/// with a bit for each fits into a word, with one to spare.
+const SORTED: usize = 4 * LANE - 1;
 
 impl Layout {
     fn leaf(tree: u16) -> Layout {
@@ -115,33 +117,30 @@ impl Layout {
         Layout(tree << 2 | Kind::Leaf as u16)
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "room is at most 48")]
+    #[expect(clippy::cast_possible_truncation, reason = "room is at most 63")]
     fn inner(kind: Kind, room: usize, own: bool) -> Layout {
-        debug_assert!(room <= MANY);
-        Layout(u16::from(own) << 8 | (room as u16) << 2 | kind as u16)
+        debug_assert!(room <= SORTED);
+        Layout(u16::from(own) << OWN_BIT | (room as u16) << 2 | kind as u16)
     }
 
     /// The smallest inner layout for so many children, and an own leaf or none.
     pub(super) fn fitting(children: usize, own: bool) -> Layout {
         match children {
             // What is compared at once must not be more than there is.
-            0..=FEW => Layout::inner(Kind::Few, children.max(2 - usize::from(own)), own),
-            17..=MANY => Layout::inner(Kind::Many, children, own),
+            0..=SORTED => Layout::inner(Kind::Sorted, children.max(2 - usize::from(own)), own),
             _ => Layout::inner(Kind::Full, 0, own),
         }
     }
 
     /// The same for a node that will get more of them.
     pub(super) fn growing(children: usize, own: bool) -> Layout {
-        let most = if children <= FEW { FEW } else { MANY };
-        Layout::fitting((children + children / 2).min(most).max(children), own)
+        Layout::fitting((children + children / 2).min(SORTED).max(children), own)
     }
 
     pub(super) const fn kind(self) -> Kind {
         match self.0 & 0b11 {
             0 => Kind::Leaf,
-            1 => Kind::Few,
-            2 => Kind::Many,
+            1 => Kind::Sorted,
             _ => Kind::Full,
         }
     }
@@ -155,14 +154,14 @@ impl Layout {
     pub(super) const fn room(self) -> usize {
         match self.kind() {
             Kind::Leaf => 0,
-            Kind::Few | Kind::Many => (self.0 >> 2 & 0x3f) as usize,
+            Kind::Sorted => (self.0 >> 2 & 0x3f) as usize,
             Kind::Full => 256,
         }
     }
 
     /// Whether there is a place for an own leaf.
     pub(super) const fn has_own(self) -> bool {
-        self.0 >> 8 & 1 == 1
+        self.0 >> OWN_BIT & 1 == 1
     }
 
     /// Where the links of an inner node begin.
@@ -181,8 +180,7 @@ impl Layout {
     #[expect(clippy::cast_possible_truncation, reason = "no node is as large")]
     const fn offsets(self) -> Offsets {
         let bytes = match self.kind() {
-            Kind::Few => self.room(),
-            Kind::Many => 256,
+            Kind::Sorted => self.room(),
             Kind::Leaf | Kind::Full => 0,
         };
         let links = (INNER_FIXED + bytes).next_multiple_of(size_of::<Link>());
@@ -205,18 +203,18 @@ struct Offsets {
 }
 
 /// By layout; the number of a leaf's tree is of no matter.
-static OFFSETS: [Offsets; 1 << 9] = {
-    let mut all = [Offsets { links: 0, fixed: 0 }; 1 << 9];
+static OFFSETS: [Offsets; 1 << (OWN_BIT + 1)] = {
+    let mut all = [Offsets { links: 0, fixed: 0 }; 1 << (OWN_BIT + 1)];
     let mut bits = 0;
-    while bits < 1 << 9 {
+    while bits < 1 << (OWN_BIT + 1) {
         all[bits as usize] = Layout(bits).offsets();
         bits += 1;
     }
     all
 };
 
-/// Where in a node a walk stands: 0 at the own leaf, else 1 + the child's place (`Few`) or 1 + its
-/// byte (`Many`, `Full`). Places are in key order.
+/// Where in a node a walk stands: 0 at the own leaf, else 1 + the child's place (`Sorted`) or 1 + its
+/// byte (`Full`). Places are in key order.
 pub(super) type Place = u16;
 pub(super) const OWN: Place = 0;
 
@@ -294,7 +292,7 @@ pub(super) unsafe fn key_bytes<'a>(node: Link) -> &'a [u8] {
     // SAFETY: the caller's: `node` is live for 'a. That many bytes were written behind the fixed part
     // of its layout when it was made.
     unsafe {
-        let len = node.cast::<u8>().add(KEY_LEN).cast::<u16>().read();
+        let len = node.byte_add(KEY_LEN).cast::<u16>().read();
         let bytes = node.cast::<u8>().add(layout(node).fixed());
         std::slice::from_raw_parts(bytes, usize::from(len))
     }
@@ -376,6 +374,7 @@ pub(super) unsafe fn keys(node: Link) -> u64 {
 }
 
 /// Says how many keys there are at and below an inner node.
+#[expect(clippy::cast_possible_truncation, reason = "cut into two on purpose")]
 pub(super) unsafe fn set_keys(node: Link, keys: u64) {
     debug_assert!(keys >> (u32::BITS + u16::BITS - CHILDREN) == 0);
     // SAFETY: the caller's: `node` is a live inner node that nobody else sees.
