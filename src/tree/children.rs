@@ -72,27 +72,23 @@ pub(super) unsafe fn child_link(node: Link, byte: u8) -> *mut Link {
     // compared: behind its bytes are the links, two at least, and where there are more bytes than
     // are compared at once, many more.
     unsafe {
-        match kind(node) {
-            Kind::Sorted => {
-                let count = count(node);
-                let mut equal = u64::from(equal(bytes(node), byte));
-                if count > LANE {
-                    equal |= equal_beyond(bytes(node), byte, count);
-                }
-                equal &= (1 << count) - 1;
-                if equal == 0 {
-                    return ptr::null_mut();
-                }
-                links(node).add(equal.trailing_zeros() as usize)
+        if kind(node) == Kind::Sorted {
+            let count = count(node);
+            let mut equal = u64::from(equal(bytes(node), byte));
+            if count > LANE {
+                equal |= equal_beyond(bytes(node), byte, count);
             }
-            _ => {
-                let link = links(node).add(usize::from(byte));
-                if (*link).is_null() {
-                    ptr::null_mut()
-                } else {
-                    link
-                }
+            equal &= (1 << count) - 1;
+            if equal == 0 {
+                return ptr::null_mut();
             }
+            return links(node).add(equal.trailing_zeros() as usize);
+        }
+        let link = links(node).add(usize::from(byte));
+        if (*link).is_null() {
+            ptr::null_mut()
+        } else {
+            link
         }
     }
 }
@@ -193,15 +189,13 @@ pub(super) unsafe fn worth_shrinking(node: Link) -> bool {
 pub(super) unsafe fn next_place(node: Link, place: Place) -> Option<Place> {
     // SAFETY: the caller's: `node` is a live inner node and `place` one of its places.
     unsafe {
-        match kind(node) {
-            Kind::Sorted => (usize::from(place) < count(node)).then_some(place + 1),
-            _ => {
-                let children = by_byte(node);
-                (place..256)
-                    .find(|&b| !children[usize::from(b)].is_null())
-                    .map(|b| b + 1)
-            }
+        if kind(node) == Kind::Sorted {
+            return (usize::from(place) < count(node)).then_some(place + 1);
         }
+        let children = by_byte(node);
+        (place..256)
+            .find(|&b| !children[usize::from(b)].is_null())
+            .map(|b| b + 1)
     }
 }
 
@@ -214,18 +208,15 @@ pub(super) unsafe fn prev_place(node: Link, place: Place) -> Option<Place> {
         if place == OWN {
             return None;
         }
-        let before = match kind(node) {
-            Kind::Sorted => {
-                let last = Place::try_from(count(node)).unwrap_or(END);
-                Some((place - 1).min(last)).filter(|&p| p > 0)
-            }
-            _ => {
-                let children = by_byte(node);
-                (0..(place - 1).min(256))
-                    .rev()
-                    .find(|&b| !children[usize::from(b)].is_null())
-                    .map(|b| b + 1)
-            }
+        let before = if kind(node) == Kind::Sorted {
+            let last = Place::try_from(count(node)).unwrap_or(END);
+            Some((place - 1).min(last)).filter(|&p| p > 0)
+        } else {
+            let children = by_byte(node);
+            (0..(place - 1).min(256))
+                .rev()
+                .find(|&b| !children[usize::from(b)].is_null())
+                .map(|b| b + 1)
         };
         before.or_else(own)
     }
