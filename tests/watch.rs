@@ -669,12 +669,12 @@ fn watches_are_joined_into_one_waiter() {
         set.add(watch);
         let index = store.position().index.0;
         commit_at(&store, index + 1, |txn| {
-            put(txn, "a", "n1", u32::try_from(index).unwrap())
+            put(txn, "a", "n1", u32::try_from(index).unwrap());
         });
         let (_, watch) = store.watch(|db| ignore(db.nodes().contains("x")));
         set.extend([watch]);
         commit_at(&store, index + 2, |txn| {
-            put(txn, "b", "n1", u32::try_from(index).unwrap())
+            put(txn, "b", "n1", u32::try_from(index).unwrap());
         });
         assert!(!set.has_fired() && !set.wait(shortly()));
         let writer = {
@@ -828,7 +828,7 @@ type Entry = Vec<(String, Option<(String, u32)>)>;
 fn apply(txn: &mut WriteTxn<Catalog>, entry: &Entry) {
     for (id, what) in entry {
         match what {
-            Some((node, note)) => put(txn, id, node, *note),
+            Some((on, note)) => put(txn, id, on, *note),
             None => drop(txn.services_mut().delete(id).unwrap()),
         }
     }
@@ -846,12 +846,13 @@ fn feed(
     let mut next = usize::try_from(store.position().index.0).unwrap();
     while next < entries.len() {
         let last = entries.len().min(next + sizes.next().unwrap());
-        let index = |entry: usize| u64::try_from(entry).unwrap() + 1;
-        let mut txn = at(store, index(next));
-        apply(&mut txn, &entries[next]);
-        for entry in next + 1..last {
-            txn.next_entry(LogIndex(index(entry))).unwrap();
-            apply(&mut txn, &entries[entry]);
+        let index = u64::try_from(next).unwrap() + 1;
+        let mut txn = at(store, index);
+        for (index, entry) in (index..).zip(&entries[next..last]) {
+            if txn.index() < LogIndex(index) {
+                txn.next_entry(LogIndex(index)).unwrap();
+            }
+            apply(&mut txn, entry);
         }
         txn.commit().unwrap();
         next = last;
