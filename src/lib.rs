@@ -39,10 +39,10 @@ pub use position::{HistoryId, LogIndex, Position};
 pub use schema::{CheckDef, IndexDef, OnDelete, Reference, Row, Schema, Table};
 pub use store::{
     Answer, AsOfError, Change, Changes, CommitError, Conflict, Cursor, CursorError, Diff, Event,
-    Explain, Guard, IndexReader, KeyText, Mark, Matches, Newest, NodeStats, Options, ReadError,
-    ReadKeys, ReadMode, ReadSession, ReadSessionError, Retention, Rows, Savepoint, Snapshot, Start,
-    Stats, Store, StoreError, SubscribeError, Subscription, TableReader, TableStats, TableWriter,
-    Turn, Views, WaitError, WriteError, WriteTxn,
+    Explain, Feed, FeedItem, FeedIter, Guard, IndexReader, KeyText, Mark, Matches, Newest,
+    NodeStats, Options, ReadError, ReadKeys, ReadMode, ReadSession, ReadSessionError, Retention,
+    Rows, Savepoint, Snapshot, Start, Stats, Store, StoreError, SubscribeError, Subscription,
+    TableEvent, TableReader, TableStats, TableWriter, Turn, Views, WaitError, WriteError, WriteTxn,
 };
 pub use watch::{Watch, WatchSet};
 

@@ -300,6 +300,12 @@ impl RawChanges {
 /// touched.
 pub struct Changes<'a, T>(std::slice::Iter<'a, Replaced<T>>);
 
+impl<'a, T> Changes<'a, T> {
+    pub(super) fn of(changes: &'a [Replaced<T>]) -> Self {
+        Changes(changes.iter())
+    }
+}
+
 impl<T> Clone for Changes<'_, T> {
     fn clone(&self) -> Self {
         Changes(self.0.clone())

@@ -19,11 +19,14 @@
 //! a reader gets to the slot only through that window, so it finds the slot set.
 
 mod change;
+mod items;
 mod subscription;
 mod window;
 
 pub use change::{Change, Changes, RawChanges};
 pub(crate) use change::{ChangeLog, ChangeSet, Mark, Replaced, TableChanges};
+pub(crate) use items::changes_within;
+pub use items::{Feed, FeedItem, FeedIter, TableEvent};
 pub(crate) use subscription::{Newest, Source, Stream};
 pub use subscription::{Start, SubscribeError};
 pub(crate) use window::Window;

@@ -79,6 +79,8 @@ pub(crate) struct Newest<'a> {
     pub(crate) position: Position,
     /// Another number: another line of events, in which positions mean something else.
     pub(crate) line: u64,
+    /// Another number: its content was replaced, in the same line or not.
+    pub(crate) restored: u64,
     pub(crate) window: &'a Window,
 }
 
@@ -90,11 +92,22 @@ pub(crate) trait Source: Send + Sync + fmt::Debug {
     fn watches(&self) -> &Arc<Watches>;
 }
 
+/// What a look has found.
+pub(super) enum Look {
+    /// An entry with changes.
+    Entry(Position, RawChanges),
+    /// The content was replaced; what follows, follows this position.
+    Restored(Position),
+    /// Nothing yet.
+    Nothing,
+}
+
 /// A place in the stream of commits. It holds no version and no change set.
 #[derive(Debug)]
 pub(crate) struct Stream {
     source: Arc<dyn Source>,
     line: u64,
+    restored: u64,
     /// Everything up to here has been delivered.
     position: Position,
 }
@@ -103,9 +116,10 @@ impl Stream {
     pub(crate) fn start(source: Arc<dyn Source>, from: Start) -> Result<Self, SubscribeError> {
         let mut now = Position::default();
         let mut floor = LogIndex::ZERO;
-        let mut line = 0;
+        let (mut line, mut restored) = (0, 0);
         source.newest(&mut |newest| {
-            (now, floor, line) = (newest.position, newest.window.floor(), newest.line);
+            (now, floor) = (newest.position, newest.window.floor());
+            (line, restored) = (newest.line, newest.restored);
         });
         if let Some(ended) = source.watches().ended() {
             return Err(ended.into());
@@ -127,6 +141,7 @@ impl Stream {
         Ok(Stream {
             source,
             line,
+            restored,
             position,
         })
     }
@@ -142,35 +157,50 @@ impl Stream {
 
     /// The next entry's changes, if they are there already.
     pub(crate) fn try_next(&mut self) -> Result<Option<(Position, RawChanges)>, SubscribeError> {
+        match self.look(false)? {
+            Look::Entry(position, changes) => Ok(Some((position, changes))),
+            Look::Nothing | Look::Restored(_) => Ok(None),
+        }
+    }
+
+    /// What is next, if it is there already. With `tell_replaced` a restore is told, and followed from
+    /// where its content begins.
+    pub(super) fn look(&mut self, tell_replaced: bool) -> Result<Look, SubscribeError> {
         // Asked before the look: what was published before the end is delivered before the error.
         let ended = self.source.watches().ended();
-        let mut found = Ok(None);
-        let (position, line) = (&mut self.position, self.line);
+        let mut found = Ok(Look::Nothing);
+        let (position, line, restored) = (&mut self.position, &mut self.line, &mut self.restored);
         self.source.newest(&mut |newest| {
             let (now, window) = (newest.position, newest.window);
-            if newest.line != line {
+            let oldest = Position {
+                history: now.history,
+                index: window.floor(),
+            };
+            if tell_replaced && newest.restored != *restored {
+                (*line, *restored, *position) = (newest.line, newest.restored, oldest);
+                found = Ok(Look::Restored(oldest));
+                return;
+            }
+            if newest.line != *line {
                 found = Err(SubscribeError::HistoryChanged { now });
                 return;
             }
             let Some(mut sets) = window.after(position.index) else {
-                let oldest = Position {
-                    history: now.history,
-                    index: window.floor(),
-                };
                 found = Err(SubscribeError::Compacted { oldest });
                 return;
             };
             match sets.next() {
                 Some(set) => {
                     position.index = set.index();
-                    found = Ok(Some((*position, RawChanges::new(Arc::clone(set)))));
+                    let changes = RawChanges::new(Arc::clone(set));
+                    found = Ok(Look::Entry(*position, changes));
                 }
                 // Entries without data move the position: it is where to resume.
                 None => position.index = position.index.max(now.index),
             }
         });
         match (found, ended) {
-            (Ok(None), Some(ended)) => Err(ended.into()),
+            (Ok(Look::Nothing), Some(ended)) => Err(ended.into()),
             (found, _) => found,
         }
     }
@@ -209,7 +239,7 @@ impl Stream {
     }
 
     /// A waiter for anything after the position. The caller looks again before it waits.
-    fn waiter(&self) -> IndexWaiter {
+    pub(super) fn waiter(&self) -> IndexWaiter {
         let next = LogIndex(self.position.index.0.saturating_add(1));
         self.source
             .watches()

@@ -270,6 +270,7 @@ impl Source for Core {
         look(Newest {
             position: root.position,
             line: root.line,
+            restored: root.restored,
             window: &root.window,
         });
     }

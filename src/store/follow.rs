@@ -6,11 +6,17 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::erased::{entry_key, index_keys};
+use super::rows::Rows;
 use super::snapshot::Snapshot;
 use super::store::Store;
 use super::view::Views;
-use crate::feed::{RawChanges, Source, Start, Stream, SubscribeError};
+use crate::feed::{
+    Feed, RawChanges, Source, Start, Stream, SubscribeError, TableEvent, changes_within,
+};
+use crate::key::{KeyBuf, KeySink};
 use crate::position::{LogIndex, Position};
+use crate::schema::Table;
 
 /// The ordered stream of commits: every entry that changed something, once, in log order.
 ///
@@ -85,22 +91,118 @@ impl<S: Views> Store<S> {
     ///
     /// `Start::After(position)` continues what was seen up to there without a gap.
     pub fn subscribe(&self, from: Start) -> Result<Subscription<S>, SubscribeError> {
-        let source: Arc<dyn Source> = Arc::<super::core::Core>::clone(self.core());
         Ok(Subscription {
-            stream: Stream::start(source, from)?,
+            stream: Stream::start(self.source(), from)?,
             schema: PhantomData,
         })
     }
 }
 
 impl<S: Views> Store<S> {
+    /// The commits from there on, with bookmarks, and restores told as such: a [`Feed`].
+    ///
+    /// ```
+    /// use highwater::{FeedItem, Schema, Start, Store, Table};
+    /// use serde::{Deserialize, Serialize};
+    ///
+    /// #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
+    /// struct Node {
+    ///     #[primary_key]
+    ///     name: String,
+    /// }
+    ///
+    /// #[derive(Schema)]
+    /// struct Cluster {
+    ///     nodes: Node,
+    /// }
+    ///
+    /// let store = Store::<Cluster>::new();
+    /// let feed = store.feed(Start::Now)?;
+    /// let mut txn = store.write()?;
+    /// txn.nodes_mut().insert(Node { name: "n1".into() })?;
+    /// txn.commit()?;
+    /// store.close();
+    ///
+    /// let mut told = Vec::new();
+    /// for item in feed {
+    ///     match item {
+    ///         Ok(FeedItem::Event(event)) => told.push(format!("{} nodes", event.nodes().len())),
+    ///         Ok(FeedItem::Bookmark(position)) => told.push(format!("up to {}", position.index)),
+    ///         Ok(_) => told.push("all is new".to_owned()),
+    ///         Err(end) => told.push(end.to_string()),
+    ///     }
+    /// }
+    /// assert_eq!(told, ["up to 0", "1 nodes", "up to 1", "the store is closed"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn feed(&self, from: Start) -> Result<Feed<Event<S>>, SubscribeError> {
+        let stream = Stream::start(self.source(), from)?;
+        let pick = |position, changes| Some(Event::new((position, changes)));
+        Ok(Feed::new(stream, Box::new(pick)))
+    }
+
+    /// The same of what a query covers, of one table: all of it (`db.services().iter()`), a key of an
+    /// index (`db.services().by_node("n1")`), a prefix or a range. A change counts if the record is, or
+    /// was, in it; [`Feed::filter`] narrows it further.
+    ///
+    /// The query is made once, to see what it covers; it finds nothing.
+    ///
+    /// ```
+    /// # use highwater::{FeedItem, Schema, Start, Store, Table};
+    /// # use serde::{Deserialize, Serialize};
+    /// # use std::time::Instant;
+    /// # #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
+    /// # struct Service { #[primary_key] id: String, #[index] node: String }
+    /// # #[derive(Schema)]
+    /// # struct Catalog { services: Service }
+    /// # let store = Store::<Catalog>::new();
+    /// let mut on_n1 = store.feed_of(Start::Now, |db| db.services().by_node("n1"))?;
+    /// assert!(matches!(on_n1.try_next()?, Some(FeedItem::Bookmark(_))));
+    /// let mut txn = store.write()?;
+    /// txn.services_mut().insert(Service { id: "web".into(), node: "n1".into() })?;
+    /// txn.services_mut().insert(Service { id: "db".into(), node: "n2".into() })?;
+    /// txn.commit()?;
+    /// assert!(matches!(on_n1.try_next()?, Some(FeedItem::Event(event)) if event.changes().len() == 1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn feed_of<T: Table>(
+        &self,
+        from: Start,
+        query: impl for<'a> FnOnce(&'a S::View) -> Rows<'a, T>,
+    ) -> Result<Feed<TableEvent<T>>, SubscribeError> {
+        let stream = Stream::start(self.source(), from)?;
+        let snapshot = self.snapshot();
+        let (tree, which, region) = query(&snapshot).part();
+        let (table, _) = self.core().tables.of_tree(tree);
+        let mut primary = KeyBuf::new();
+        let mut entry = KeyBuf::new();
+        let mut keys = KeySink::new();
+        let within = move |record: &T| {
+            primary.clear();
+            record.encode_key(&mut primary);
+            let Some(i) = which.checked_sub(1) else {
+                return region.contains(primary.as_bytes());
+            };
+            index_keys(i, record, &mut keys);
+            keys.iter().any(|key| {
+                entry_key(T::INDEXES[i].unique, key, primary.as_bytes(), &mut entry);
+                region.contains(entry.as_bytes())
+            })
+        };
+        Ok(Feed::new(stream, changes_within(table, within)))
+    }
+
+    fn source(&self) -> Arc<dyn Source> {
+        Arc::<super::core::Core>::clone(self.core())
+    }
+
     /// A snapshot, and the commits after it: all that is and comes, with nothing twice and nothing
     /// left out. For who begins, and for who was away for longer than the window keeps
     /// ([`SubscribeError::Compacted`]).
     ///
     /// The snapshot pins its version while it is held: read it, drop it, then follow.
     pub fn follow(&self) -> Result<(Snapshot<S>, Subscription<S>), SubscribeError> {
-        let source: Arc<dyn Source> = Arc::<super::core::Core>::clone(self.core());
+        let source = self.source();
         loop {
             let snapshot = self.snapshot();
             let from = Start::After(snapshot.position());

@@ -86,4 +86,6 @@ pub use self::store::Store;
 pub use self::txn::{Savepoint, Turn, WriteTxn};
 pub use self::view::{RawView, Readable, View, Views};
 pub use self::write::TableWriter;
-pub use crate::feed::{Change, Changes, RawChanges, Start, SubscribeError};
+pub use crate::feed::{
+    Change, Changes, Feed, FeedItem, FeedIter, RawChanges, Start, SubscribeError, TableEvent,
+};

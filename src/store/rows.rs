@@ -12,7 +12,7 @@ use crate::key::KeyBuf;
 use crate::position::LogIndex;
 use crate::schema::{Row, Table};
 use crate::tree::{self, Stamp};
-use crate::watch::Scope;
+use crate::watch::{Region, Scope};
 
 /// An answer's index is at least 1, so that a client that hands it back never asks from 0 again.
 pub(super) fn query_index(stamp: Stamp) -> LogIndex {
@@ -180,6 +180,11 @@ impl<'a, T: Table> Rows<'a, T> {
     /// is to be read with `next_back`, or `rev`, again.
     pub fn cursor_back(&self) -> Option<Cursor> {
         self.cursor_at(true)
+    }
+
+    /// The tree that the query reads, which of its table's that is, and what of it.
+    pub(super) fn part(&self) -> (usize, usize, Region) {
+        (self.of.id, self.of.which, Region::of(&self.scope))
     }
 
     fn cursor_at(&self, back: bool) -> Option<Cursor> {

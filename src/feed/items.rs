@@ -1,0 +1,360 @@
+//! [`Feed`]: what subscribers are told, with bookmarks, in every form they may want it.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use super::RawChanges;
+use super::change::{Change, Changes, Replaced};
+use super::subscription::{Look, Stream, SubscribeError};
+use crate::position::{LogIndex, Position};
+use crate::schema::Table;
+use crate::watch::IndexWaiter;
+
+/// What a [`Feed`] tells, one after the other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FeedItem<E> {
+    /// An entry that changed something of what is subscribed to.
+    Event(E),
+    /// All events up to here have been told: where to resume. The first item, which is where the feed
+    /// begins, and the last before an error are bookmarks; others come on request or when the feed was
+    /// idle.
+    Bookmark(Position),
+    /// The store's content was replaced, by [`restore`](crate::Store::restore) or
+    /// [`rewind`](crate::Store::rewind). What is told from now on follows this position. To know what
+    /// there is now, take a snapshot, and pass over the events up to its position.
+    Restored(Position),
+}
+
+/// An entry's changes of one table, or of the part of it that is subscribed to.
+pub struct TableEvent<T> {
+    position: Position,
+    changes: Vec<Replaced<T>>,
+}
+
+impl<T> TableEvent<T> {
+    /// Where it is in the log: where to resume after it.
+    pub fn position(&self) -> Position {
+        self.position
+    }
+
+    /// The entry's log index.
+    pub fn index(&self) -> LogIndex {
+        self.position.index
+    }
+
+    /// The changes, at least one, in the order in which the records were first touched.
+    pub fn changes(&self) -> Changes<'_, T> {
+        Changes::of(&self.changes)
+    }
+}
+
+impl<T> Clone for TableEvent<T> {
+    fn clone(&self) -> Self {
+        let copy = |change: &Replaced<T>| Replaced {
+            before: change.before.clone(),
+            after: change.after.clone(),
+        };
+        TableEvent {
+            position: self.position,
+            changes: self.changes.iter().map(copy).collect(),
+        }
+    }
+}
+
+impl<T> fmt::Debug for TableEvent<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TableEvent")
+            .field("position", &self.position)
+            .field("changes", &self.changes.len())
+            .finish()
+    }
+}
+
+/// Makes an event of an entry, if there is something in it for the subscriber.
+type Pick<E> = Box<dyn FnMut(Position, RawChanges) -> Option<E> + Send>;
+
+/// A subscription to a store's commits, or to a part of them, with bookmarks: made by
+/// [`Store::feed`](crate::Store::feed) and [`Store::feed_of`](crate::Store::feed_of).
+///
+/// It is read by [`next`](Self::next) and [`next_async`](Self::next_async), as an iterator that blocks
+/// (`for item in feed`), as a `Stream` (feature `stream`), or through a channel (feature
+/// `crossbeam-channel`). It holds no version and no change set: one that is slow costs nothing and
+/// holds up nobody, until the window has passed it by: then it ends with a bookmark and
+/// [`SubscribeError::Compacted`].
+pub struct Feed<E> {
+    stream: Stream,
+    pick: Pick<E>,
+    /// A bookmark comes when so much time has passed without an item.
+    idle: Option<Duration>,
+    /// Nothing was told yet.
+    begun: bool,
+    requested: bool,
+    /// The position and the time of the last item.
+    told: (Position, Instant),
+    /// Why it ends, after the last bookmark.
+    ended: Option<SubscribeError>,
+    /// That was told, by an iterator or a stream: they end with it.
+    done: bool,
+    waiting: Option<IndexWaiter>,
+}
+
+impl<E> fmt::Debug for Feed<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Feed")
+            .field("position", &self.position())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<E> Feed<E> {
+    pub(crate) fn new(stream: Stream, pick: Pick<E>) -> Self {
+        let told = (stream.position(), Instant::now());
+        Feed {
+            stream,
+            pick,
+            idle: None,
+            begun: false,
+            requested: false,
+            told,
+            ended: None,
+            done: false,
+            waiting: None,
+        }
+    }
+
+    /// Has a bookmark told when entries have gone by without an item for so long: at the first of them
+    /// after that time.
+    #[must_use]
+    pub fn bookmark_when_idle(mut self, idle: Duration) -> Self {
+        self.idle = Some(idle);
+        self
+    }
+
+    /// Asks for a bookmark: it comes when all that is published by then was told.
+    pub fn request_bookmark(&mut self) {
+        self.requested = true;
+    }
+
+    /// All events up to here have been told: where to resume
+    /// ([`Start::After`](crate::Start::After)).
+    pub fn position(&self) -> Position {
+        self.stream.position()
+    }
+
+    /// What is there already, without waiting.
+    ///
+    /// Why a feed ends is told again however often it is asked.
+    pub fn try_next(&mut self) -> Result<Option<FeedItem<E>>, SubscribeError> {
+        if let Some(error) = &self.ended {
+            return Err(error.clone());
+        }
+        if !self.begun {
+            self.begun = true;
+            return Ok(Some(FeedItem::Bookmark(self.position())));
+        }
+        let item = loop {
+            match self.stream.look(true) {
+                // Something else was changed: on to the next.
+                Ok(Look::Entry(position, changes)) => {
+                    if let Some(event) = (self.pick)(position, changes) {
+                        break FeedItem::Event(event);
+                    }
+                }
+                Ok(Look::Restored(position)) => break FeedItem::Restored(position),
+                Ok(Look::Nothing) if self.is_bookmark_due() => {
+                    self.requested = false;
+                    break FeedItem::Bookmark(self.position());
+                }
+                Ok(Look::Nothing) => return Ok(None),
+                Err(error) => {
+                    self.ended = Some(error);
+                    break FeedItem::Bookmark(self.position());
+                }
+            }
+        };
+        self.told = (self.position(), Instant::now());
+        Ok(Some(item))
+    }
+
+    fn is_bookmark_due(&self) -> bool {
+        let (position, time) = self.told;
+        self.requested
+            || self
+                .idle
+                .is_some_and(|idle| self.position() != position && time.elapsed() >= idle)
+    }
+
+    /// The next item; `Ok(None)` at the deadline.
+    pub fn next(&mut self, deadline: Instant) -> Result<Option<FeedItem<E>>, SubscribeError> {
+        self.advance(Some(deadline))
+    }
+
+    /// The same; without a deadline there is always an item.
+    fn advance(
+        &mut self,
+        deadline: Option<Instant>,
+    ) -> Result<Option<FeedItem<E>>, SubscribeError> {
+        // As good as never, for a wait that is begun again when it is over.
+        const LONG: Duration = Duration::from_hours(1);
+        loop {
+            if let Some(item) = self.try_next()? {
+                return Ok(Some(item));
+            }
+            let waiter = self.stream.waiter();
+            if let Some(item) = self.try_next()? {
+                return Ok(Some(item));
+            }
+            let until = deadline.unwrap_or_else(|| Instant::now() + LONG);
+            if !waiter.wait(until) && deadline.is_some() {
+                return self.try_next();
+            }
+        }
+    }
+
+    /// The next item, on any executor. Dropping the future loses nothing.
+    pub async fn next_async(&mut self) -> Result<FeedItem<E>, SubscribeError> {
+        poll_fn(|context| self.poll_item(context)).await
+    }
+
+    fn poll_item(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<FeedItem<E>, SubscribeError>> {
+        loop {
+            if let Some(item) = self.try_next().transpose() {
+                self.waiting = None;
+                return Poll::Ready(item);
+            }
+            // Looked, registered, and looked again, before it waits.
+            let Some(waiter) = &mut self.waiting else {
+                self.waiting = Some(self.stream.waiter());
+                continue;
+            };
+            if Pin::new(waiter).poll(context).is_pending() {
+                return Poll::Pending;
+            }
+            self.waiting = None;
+        }
+    }
+
+    /// Sends all items to a channel, from a thread of their own, until the receiver is gone or the feed
+    /// has ended: its last item is then the error. While the channel is full the thread waits, and
+    /// nobody else; for so long that the window passes it by, the feed ends.
+    ///
+    /// Whether the receiver is gone is found out with the next item.
+    ///
+    /// Errors: the operating system gives no thread.
+    #[cfg(feature = "crossbeam-channel")]
+    pub fn send_to(
+        self,
+        channel: crossbeam_channel::Sender<Result<FeedItem<E>, SubscribeError>>,
+    ) -> std::io::Result<()>
+    where
+        E: Send + 'static,
+    {
+        let send = move || {
+            for item in self {
+                if channel.send(item).is_err() {
+                    return;
+                }
+            }
+        };
+        std::thread::Builder::new()
+            .name("highwater-feed".to_owned())
+            .spawn(send)
+            .map(drop)
+    }
+}
+
+impl<T: Table> Feed<TableEvent<T>> {
+    /// Tells of those changes only for which `which` is true, and of entries that have one.
+    ///
+    /// It is asked with the record before and after: a subscriber that follows the records of which
+    /// something holds wants the change in which that ends, too.
+    #[must_use]
+    pub fn filter(mut self, mut which: impl FnMut(Change<'_, T>) -> bool + Send + 'static) -> Self {
+        let mut pick = self.pick;
+        self.pick = Box::new(move |position, changes| {
+            let mut event = pick(position, changes)?;
+            event.changes.retain(|change| {
+                which(Change {
+                    before: change.before.as_ref(),
+                    after: change.after.as_ref(),
+                })
+            });
+            (!event.changes.is_empty()).then_some(event)
+        });
+        self
+    }
+}
+
+/// Picks, of one table, the changes of records that are, or were, within what is subscribed to.
+pub(crate) fn changes_within<T: Table>(
+    table: usize,
+    mut within: impl FnMut(&T) -> bool + Send + 'static,
+) -> Pick<TableEvent<T>> {
+    Box::new(move |position, changes| {
+        let mut picked = Vec::new();
+        for Change { before, after } in changes.table::<T>(table) {
+            if before.into_iter().chain(after).any(|row| within(row)) {
+                picked.push(Replaced {
+                    before: before.cloned(),
+                    after: after.cloned(),
+                });
+            }
+        }
+        (!picked.is_empty()).then_some(TableEvent {
+            position,
+            changes: picked,
+        })
+    })
+}
+
+/// The items of a [`Feed`], each waited for; the last one is the error with which it ends.
+#[derive(Debug)]
+pub struct FeedIter<E>(Feed<E>);
+
+impl<E> Iterator for FeedIter<E> {
+    type Item = Result<FeedItem<E>, SubscribeError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let feed = &mut self.0;
+        if feed.done {
+            return None;
+        }
+        let item = feed.advance(None).transpose()?;
+        feed.done = item.is_err();
+        Some(item)
+    }
+}
+
+impl<E> std::iter::FusedIterator for FeedIter<E> {}
+
+impl<E> IntoIterator for Feed<E> {
+    type Item = Result<FeedItem<E>, SubscribeError>;
+    type IntoIter = FeedIter<E>;
+
+    fn into_iter(self) -> FeedIter<E> {
+        FeedIter(self)
+    }
+}
+
+/// The items; after an error there are no more. It spawns nothing and needs no timer.
+#[cfg(feature = "stream")]
+impl<E> futures_core::Stream for Feed<E> {
+    type Item = Result<FeedItem<E>, SubscribeError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.done {
+            return Poll::Ready(None);
+        }
+        self.poll_item(context).map(|item| {
+            self.done = item.is_err();
+            Some(item)
+        })
+    }
+}
