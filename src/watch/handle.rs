@@ -18,7 +18,7 @@ use std::time::Instant;
 /// difference. Wait for it with [`Watch::wait`], or `.await` it on any executor; awaiting it by
 /// reference (`(&mut watch).await`) keeps it.
 ///
-/// An unfired watch costs no thread, no task and holds no version of the data: about 170 bytes
+/// An unfired watch costs no thread, no task and holds no version of the data: about 180 bytes
 /// if it covers one key. Dropping it frees that, in time logarithmic in the number of watches.
 ///
 /// It says *that* something has changed, not what: take a new snapshot, read again, and watch

@@ -7,7 +7,7 @@
 //! have in common. Watches that are joined ([`WatchSet`]) fire as one.
 //! An [`IndexWaiter`] fires when its index is reached, at every restore (an index that was passed may
 //! be ahead again: whoever waits looks), or when the store ends. A waiter is less than 200 bytes (a
-//! watch of one point about 170), no thread and no task. With nobody registered a commit pays a fence
+//! watch of one point about 180), no thread and no task. With nobody registered a commit pays a fence
 //! and a load.
 //!
 //! **May not know** records, versions, or how a commit is made: it is told what was published and
@@ -77,6 +77,7 @@ use handle::{Place, Places, Shared};
 use index::{IndexRegistry, Wanted};
 use registry::Registry;
 use signal::{Signal, wake};
+use smallvec::SmallVec;
 use std::fmt;
 use std::sync::Arc;
 
@@ -505,10 +506,12 @@ impl fmt::Debug for Watches {
 }
 
 /// Changed keys, gathered before the registry is locked.
+///
+/// Those of a commit of a few records take no memory from the allocator.
 #[derive(Default)]
 struct Keys {
-    bytes: Vec<u8>,
-    ends: Vec<usize>,
+    bytes: SmallVec<[u8; 256]>,
+    ends: SmallVec<[usize; 8]>,
 }
 
 impl Keys {
