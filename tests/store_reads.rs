@@ -680,8 +680,10 @@ fn counts_and_jumps_pass_nothing_and_are_tracked_as_what_they_pass() {
     let rest = services.by_node("n1").resume(&walk.cursor().unwrap());
     assert_eq!(id(rest.unwrap().next()).as_deref(), Some("s020"));
 
-    // Up to what it came to, a jump has read everything; behind, nothing. A count has read all.
+    // Up to what it came to, a jump has read everything; behind, nothing. A count has read all, and the
+    // last only itself and what is after it.
     let (_, jumped) = store.watch(|db| id(db.services().iter().nth(20)));
+    let (_, last) = store.watch(|db| id(db.services().iter().last()));
     let (_, counted) = store.watch(|db| db.services().range("s100".."s200").count());
     let delete = |key: &str| {
         let mut txn = store.write().unwrap();
@@ -694,5 +696,7 @@ fn counts_and_jumps_pass_nothing_and_are_tracked_as_what_they_pass() {
     delete("s003");
     assert!(jumped.has_fired() && !counted.has_fired());
     delete("s150");
-    assert!(counted.has_fired());
+    assert!(counted.has_fired() && !last.has_fired());
+    delete("s299");
+    assert!(last.has_fired());
 }

@@ -248,9 +248,8 @@ impl Core {
             ..*base
         };
         let (line, now) = (root.line, root.published);
-        let past_of = self.past.open();
         edition.publish_keeping(root, past, |version, bytes| {
-            past_of.add(version, bytes, line, now);
+            self.past.add(version, bytes, line, now);
         })
     }
 

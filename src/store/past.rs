@@ -16,7 +16,7 @@ use super::snapshot::Snapshot;
 use super::store::Store;
 use super::view::Views;
 use crate::position::{HistoryId, LogIndex, Position};
-use crate::sync::{Mutex, MutexGuard, lock};
+use crate::sync::{Mutex, lock};
 use crate::version::Version;
 
 /// How much of the past a store retains for [`Store::as_of`]: snapshots that were the newest once,
@@ -184,13 +184,18 @@ impl Past {
         (ring.kept.len(), ring.bytes)
     }
 
-    /// Held by the writer while it publishes: until then, and from then on, every look-up finds
-    /// both the past and the newest version.
-    pub(super) fn open(&self) -> Entry<'_> {
-        Entry {
-            past: self,
-            ring: lock(&self.ring),
-        }
+    /// Adds what is the newest version until `now`, when one of that line takes its place, and lets go
+    /// of a few that are beyond the limits. Right before that happens: whoever looks in between finds
+    /// the same in both places.
+    pub(super) fn add(&self, version: Version<Root>, bytes: u64, line: u64, now: Instant) {
+        let mut ring = lock(&self.ring);
+        ring.bytes += bytes;
+        ring.kept.push_back(Kept {
+            version,
+            bytes,
+            replaced: now,
+        });
+        self.expire(&mut ring, line, now, STEP);
     }
 
     /// Lets go of what is beyond the limits at the time of a version of that line, up to `most` of
@@ -259,26 +264,6 @@ impl Past {
                 after: next.index,
             }),
         }
-    }
-}
-
-/// The ring, locked while the writer publishes.
-pub(super) struct Entry<'a> {
-    past: &'a Past,
-    ring: MutexGuard<'a, Ring>,
-}
-
-impl Entry<'_> {
-    /// Adds what was the newest version until `now`, when one of that line took its place, and lets
-    /// go of a few that are beyond the limits.
-    pub(super) fn add(mut self, version: Version<Root>, bytes: u64, line: u64, now: Instant) {
-        self.ring.bytes += bytes;
-        self.ring.kept.push_back(Kept {
-            version,
-            bytes,
-            replaced: now,
-        });
-        self.past.expire(&mut self.ring, line, now, STEP);
     }
 }
 

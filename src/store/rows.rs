@@ -300,10 +300,7 @@ impl<'a, T: Table> Iterator for Rows<'a, T> {
     }
 
     fn last(mut self) -> Option<&'a Row<T>> {
-        // That it is the last, all that was left has been read for.
-        let row = self.range.next_back();
-        self.front = Side::Ended;
-        row
+        self.next_back()
     }
 }
 

@@ -293,8 +293,34 @@ pub(crate) unsafe fn for_each_below(node: Link, mut f: impl FnMut(Link)) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::node::{Layout, children, free, keys, new_inner, set_keys, size};
+    use super::super::pool::Pool;
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn keys_and_children_are_counted_beside_each_other() {
+        let mut pool = Pool::default();
+        // SAFETY: the node is live until it is freed, and nobody else sees it. Its children are none
+        // that anybody follows.
+        unsafe {
+            let node = new_inner(&mut pool, 1, 1, b"k", Layout::fitting(256, true));
+            for count in [1, u64::from(u32::MAX), 1 << 32, (1 << 39) - 1] {
+                set_keys(node, count);
+                for byte in 0..=255 {
+                    add_child(node, byte, node);
+                }
+                assert_eq!((keys(node), children(node)), (count, 256));
+                set_keys(node, count - 1);
+                for byte in 0..=255 {
+                    remove_child(node, byte);
+                }
+                assert_eq!((keys(node), children(node)), (count - 1, 0));
+            }
+            let size = size(node);
+            free(&mut pool, node, size);
+        }
+    }
 
     proptest! {
         #[test]

@@ -90,8 +90,9 @@ impl Edits {
         self.grown -= unsafe { size(node) }.cast_signed();
     }
 
-    /// Counts a node and all below it that the tree that is being edited no longer has.
-    pub(super) unsafe fn count_subtree_gone(&mut self, node: Link) {
+    /// Counts a node and all below it that the tree that is being edited no longer has. Their bytes.
+    pub(super) unsafe fn count_subtree_gone(&mut self, node: Link) -> u64 {
+        let before = self.grown;
         let mut nodes = vec![node];
         while let Some(node) = nodes.pop() {
             // SAFETY: the caller's: the subtree is live.
@@ -100,6 +101,7 @@ impl Edits {
                 for_each_below(node, |below| nodes.push(below));
             }
         }
+        before.abs_diff(self.grown) as u64
     }
 
     /// A new leaf of the tree that is being edited.

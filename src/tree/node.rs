@@ -349,9 +349,8 @@ pub(super) unsafe fn children(node: Link) -> usize {
 
 /// An inner node has so many children more.
 pub(super) unsafe fn add_children(node: Link, more: usize) {
-    // SAFETY: the caller's: `node` is a live inner node that nobody else sees, with room: there are
-    // never more than 256.
-    unsafe { (*node.cast::<Inner>()).children += u16::try_from(more).unwrap_or(256) }
+    // SAFETY: the caller's: `node` is a live inner node that nobody else sees, with room.
+    unsafe { (*node.cast::<Inner>()).children += u16::try_from(more).expect("256 at most") }
 }
 
 /// An inner node has one child less.

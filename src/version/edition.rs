@@ -22,6 +22,7 @@ struct Savepoint {
     trees: Box<[RawTree]>,
     retired: Vec<Link>,
     deep: Vec<Link>,
+    deep_bytes: u64,
     /// The youngest node it can see.
     generation: u64,
 }
@@ -33,11 +34,12 @@ pub(crate) struct Edition<P: Send + Sync + 'static> {
     writer: Option<Box<Writer<P>>>,
     base: Option<Version<P>>,
     /// A generation after all nodes of the base and before all that are made here: that of a copy of
-    /// the base, if one is kept.
+    /// the base, if one is kept. Every edition takes one, whether it does or is dropped.
     between: u64,
     trees: Box<[RawTree]>,
-    /// Nodes of the floor or older that were given up with all below them.
+    /// Nodes of the floor or older that were given up with all below them, and the bytes of all those.
     deep: Vec<Link>,
+    deep_bytes: u64,
     savepoints: Vec<Savepoint>,
 }
 
@@ -65,6 +67,7 @@ impl<P: Send + Sync + 'static> Edition<P> {
             between,
             trees,
             deep: Vec::new(),
+            deep_bytes: 0,
             savepoints: Vec::new(),
         }
     }
@@ -150,29 +153,31 @@ impl<P: Send + Sync + 'static> Edition<P> {
         unsafe { writer.edits.remove(&mut self.trees[id], key, stamp) }
     }
 
-    /// Removes every key that begins with `prefix`: in O(1) each, they are not looked for one by one.
+    /// Removes every key that begins with `prefix`. They are not looked for one by one: it takes a look
+    /// at each node below the prefix.
     pub(crate) fn cut(&mut self, id: usize, prefix: &[u8], stamp: Stamp) {
         let writer = self.writer.as_mut().expect("held until the edition ends");
         // SAFETY: as for `insert`. The subtree is given up at once.
-        let cut = unsafe { writer.edits.cut(&mut self.trees[id], prefix, stamp) };
+        let (cut, bytes) = unsafe { writer.edits.cut(&mut self.trees[id], prefix, stamp) };
         if !cut.is_null() {
-            self.give_up(vec![cut]);
+            self.deep_bytes += bytes - self.give_up(vec![cut]);
         }
     }
 
     /// Puts an empty tree in the place of tree number `id`. The old one is given up whole, in O(1)
     /// plus what this edition had changed in it.
     pub(crate) fn reset(&mut self, id: usize, stamp: Stamp) {
-        let root = self.trees[id].root();
+        let (root, bytes) = (self.trees[id].root(), self.trees[id].bytes());
         self.trees[id] = self.trees[id].emptied(stamp);
         if !root.is_null() {
-            self.give_up(vec![root]);
+            self.deep_bytes += bytes - self.give_up(vec![root]);
         }
     }
 
     /// Gives up these nodes, which the working trees no longer hold, and all below them: frees
-    /// what nobody else can see, and notes the rest.
-    fn give_up(&mut self, mut nodes: Vec<Link>) {
+    /// what nobody else can see, and notes the rest. Returns the bytes that it freed.
+    fn give_up(&mut self, mut nodes: Vec<Link>) -> u64 {
+        let mut freed = 0;
         let kinds = self.versions.core().kinds.as_ref();
         let edits = &mut self
             .writer
@@ -185,12 +190,14 @@ impl<P: Send + Sync + 'static> Edition<P> {
             unsafe {
                 if birth(node) > edits.floor {
                     for_each_below(node, |below| nodes.push(below));
+                    freed += size(node) as u64;
                     edits.destroy(node, kinds);
                 } else {
                     self.deep.push(node);
                 }
             }
         }
+        freed
     }
 
     /// Gives the nodes of a tree these stamps, in the order of [`Tree::stamps`]; see
@@ -224,6 +231,7 @@ impl<P: Send + Sync + 'static> Edition<P> {
     pub(crate) fn savepoint(&mut self) {
         let trees = self.headers();
         let deep = std::mem::take(&mut self.deep);
+        let deep_bytes = std::mem::take(&mut self.deep_bytes);
         let edits = &mut self.writer().edits;
         let retired = std::mem::take(&mut edits.retired);
         let generation = edits.generation;
@@ -231,6 +239,7 @@ impl<P: Send + Sync + 'static> Edition<P> {
             trees,
             retired,
             deep,
+            deep_bytes,
             generation,
         });
         self.raise();
@@ -256,6 +265,7 @@ impl<P: Send + Sync + 'static> Edition<P> {
             usize::MAX
         });
         self.deep = savepoint.deep;
+        self.deep_bytes = savepoint.deep_bytes;
         self.trees = savepoint.trees;
         self.raise();
     }
@@ -284,7 +294,8 @@ impl<P: Send + Sync + 'static> Edition<P> {
             }
         }
         let since = std::mem::replace(&mut self.deep, savepoint.deep);
-        self.give_up(since);
+        let deep_bytes = self.deep_bytes + savepoint.deep_bytes;
+        self.deep_bytes = deep_bytes - self.give_up(since);
     }
 
     fn roots(&self) -> Vec<Link> {
@@ -303,10 +314,9 @@ impl<P: Send + Sync + 'static> Edition<P> {
         self.publish_over(payload, None, |_, _| ())
     }
 
-    /// The same, and `keep` is given a version with the trees of the one before and another payload:
-    /// as soon as the new one is published, and before anything is freed. With it, how many bytes of
-    /// nodes it pins that the new one does not need; if trees were emptied, at most that many. `keep`
-    /// must not panic.
+    /// The same, and `keep` is given a version with the trees of the one before and another payload,
+    /// right before the new one is published. With it, how many bytes of nodes it pins that the new
+    /// one does not need. `keep` must not panic.
     pub(crate) fn publish_keeping(
         self,
         payload: P,
@@ -348,11 +358,7 @@ impl<P: Send + Sync + 'static> Edition<P> {
                 .retired
                 .iter()
                 .map(|&node| unsafe { size(node) });
-            let mut pinned = nodes.sum::<usize>() as u64;
-            if !self.deep.is_empty() {
-                pinned += base.record().trees.iter().map(RawTree::bytes).sum::<u64>();
-            }
-            (past, pinned)
+            (past, nodes.sum::<usize>() as u64 + self.deep_bytes)
         });
         let reclaimer = &mut writer.reclaimer;
         let entries = std::mem::take(&mut reclaimer.spare.entries);
@@ -367,11 +373,11 @@ impl<P: Send + Sync + 'static> Edition<P> {
             unsafe { (*last.record().dead.get()).push(block) };
         }
         writer.reclaimer.born(&next, &core.live);
-        drop(core.swap(next));
-        drop(base);
         if let Some((past, pinned)) = past {
             keep(past, pinned);
         }
+        drop(core.swap(next));
+        drop(base);
         let trash = settle(&self.versions, &mut writer, retired);
         core.exit(writer);
         trash

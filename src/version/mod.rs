@@ -14,7 +14,8 @@
 //! and each version its number. A node of birth `B`, retired in an edition that follows version
 //! `V`, is needed by the live versions in `[B, V]` and by no other. So when a version dies, each
 //! node on its dead list is freed, or, if an older live version is at least as young as the node,
-//! handed to the newest such: the way ZFS frees the blocks of its snapshots (`reclaim.rs`).
+//! handed to the newest such: the way ZFS frees the blocks of its snapshots (`reclaim.rs`). A copy of
+//! `V` that is kept (`Edition::publish_keeping`) has a number right after `V`, and the list in its place.
 //!
 //! **Forks.** A fork is a core of its own that holds a version of another, its base, and whose first
 //! version has the base's trees and generation. So births in a fork are above the base's generation,

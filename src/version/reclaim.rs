@@ -259,7 +259,7 @@ impl<P: Send + Sync + 'static> Reclaimer<P> {
                 let mut rest = settle(bounds, block, edits, live, kinds, &mut budget);
                 if !rest.is_empty() {
                     estate.blocks.push(rest);
-                } else if rest.entries.capacity() <= SPARE_ENTRIES {
+                } else if (1..=SPARE_ENTRIES).contains(&rest.entries.capacity()) {
                     self.spare.entries = std::mem::take(&mut rest.entries);
                 }
             }
