@@ -3,7 +3,11 @@
 //! Types of their own, so that a log index is never mixed up with a table's index, with a count,
 //! or with the internal generation counter of the trees.
 
+use std::collections::hash_map::RandomState;
 use std::fmt;
+use std::hash::{BuildHasher, Hasher};
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A Raft-style log index: the number of the log entry that made a commit.
 ///
@@ -51,6 +55,11 @@ impl From<u64> for LogIndex {
 ///
 /// Comes from the driver or from a log entry, and travels in images; it is never made up by a
 /// store. A store that nobody told has [`HistoryId::UNNAMED`].
+///
+/// Those whose upper 64 bits are all ones are reserved for forks ([`Store::fork`]): each fork has
+/// one of its own, and no log may have one ([`is_fork`](Self::is_fork)).
+///
+/// [`Store::fork`]: crate::Store::fork
 #[derive(
     Clone,
     Copy,
@@ -71,9 +80,23 @@ impl HistoryId {
     /// The history of a store that was given no other.
     pub const UNNAMED: HistoryId = HistoryId(0);
 
-    /// The history of every fork ([`Store::fork`](crate::Store::fork)): of no log, so that a
-    /// position in it says nothing to a store.
-    pub const FORK: HistoryId = HistoryId(u128::MAX);
+    /// Where those of forks begin.
+    const FORKS: u128 = !0 << 64;
+
+    /// Whether it is a fork's ([`Store::fork`](crate::Store::fork)), and so no log's. A driver that
+    /// takes ids from outside refuses those.
+    #[must_use]
+    pub const fn is_fork(self) -> bool {
+        self.0 >= Self::FORKS
+    }
+
+    /// One that no other fork has. They are counted from a random number on, so that one that has
+    /// come from another process is not taken for one of this.
+    pub(crate) fn of_new_fork() -> HistoryId {
+        static NEXT: LazyLock<AtomicU64> =
+            LazyLock::new(|| AtomicU64::new(RandomState::new().build_hasher().finish()));
+        HistoryId(Self::FORKS | u128::from(NEXT.fetch_add(1, Ordering::Relaxed)))
+    }
 }
 
 impl fmt::Display for HistoryId {

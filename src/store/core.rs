@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use super::contact::Contact;
 use super::erased::TableOps;
+use super::fork::Origin;
 use super::operate::{At, Scratch};
 use super::past::{Past, Retention};
 use super::rules::Rules;
@@ -20,7 +21,8 @@ use crate::watch::Watches;
 /// Settings of a new store.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The history that the store's log indexes belong to.
+    /// The history that the store's log indexes belong to. Not one that is reserved for forks
+    /// ([`HistoryId::is_fork`]).
     pub history: HistoryId,
     /// How many recent entries are kept for subscribers to resume from, and to decide whether a
     /// range changed between being read and being watched. At least one is kept; entries with a
@@ -56,8 +58,8 @@ pub(crate) struct Root {
     /// restored in. What was read under another number is of another line of events.
     pub(crate) line: u64,
     pub(crate) position: Position,
-    /// Of a fork: the position it began from, which is its own no longer.
-    pub(crate) origin: Option<Position>,
+    /// Of a fork: where it began.
+    pub(crate) origin: Option<Arc<Origin>>,
     /// When it was made.
     pub(crate) published: Instant,
     pub(crate) window: Window,
@@ -205,7 +207,7 @@ impl Core {
         let base = version.payload();
         let tables = Arc::new(Tables::new(tables));
         let position = Position {
-            history: HistoryId::FORK,
+            history: HistoryId::of_new_fork(),
             index: base.position.index,
         };
         let root = Root {
@@ -213,7 +215,7 @@ impl Core {
             restored: 0,
             line: 0,
             position,
-            origin: base.origin.or(Some(base.position)),
+            origin: Some(Origin::new(base.position, base.origin.clone())),
             published: Instant::now(),
             window: base.window.restarted(position.index),
             driver: base.driver.clone(),
@@ -245,6 +247,7 @@ impl Core {
             window: base.window.stripped(),
             driver: base.driver.clone(),
             kept: base.kept.clone(),
+            origin: base.origin.clone(),
             ..*base
         };
         let (line, now) = (root.line, root.published);

@@ -2,33 +2,65 @@
 //!
 //! A fork is a store like any other: it has its own writer, watches, change window and memory, and
 //! shares the nodes of the snapshot, which it holds for as long as it, or a snapshot of it, is
-//! there (`version/`). It is told apart by its history alone, [`HistoryId::FORK`], so that nothing
-//! that was said of a fork is taken for a word of the log. Its root remembers where it began: what
-//! a guard says of a position up to there holds in the fork as well.
-//!
-//! [`HistoryId::FORK`]: crate::HistoryId::FORK
+//! there (`version/`). It is told apart by its history alone, an id that no log and no other fork
+//! has, so that nothing that was said of a fork is taken for a word of the log, or of another fork.
+//! Its root remembers where it began ([`Origin`]): what a guard says of a position up to there holds
+//! in the fork as well.
+
+use std::sync::Arc;
 
 use super::core::Core;
 use super::snapshot::Snapshot;
 use super::store::Store;
 use super::view::Views;
+use crate::position::Position;
+
+/// Where a fork began, and where that began that it is of.
+#[derive(Debug)]
+pub(crate) struct Origin {
+    at: Position,
+    before: Option<Arc<Origin>>,
+}
+
+impl Origin {
+    pub(super) fn new(at: Position, before: Option<Arc<Origin>>) -> Arc<Self> {
+        Arc::new(Origin { at, before })
+    }
+
+    /// Whether all there was at a position came to be part of the fork. O(forks of forks).
+    pub(super) fn covers(&self, position: Position) -> bool {
+        let line = std::iter::successors(Some(self), |origin| origin.before.as_deref());
+        line.map(|origin| origin.at)
+            .any(|at| at.history == position.history && at.index >= position.index)
+    }
+}
+
+/// In a loop: a line of forks can be long.
+impl Drop for Origin {
+    fn drop(&mut self) {
+        let mut next = self.before.take();
+        while let Some(mut origin) = next.and_then(Arc::into_inner) {
+            next = origin.before.take();
+        }
+    }
+}
 
 impl<S: Views> Snapshot<S> {
     /// A store of its own that goes on from this snapshot, to try a change or to plan on it: what
     /// is written in it is seen in it alone, and what is written in the store it is of is not seen
     /// in it.
     ///
-    /// O(number of indexes), however much they hold: records and trees are shared, and copied as they are written to. A
-    /// fork can be kept, written to from any thread, watched, followed, and forked; it may outlive
-    /// the store. It is open also if the store is closed or halted. It holds the snapshot for as long
-    /// as it is there.
+    /// O(number of indexes), however much they hold: records and trees are shared, and copied as
+    /// they are written to. A fork can be kept, written to from any thread, watched, followed, and
+    /// forked; it may outlive the store. It is open also if the store is closed or halted. It holds
+    /// the snapshot for as long as it is there.
     ///
     /// Its log index goes on from the snapshot's, and so do the indexes of records and queries, but
-    /// in a history of its own, [`HistoryId::FORK`](crate::HistoryId::FORK): positions, guards and
-    /// cursors that were made in a fork are refused by the store, and an image of one is an image of
-    /// another history. A guard of the store, of the snapshot's position or an earlier one, can be
-    /// validated in a fork. Hooks ([`WriteTxn::after_commit`](crate::WriteTxn::after_commit)) do not
-    /// run.
+    /// in a history of its own ([`HistoryId::is_fork`](crate::HistoryId::is_fork)): positions, guards
+    /// and cursors that were made in a fork are refused by the store and by any other fork, and an
+    /// image of one is an image of another history. A guard of the store, of the snapshot's position
+    /// or an earlier one, can be validated in a fork, and in forks of that. Hooks
+    /// ([`WriteTxn::after_commit`](crate::WriteTxn::after_commit)) do not run.
     ///
     /// ```
     /// # use highwater::{Schema, Store, Table};

@@ -13,6 +13,7 @@ use serde::ser::{Serialize, Serializer};
 
 use super::core::{Root, Tables};
 use super::error::KeyText;
+use super::fork::Origin;
 use super::reader::everything;
 use super::snapshot::Snapshot;
 use super::track::Seen;
@@ -312,10 +313,8 @@ impl Guard {
         let root = txn.edition.base().payload();
         let now = root.position;
         // What a fork began from is in it.
-        let inherited = |origin: Position| {
-            self.position.history == origin.history && self.position.index <= origin.index
-        };
-        if self.position.history != now.history && !root.origin.is_some_and(inherited) {
+        let inherited = |origin: &Arc<Origin>| origin.covers(self.position);
+        if self.position.history != now.history && !root.origin.as_ref().is_some_and(inherited) {
             return Err(Conflict::OtherHistory {
                 read: self.position.history,
                 now: now.history,

@@ -221,7 +221,7 @@ impl Txn {
             index,
         };
         let number = base.number + 1;
-        let (restored, line, origin) = (base.restored, base.line, base.origin);
+        let (restored, line, origin) = (base.restored, base.line, base.origin.clone());
         let mut window = base.window.clone();
         for set in &self.sets {
             window = window.append(Arc::clone(set));

@@ -5,8 +5,8 @@ use crate::op::{Op, op};
 use crate::query::pool;
 use crate::world::{Held, World};
 use highwater::{
-    Conflict, CursorError, HistoryId, LogIndex, Options, Position, Start, Store, SubscribeError,
-    WaitError,
+    Conflict, CursorError, Guard, HistoryId, LogIndex, Options, Position, Start, Store,
+    SubscribeError, WaitError,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -122,11 +122,9 @@ fn what_was_only_tried_is_no_word_of_the_log() {
     let store = store();
     let (_, before) = store.snapshot().guarded(read_a);
     let fork = store.fork();
-    let at = |history, index| Position {
-        history,
-        index: LogIndex(index),
-    };
-    assert_eq!(fork.position(), at(HistoryId::FORK, 2));
+    let history = fork.position().history;
+    assert!(history.is_fork() && !LOG.is_fork() && !HistoryId::UNNAMED.is_fork());
+    assert_eq!(fork.position(), at(history, 2));
     // Both go on to index 3, with another value each.
     assert_eq!(put(&fork, "a", 5), put(&store, "a", 6));
     assert_eq!((value(&fork, "a"), value(&store, "a")), (Some(5), Some(6)));
@@ -147,13 +145,13 @@ fn what_was_only_tried_is_no_word_of_the_log() {
     let (_, later) = store.snapshot().guarded(read_a);
     let refused = Err(Conflict::OtherHistory {
         read: LOG,
-        now: HistoryId::FORK,
+        now: history,
     });
     assert_eq!(fork.write().unwrap().validate(&later), refused);
     // Nothing of the fork is in the store.
     let (_, tried) = fork.snapshot().guarded(read_a);
     let refused = Err(Conflict::OtherHistory {
-        read: HistoryId::FORK,
+        read: history,
         now: LOG,
     });
     assert_eq!(store.write().unwrap().validate(&tried), refused);
@@ -170,6 +168,66 @@ fn what_was_only_tried_is_no_word_of_the_log() {
     ));
     let waited = store.snapshot_at_least(fork.position(), Instant::now());
     assert!(matches!(waited, Err(WaitError::HistoryChanged { .. })));
+}
+
+fn at(history: HistoryId, index: u64) -> Position {
+    Position {
+        history,
+        index: LogIndex(index),
+    }
+}
+
+#[test]
+fn what_one_fork_tried_is_no_word_of_another() {
+    let store = store();
+    let (_, of_store) = store.snapshot().guarded(read_a);
+    let [fork, sibling] = [store.fork(), store.fork()];
+    // Each has another value, at the same index.
+    assert_eq!(put(&fork, "a", 2), put(&sibling, "a", 3));
+    let (_, of_fork) = fork.snapshot().guarded(read_a);
+    let child = fork.fork();
+    // The child and its parent go apart, too.
+    assert_eq!(put(&fork, "a", 4), put(&child, "a", 5));
+    let (_, of_later) = fork.snapshot().guarded(read_a);
+    let (_, of_child) = child.snapshot().guarded(read_a);
+    let refused = |guard: &Guard, by: &Store<Shop>| {
+        let told = by.write().unwrap().validate(guard);
+        assert_eq!(
+            told,
+            Err(Conflict::OtherHistory {
+                read: guard.position().history,
+                now: by.position().history,
+            })
+        );
+    };
+    refused(&of_fork, &sibling);
+    refused(&of_later, &child);
+    refused(&of_child, &fork);
+    for (one, other) in [(&fork, &sibling), (&fork, &child), (&child, &fork)] {
+        let snap = one.snapshot();
+        let mut page = snap.items().iter();
+        page.next();
+        let resumed = other.snapshot();
+        let resumed = resumed.items().iter().resume(&page.cursor().unwrap());
+        assert!(matches!(resumed, Err(CursorError::OtherHistory { .. })));
+        let waited = other.snapshot_at_least(one.position(), Instant::now());
+        assert!(matches!(waited, Err(WaitError::HistoryChanged { .. })));
+        let from = other.subscribe(Start::After(one.position()));
+        assert!(matches!(from, Err(SubscribeError::HistoryChanged { .. })));
+    }
+    // What all ancestors said before, each up to where the line left it, is compared.
+    for guard in [&of_store, &of_fork] {
+        let told = child.write().unwrap().validate(guard);
+        assert!(matches!(told, Err(Conflict::Changed { .. })));
+    }
+    let read_b = |db: &ShopView| db.items().get("b").map(|item| item.value);
+    for ancestor in [&store, &sibling, &fork] {
+        let (_, guard) = ancestor.snapshot().guarded(read_b);
+        let grandchild = ancestor.fork().fork();
+        put(&grandchild, "a", 6);
+        let again = grandchild.fork();
+        assert_eq!(again.write().unwrap().validate(&guard), Ok(()));
+    }
 }
 
 #[test]
