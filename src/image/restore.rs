@@ -24,7 +24,8 @@ enum Mode {
 }
 
 impl<S: Views> Store<S> {
-    /// Puts an image's content and position in the place of the store's; returns the position.
+    /// Puts an image's content and position in the place of the store's; returns the position. Of a
+    /// fork, or of an image of one, only the index is the image's ([`Store::fork`]).
     ///
     /// Create and modify indexes, the indexes of all queries, and the driver's state are the
     /// image's. An image of another history brings that history with it, whatever its index.
@@ -94,7 +95,6 @@ fn restore<S: Views>(
     let tables = Tables::new(S::tables());
     let mut frames = FrameReader::begin(image)?;
     let opening = Opening::read(&mut frames, &tables)?;
-    let mut restored = opening.position;
     store.restore_with::<ImageError>(|edition, core| {
         let root = edition.base().payload();
         let position = opening.target(&mode, root.position)?;
@@ -114,14 +114,12 @@ fn restore<S: Views>(
         };
         reader.tables(&core.tables, &opening.plans)?;
         frames.finish()?;
-        restored = position;
         Ok(Restored {
             position,
             driver,
             kept,
         })
-    })?;
-    Ok(restored)
+    })
 }
 
 /// What is known before the first table.

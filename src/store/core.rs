@@ -206,16 +206,13 @@ impl Core {
     pub(super) fn fork(tables: Vec<Box<dyn TableOps>>, version: &Version<Root>) -> Self {
         let base = version.payload();
         let tables = Arc::new(Tables::new(tables));
-        let position = Position {
-            history: HistoryId::of_new_fork(),
-            index: base.position.index,
-        };
+        let (position, origin) = Origin::begin(base.position, base.origin.clone());
         let root = Root {
             number: 0,
             restored: 0,
             line: 0,
             position,
-            origin: Some(Origin::new(base.position, base.origin.clone())),
+            origin,
             published: Instant::now(),
             window: base.window.restarted(position.index),
             driver: base.driver.clone(),

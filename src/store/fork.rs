@@ -13,7 +13,7 @@ use super::core::Core;
 use super::snapshot::Snapshot;
 use super::store::Store;
 use super::view::Views;
-use crate::position::Position;
+use crate::position::{HistoryId, Position};
 
 /// Where a fork began, and where that began that it is of.
 #[derive(Debug)]
@@ -23,8 +23,16 @@ pub(crate) struct Origin {
 }
 
 impl Origin {
-    pub(super) fn new(at: Position, before: Option<Arc<Origin>>) -> Arc<Self> {
-        Arc::new(Origin { at, before })
+    /// The position of a fork that begins from what is `at` one; `before`: the origin of that.
+    pub(super) fn begin(
+        at: Position,
+        before: Option<Arc<Origin>>,
+    ) -> (Position, Option<Arc<Self>>) {
+        let position = Position {
+            history: HistoryId::of_new_fork(),
+            index: at.index,
+        };
+        (position, Some(Arc::new(Origin { at, before })))
     }
 
     /// Whether all there was at a position came to be part of the fork. O(forks of forks).
@@ -61,6 +69,10 @@ impl<S: Views> Snapshot<S> {
     /// image of one is an image of another history. A guard of the store, of the snapshot's position
     /// or an earlier one, can be validated in a fork, and in forks of that. Hooks
     /// ([`WriteTxn::after_commit`](crate::WriteTxn::after_commit)) do not run.
+    ///
+    /// A fork stays one whatever is restored in it: it goes on from the image as a new fork of the
+    /// image's position would, in another history than before. So does any store in which an image
+    /// of a fork is restored.
     ///
     /// ```
     /// # use highwater::{Schema, Store, Table};

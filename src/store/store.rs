@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use super::core::{Core, Options, Restored, Root};
 use super::error::StoreError;
+use super::fork::Origin;
 use super::snapshot::Snapshot;
 use super::txn::{Turn, Txn, WriteTxn};
 use super::view::Views;
@@ -216,20 +217,26 @@ impl<S: Views> Store<S> {
 
     /// Replaces the content by what `build` makes of an edition of the newest version: it empties
     /// and fills all trees and says where that is. Readers go on; then all watches fire. On an
-    /// error the store is unchanged. Holds the writer's slot meanwhile.
+    /// error the store is unchanged. Holds the writer's slot meanwhile. Returns the position of the
+    /// store then: of a fork, and of what was a fork's, as of a new fork from there.
     pub(crate) fn restore_with<E: From<StoreError>>(
         &self,
         build: impl FnOnce(&mut Edition<Root>, &Core) -> Result<Restored, E>,
-    ) -> Result<(), E> {
+    ) -> Result<Position, E> {
         self.open()?;
         let core = self.core();
         let mut edition = core.versions.edit();
         self.open()?;
         let Restored {
-            position,
+            position: from,
             driver,
             kept,
         } = build(&mut edition, core)?;
+        let (position, origin) = if core.forked || from.history.is_fork() {
+            Origin::begin(from, None)
+        } else {
+            (from, None)
+        };
         let base = edition.base().payload();
         let number = base.number + 1;
         let back = position.index < base.position.index;
@@ -244,7 +251,7 @@ impl<S: Views> Store<S> {
             restored: number,
             line,
             position,
-            origin: None,
+            origin,
             published: Instant::now(),
             window,
             driver,
@@ -253,7 +260,7 @@ impl<S: Views> Store<S> {
         let trash = core.publish(edition, root);
         core.watches.restored();
         drop(trash);
-        Ok(())
+        Ok(position)
     }
 
     pub(crate) fn open(&self) -> Result<(), StoreError> {

@@ -5,7 +5,7 @@ use crate::op::{Op, op};
 use crate::query::pool;
 use crate::world::{Held, World};
 use highwater::{
-    Conflict, CursorError, Guard, HistoryId, LogIndex, Options, Position, Start, Store,
+    Conflict, CursorError, Guard, HistoryId, ImageError, LogIndex, Options, Position, Start, Store,
     SubscribeError, WaitError,
 };
 use proptest::collection::vec;
@@ -231,6 +231,58 @@ fn what_one_fork_tried_is_no_word_of_another() {
 }
 
 #[test]
+fn what_is_restored_in_a_fork_does_not_make_it_the_log() {
+    let store = store();
+    let mut image = Vec::new();
+    store.snapshot().write_image(&mut image).unwrap();
+    let (_, of_store) = store.snapshot().guarded(read_a);
+    type Restore = fn(&Store<Shop>, &[u8]) -> Result<Position, ImageError>;
+    let ways: [Restore; 3] = [
+        |fork, image| fork.restore(image),
+        |fork, image| fork.rewind(image),
+        |fork, image| fork.restore_at(image, at(LOG, 8), None),
+    ];
+    for (way, restore) in ways.into_iter().enumerate() {
+        let fork = store.fork();
+        put(&fork, "a", 2);
+        let (_, before) = fork.snapshot().guarded(read_a);
+        let position = restore(&fork, &image).unwrap();
+        assert_eq!(fork.position(), position);
+        assert_eq!(position.index, LogIndex(if way == 2 { 8 } else { 2 }));
+        assert_eq!(value(&fork, "a"), Some(1));
+        // Nothing that is said of the fork from now on, or was before, is the other's word.
+        let (_, after) = fork.snapshot().guarded(read_a);
+        let told = store.write().unwrap().validate(&after);
+        assert!(matches!(told, Err(Conflict::OtherHistory { .. })));
+        let txn = fork.write().unwrap();
+        assert_eq!(txn.validate(&after), Ok(()));
+        assert!(matches!(
+            txn.validate(&before),
+            Err(Conflict::OtherHistory { .. })
+        ));
+        // The image's is, as long as the records are as they were in it.
+        let told = txn.validate(&of_store);
+        if way == 2 {
+            assert!(matches!(told, Err(Conflict::Changed { .. })));
+        } else {
+            assert_eq!(told, Ok(()));
+        }
+    }
+    // A store of what was tried is no fork's, nor another such store.
+    let fork = store.fork();
+    let mut image = Vec::new();
+    fork.snapshot().write_image(&mut image).unwrap();
+    let [one, other] = [(); 2].map(|()| Store::<Shop>::from_image(&image[..]).unwrap());
+    let (_, of_fork) = fork.snapshot().guarded(read_a);
+    assert_eq!(one.write().unwrap().validate(&of_fork), Ok(()));
+    let (_, of_one) = one.snapshot().guarded(read_a);
+    for store in [&fork, &other] {
+        let told = store.write().unwrap().validate(&of_one);
+        assert!(matches!(told, Err(Conflict::OtherHistory { .. })));
+    }
+}
+
+#[test]
 fn who_waits_for_the_one_does_not_wait_for_the_other() {
     let store = store();
     let fork = store.fork();
@@ -309,8 +361,8 @@ fn a_fork_gives_back_what_it_held() {
     assert_eq!(store.stats().nodes, before.nodes);
     let mut image = Vec::new();
     store.snapshot().write_image(&mut image).unwrap();
-    // From an image it is a store of the image's history: what was tried is gone.
-    assert_eq!(fork.restore(&image[..]).unwrap(), store.position());
+    // From an image it is a fork of the image: what was tried is gone.
+    assert_eq!(fork.restore(&image[..]).unwrap(), fork.position());
     assert_eq!(value(&fork, "a"), Some(1));
     put(&store, "a", 7);
     store.collect();
