@@ -839,6 +839,22 @@ fn a_session_never_reads_below_what_it_has_seen() {
     assert_eq!(session, before);
 }
 
+#[test]
+fn a_session_asks_its_timer_no_more_when_it_is_over() {
+    let store = Store::<Catalog>::new();
+    let mut session = ReadSession::new();
+    session.observe(LogIndex(1)).unwrap();
+    let until = async { store.advance_to(LogIndex(1)).unwrap() };
+    let read = session.read_async(&store, LogIndex(5), until);
+    assert_eq!(
+        block_on(read).unwrap_err(),
+        ReadError::Wait(WaitError::Lagging {
+            wanted: LogIndex(5),
+            applied: LogIndex(1)
+        })
+    );
+}
+
 proptest! {
     #[test]
     fn a_sessions_token_says_the_same(index in any::<u64>(), history in any::<Option<u128>>()) {

@@ -2,8 +2,10 @@
 
 use std::error::Error;
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::str::FromStr;
+use std::task::Poll;
 use std::time::Instant;
 
 use serde::de::{Deserialize, Deserializer};
@@ -142,9 +144,15 @@ impl ReadSession {
         until: impl Future<Output = ()>,
     ) -> Result<Snapshot<S>, ReadError> {
         let mode = self.not_before(mode.into())?;
-        let mut until = std::pin::pin!(until);
+        let mut until = pin!(until);
+        let mut over = false;
+        // There are several waits, and a future is not polled again after it was ready.
+        let mut until = poll_fn(|context| {
+            over = over || until.as_mut().poll(context).is_ready();
+            if over { Poll::Ready(()) } else { Poll::Pending }
+        });
         let seen = store
-            .snapshot_at_least_async(self.mark(), until.as_mut())
+            .snapshot_at_least_async(self.mark(), &mut until)
             .await?;
         let snapshot = match mode {
             ReadMode::Any => seen,
