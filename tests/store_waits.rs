@@ -9,6 +9,7 @@ use highwater::{
 };
 use proptest::prelude::*;
 use std::collections::BTreeMap;
+use std::task::Poll;
 use std::thread;
 use std::time::{Duration, Instant};
 use store_schema::*;
@@ -831,7 +832,7 @@ fn a_session_never_reads_below_what_it_has_seen() {
     // Another history is an error, and leaves it as it was.
     let other = Store::<Catalog>::new();
     put_at(&other, 100);
-    let before = session;
+    let before = session.clone();
     let told = session.read(&other, ReadMode::Any, soon()).unwrap_err();
     assert!(matches!(told, ReadError::Wait(HistoryChanged { .. })));
     let told = session.observe(other.position()).unwrap_err();
@@ -853,6 +854,37 @@ fn a_session_asks_its_timer_no_more_when_it_is_over() {
             applied: LogIndex(1)
         })
     );
+}
+
+#[test]
+fn a_session_does_not_go_back_with_the_store() {
+    let store = Store::<Catalog>::new();
+    put_at(&store, 1);
+    let mut old = Vec::new();
+    store.snapshot().write_image(&mut old).unwrap();
+    put_at(&store, 3);
+    let mut session = ReadSession::new();
+    session.observe(store.position()).unwrap();
+    // The store is far enough, but while the driver's word is waited for it goes back.
+    let mut polls = 0;
+    let until = std::future::poll_fn(|_| {
+        polls += 1;
+        if polls > 1 {
+            return Poll::Ready(());
+        }
+        let position = store.rewind(&old[..]).unwrap();
+        store.note_committed(position.index, Instant::now());
+        Poll::Pending
+    });
+    let read = session.read_async(&store, ReadMode::MaxStale(Duration::ZERO), until);
+    assert_eq!(
+        block_on(read).unwrap_err(),
+        ReadError::Wait(WaitError::Lagging {
+            wanted: LogIndex(3),
+            applied: LogIndex(1)
+        })
+    );
+    assert_eq!(session.to_string(), "3@0");
 }
 
 proptest! {

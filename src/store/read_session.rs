@@ -67,7 +67,7 @@ use crate::position::{HistoryId, LogIndex, Position};
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ReadSession {
     index: LogIndex,
     /// None as long as only bare indexes were seen.
@@ -127,13 +127,17 @@ impl ReadSession {
         deadline: Instant,
     ) -> Result<Snapshot<S>, ReadError> {
         let mode = self.not_before(mode.into())?;
-        let seen = store.snapshot_at_least(self.mark(), deadline)?;
-        let snapshot = match mode {
-            ReadMode::Any => seen,
-            mode => store.read(mode, deadline)?,
-        };
-        self.observe(snapshot.position())?;
-        Ok(snapshot)
+        loop {
+            let seen = store.snapshot_at_least(self.mark(), deadline)?;
+            let history = seen.position().history;
+            let snapshot = match mode {
+                ReadMode::Any => seen,
+                mode => store.read(mode, deadline)?,
+            };
+            if self.takes(history, snapshot.position()) {
+                return Ok(snapshot);
+            }
+        }
     }
 
     /// The same on any executor. `until`: any timer.
@@ -151,15 +155,32 @@ impl ReadSession {
             over = over || until.as_mut().poll(context).is_ready();
             if over { Poll::Ready(()) } else { Poll::Pending }
         });
-        let seen = store
-            .snapshot_at_least_async(self.mark(), &mut until)
-            .await?;
-        let snapshot = match mode {
-            ReadMode::Any => seen,
-            mode => store.read_async(mode, until).await?,
-        };
-        self.observe(snapshot.position())?;
-        Ok(snapshot)
+        loop {
+            let seen = store
+                .snapshot_at_least_async(self.mark(), &mut until)
+                .await?;
+            let history = seen.position().history;
+            let snapshot = match mode {
+                ReadMode::Any => seen,
+                mode => store.read_async(mode, &mut until).await?,
+            };
+            if self.takes(history, snapshot.position()) {
+                return Ok(snapshot);
+            }
+        }
+    }
+
+    /// Takes note of a snapshot's position, unless the store has gone back since it was found to be
+    /// far enough in `history`: that of the session, if it has one.
+    fn takes(&mut self, history: HistoryId, read: Position) -> bool {
+        let taken = read.history == history && read.index >= self.index;
+        if taken {
+            *self = ReadSession {
+                index: read.index,
+                history: Some(history),
+            };
+        }
+        taken
     }
 
     fn not_before(&self, mode: ReadMode) -> Result<ReadMode, ReadError> {
