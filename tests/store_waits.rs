@@ -678,7 +678,11 @@ fn a_bound_on_staleness_waits_for_the_drivers_word() {
     );
     assert_eq!(store.staleness(), None);
     // Heard of, and caught up with.
-    store.note_committed(LogIndex(3), Instant::now());
+    let said = |index| Position {
+        history: HistoryId::UNNAMED,
+        index,
+    };
+    store.note_committed(said(LogIndex(3)), Instant::now());
     assert!(store.read(fresh(hour), Instant::now()).is_ok());
     assert!(store.staleness().unwrap() < hour);
     // That was before now.
@@ -703,10 +707,10 @@ fn a_bound_on_staleness_waits_for_the_drivers_word() {
             })
         };
         thread::sleep(Duration::from_millis(10));
-        store.note_committed(index, now);
+        store.note_committed(said(index), now);
         thread::sleep(Duration::from_millis(5));
         assert!(!reader.is_finished());
-        store.note_committed(third, Instant::now());
+        store.note_committed(said(third), Instant::now());
         put_at(&store, second.0);
         thread::sleep(Duration::from_millis(5));
         assert!(!reader.is_finished());
@@ -718,7 +722,7 @@ fn a_bound_on_staleness_waits_for_the_drivers_word() {
     let index = store.position().index.0;
     let begin = Instant::now();
     for ahead in 1..=1000 {
-        store.note_committed(LogIndex(index + ahead), Instant::now());
+        store.note_committed(said(LogIndex(index + ahead)), Instant::now());
     }
     assert!(store.staleness().is_some());
     assert!(store.read(fresh(begin.elapsed()), shortly()).is_err());
@@ -727,9 +731,16 @@ fn a_bound_on_staleness_waits_for_the_drivers_word() {
     // Another history: what was said is of no matter.
     store.restore(&image(5, 9_000)[..]).unwrap();
     assert_eq!(store.staleness(), None);
+    // The old log's leader may still be heard of: it says nothing of this one.
+    store.note_committed(said(LogIndex(1)), Instant::now());
+    assert_eq!(store.staleness(), None);
+    let now = Instant::now();
+    assert!(store.read(fresh(hour), now).is_err());
+    store.note_committed(store.position(), now);
+    assert!(store.read(fresh(hour), now).is_ok());
     let reader = {
         let store = store.clone();
-        thread::spawn(move || store.read(fresh(hour), soon()).map(|_| ()))
+        thread::spawn(move || store.read(fresh(Duration::ZERO), soon()).map(|_| ()))
     };
     thread::sleep(Duration::from_millis(5));
     store.halt("broken");
@@ -873,7 +884,7 @@ fn a_session_does_not_go_back_with_the_store() {
             return Poll::Ready(());
         }
         let position = store.rewind(&old[..]).unwrap();
-        store.note_committed(position.index, Instant::now());
+        store.note_committed(position, Instant::now());
         Poll::Pending
     });
     let read = session.read_async(&store, ReadMode::MaxStale(Duration::ZERO), until);

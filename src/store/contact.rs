@@ -42,8 +42,18 @@ pub(super) enum Fresh {
 }
 
 impl Contact {
-    fn note(&self, position: Position, word: Word) {
+    /// `applied`: the store's position. It is looked at when it is this word's turn, so that none of
+    /// an earlier history comes after one of a later.
+    fn note(&self, applied: impl FnOnce() -> Position, committed: Position, at: Instant) {
         let mut state = lock(&self.0);
+        let position = applied();
+        if position.history != committed.history {
+            return;
+        }
+        let word = Word {
+            at,
+            committed: committed.index,
+        };
         if state.history != position.history {
             state.history = position.history;
             state.words.clear();
@@ -97,7 +107,11 @@ impl Contact {
 
 impl<S: Views> Store<S> {
     /// For a driver whose log is kept by several: at the moment `at` nothing after `committed` was
-    /// committed, in the history that the store holds. [`ReadMode::MaxStale`] is decided by it.
+    /// committed, in that position's history. [`ReadMode::MaxStale`] is decided by it. Nothing happens
+    /// if the store holds another history: what one log's leader says is no word of another's.
+    ///
+    /// So the history must be that of the log whose leader has said it, and not be asked of the store
+    /// when the message comes: [`Options::history`], or [`HistoryId::UNNAMED`].
     ///
     /// A follower calls it for each message of its leader, with the leader's commit index and the
     /// moment it received it, empty heartbeats included; a leader when a majority has confirmed it,
@@ -107,10 +121,11 @@ impl<S: Views> Store<S> {
     /// harm: they are passed over.
     ///
     /// [`ReadMode::MaxStale`]: crate::ReadMode::MaxStale
-    pub fn note_committed(&self, committed: LogIndex, at: Instant) {
+    /// [`Options::history`]: crate::Options::history
+    pub fn note_committed(&self, committed: Position, at: Instant) {
         let core = self.core();
-        let position = core.current().payload().position;
-        core.contact.note(position, Word { at, committed });
+        let applied = || core.current().payload().position;
+        core.contact.note(applied, committed, at);
         core.watches.contacted();
     }
 

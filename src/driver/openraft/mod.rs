@@ -81,7 +81,7 @@
 //! A read on any node that may be so much behind and no more ([`ReadMode::MaxStale`]) needs to know
 //! how far the others are: where the program's network hands an append request of the leader to
 //! Raft, it calls [`Store::note_committed`](crate::Store::note_committed) with the leader's commit
-//! index in it.
+//! index in it, as a position in the log's history.
 //!
 //! [`ReadMode::MaxStale`]: crate::ReadMode::MaxStale
 //!

@@ -10,7 +10,7 @@
 //!
 //! A bound on staleness ([`ReadMode::MaxStale`](crate::ReadMode::MaxStale)) is told by the program:
 //! its network calls [`Store::note_committed`](crate::Store::note_committed) with the commit
-//! index of each append request.
+//! index of each append request, as a position in the log's history.
 //!
 //! # Use
 //!
