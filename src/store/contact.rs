@@ -42,6 +42,14 @@ pub(super) enum Fresh {
 }
 
 impl Contact {
+    /// Of a store whose log is this process's own.
+    pub(super) fn authority() -> Self {
+        Contact(Mutex::new(State {
+            authority: true,
+            ..State::default()
+        }))
+    }
+
     /// `applied`: the store's position. It is looked at when it is this word's turn, so that none of
     /// an earlier history comes after one of a later.
     fn note(&self, applied: impl FnOnce() -> Position, committed: Position, at: Instant) {
@@ -130,7 +138,8 @@ impl<S: Views> Store<S> {
     }
 
     /// For a program or driver whose log is this process's alone: what is committed anywhere is
-    /// committed here, so the newest snapshot is never stale. The journal says so by itself.
+    /// committed here, so the newest snapshot is never stale. The journal says so by itself, and so
+    /// does a fork.
     pub fn note_authority(&self) {
         let core = self.core();
         lock(&core.contact.0).authority = true;

@@ -223,7 +223,7 @@ impl Core {
             watches: Watches::new(tables.trees()),
             tables,
             past: Past::new(Retention::default()),
-            contact: Contact::default(),
+            contact: Contact::authority(),
             scratch: Mutex::new(None),
             threads: 1,
             forked: true,

@@ -67,7 +67,8 @@ impl<S: Views> Snapshot<S> {
     /// in a history of its own ([`HistoryId::is_fork`](crate::HistoryId::is_fork)): positions, guards
     /// and cursors that were made in a fork are refused by the store and by any other fork, and an
     /// image of one is an image of another history. A guard of the store, of the snapshot's position
-    /// or an earlier one, can be validated in a fork, and in forks of that. Hooks
+    /// or an earlier one, can be validated in a fork, and in forks of that. A fork is never stale
+    /// ([`ReadMode::MaxStale`](crate::ReadMode::MaxStale)): nobody else writes in its history. Hooks
     /// ([`WriteTxn::after_commit`](crate::WriteTxn::after_commit)) do not run.
     ///
     /// A fork stays one whatever is restored in it: it goes on from the image as a new fork of the

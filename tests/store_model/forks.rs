@@ -5,8 +5,8 @@ use crate::op::{Op, op};
 use crate::query::pool;
 use crate::world::{Held, World};
 use highwater::{
-    Conflict, CursorError, Guard, HistoryId, ImageError, LogIndex, Options, Position, Start, Store,
-    SubscribeError, WaitError,
+    Conflict, CursorError, Guard, HistoryId, ImageError, LogIndex, Options, Position, ReadMode,
+    Start, Store, SubscribeError, WaitError,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -280,6 +280,24 @@ fn what_is_restored_in_a_fork_does_not_make_it_the_log() {
         let told = store.write().unwrap().validate(&of_one);
         assert!(matches!(told, Err(Conflict::OtherHistory { .. })));
     }
+}
+
+#[test]
+fn a_fork_is_never_stale() {
+    let fork = store().fork();
+    assert_eq!(fork.staleness(), Some(Duration::ZERO));
+    let fresh = ReadMode::MaxStale(Duration::ZERO);
+    assert!(fork.read(fresh, Instant::now()).is_ok());
+}
+
+#[test]
+fn a_long_line_of_forks_ends() {
+    let mut fork = store();
+    let (_, guard) = fork.snapshot().guarded(read_a);
+    for _ in 0..20_000 {
+        fork = fork.fork();
+    }
+    assert_eq!(fork.write().unwrap().validate(&guard), Ok(()));
 }
 
 #[test]
