@@ -19,6 +19,8 @@ impl<K: Key> Key for Option<K> {
         }
     }
 
+    /// The text `null` is `None`: `Some("null")` of an optional text cannot be looked up by its whole
+    /// text, only as a beginning.
     fn encode_columns(columns: &mut TextColumns<'_>, out: &mut KeyBuf) -> Result<(), Unread> {
         if columns.is_done() {
             return Err(Unread::Ended);

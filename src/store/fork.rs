@@ -15,7 +15,8 @@ use super::store::Store;
 use super::view::Views;
 use crate::position::{HistoryId, Position};
 
-/// Where a fork began, and where that began that it is of.
+/// Where a fork began, and where that began that it is of: shared with the version it is of, which
+/// the fork holds longer, so that a line of them, however long, is never dropped at once.
 #[derive(Debug)]
 pub(crate) struct Origin {
     at: Position,
@@ -40,16 +41,6 @@ impl Origin {
         let line = std::iter::successors(Some(self), |origin| origin.before.as_deref());
         line.map(|origin| origin.at)
             .any(|at| at.history == position.history && at.index >= position.index)
-    }
-}
-
-/// In a loop: a line of forks can be long.
-impl Drop for Origin {
-    fn drop(&mut self) {
-        let mut next = self.before.take();
-        while let Some(mut origin) = next.and_then(Arc::into_inner) {
-            next = origin.before.take();
-        }
     }
 }
 

@@ -453,7 +453,8 @@ impl<S: Views> WriteTxn<S> {
     /// it, and may have later ones.
     ///
     /// They are for effects outside the store (a metric, a message to a thread), not for its state:
-    /// when a log is replayed, or something is tried in a fork, they do not run. One that panics ends itself alone, as a thread does.
+    /// when a log is replayed, or something is tried in a fork, they do not run. One that panics ends
+    /// itself alone, as a thread does.
     pub fn after_commit(&mut self, hook: impl FnOnce(LogIndex) + Send + 'static) {
         let txn = self.txn_mut();
         if !txn.replay {

@@ -114,8 +114,11 @@ impl<'a> Table<'a> {
         self.beginning(0, &[])
     }
 
-    /// The record with this primary key: the text of each of its columns, as JSON shows it but without
-    /// the quotes of a string (`["n1", "80"]`). None also if it is not the text of a key.
+    /// The record with this primary key: the text of each of its columns, as JSON shows it but
+    /// without the quotes of a string (`["n1", "80"]`). None also if it is not the text of a key.
+    ///
+    /// In an optional column `null` stands for no value. A text there that says `null` itself cannot
+    /// be looked up, only found as a beginning ([`prefix`](Self::prefix)).
     ///
     /// Cost: that of a look-up.
     pub fn get(&self, key: &[&str]) -> Result<Option<Row>, Error> {
