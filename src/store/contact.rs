@@ -115,11 +115,12 @@ impl Contact {
 
 impl<S: Views> Store<S> {
     /// For a driver whose log is kept by several: at the moment `at` nothing after `committed` was
-    /// committed, in that position's history. [`ReadMode::MaxStale`] is decided by it. Nothing happens
-    /// if the store holds another history: what one log's leader says is no word of another's.
+    /// committed, in that position's history. [`ReadMode::MaxStale`] is decided by it. Nothing
+    /// happens if the store holds another history: what one log's leader says is no word of
+    /// another's.
     ///
-    /// So the history must be that of the log whose leader has said it, and not be asked of the store
-    /// when the message comes: [`Options::history`], or [`HistoryId::UNNAMED`].
+    /// So the history must be that of the log whose leader has said it, and not be asked of the
+    /// store when the message comes: [`Options::history`], or [`HistoryId::UNNAMED`].
     ///
     /// A follower calls it for each message of its leader, with the leader's commit index and the
     /// moment it received it, empty heartbeats included; a leader when a majority has confirmed it,

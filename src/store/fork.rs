@@ -3,9 +3,9 @@
 //! A fork is a store like any other: it has its own writer, watches, change window and memory, and
 //! shares the nodes of the snapshot, which it holds for as long as it, or a snapshot of it, is
 //! there (`version/`). It is told apart by its history alone, an id that no log and no other fork
-//! has, so that nothing that was said of a fork is taken for a word of the log, or of another fork.
-//! Its root remembers where it began ([`Origin`]): what a guard says of a position up to there holds
-//! in the fork as well.
+//! has, so that nothing that was said of a fork is taken for a word of the log, or of another
+//! fork. Its root remembers where it began ([`Origin`]): what a guard says of a position up to
+//! there holds in the fork as well.
 
 use std::sync::Arc;
 
@@ -55,12 +55,14 @@ impl<S: Views> Snapshot<S> {
     /// the snapshot for as long as it is there.
     ///
     /// Its log index goes on from the snapshot's, and so do the indexes of records and queries, but
-    /// in a history of its own ([`HistoryId::is_fork`](crate::HistoryId::is_fork)): positions, guards
-    /// and cursors that were made in a fork are refused by the store and by any other fork, and an
-    /// image of one is an image of another history. A guard of the store, of the snapshot's position
-    /// or an earlier one, can be validated in a fork, and in forks of that. A fork is never stale
-    /// ([`ReadMode::MaxStale`](crate::ReadMode::MaxStale)): nobody else writes in its history. Hooks
-    /// ([`WriteTxn::after_commit`](crate::WriteTxn::after_commit)) do not run.
+    /// in a history of its own ([`HistoryId::is_fork`](crate::HistoryId::is_fork)): positions,
+    /// guards and cursors that were made in a fork are refused by the store and by any other fork,
+    /// and an image of one is an image of another history. A guard of the store, of the snapshot's
+    /// position or an earlier one, can be validated in a fork, and in forks of that.
+    ///
+    /// A fork is never stale ([`ReadMode::MaxStale`](crate::ReadMode::MaxStale)): nobody else
+    /// writes in its history. Hooks ([`WriteTxn::after_commit`](crate::WriteTxn::after_commit)) do
+    /// not run.
     ///
     /// A fork stays one whatever is restored in it: it goes on from the image as a new fork of the
     /// image's position would, in another history than before. So does any store in which an image

@@ -230,13 +230,14 @@ fn what_one_fork_tried_is_no_word_of_another() {
     }
 }
 
+type Restore = fn(&Store<Shop>, &[u8]) -> Result<Position, ImageError>;
+
 #[test]
 fn what_is_restored_in_a_fork_does_not_make_it_the_log() {
     let store = store();
     let mut image = Vec::new();
     store.snapshot().write_image(&mut image).unwrap();
     let (_, of_store) = store.snapshot().guarded(read_a);
-    type Restore = fn(&Store<Shop>, &[u8]) -> Result<Position, ImageError>;
     let ways: [Restore; 3] = [
         |fork, image| fork.restore(image),
         |fork, image| fork.rewind(image),
