@@ -1,6 +1,7 @@
 //! An in-memory, transactional, typed store for programs whose truth arrives as an ordered log.
 //!
-//! Begin with [`Table`] and [`Schema`], then [`Store`].
+//! Begin with [`derive(Table)`](derive@Table), which has all that can be said of a record and its
+//! indexes, and [`derive(Schema)`](derive@Schema), then [`Store`].
 //!
 #![cfg_attr(feature = "derive", doc = include_str!("../README.md"))]
 // `highwater::` paths of the derives work inside the crate's own tests too.

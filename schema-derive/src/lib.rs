@@ -64,7 +64,9 @@ use syn::{DeriveInput, parse_macro_input};
 /// entry is refused; within it, records may come and go in any order. When the record referred to is
 /// deleted: by default, or with `restrict`, the entry is refused unless those that refer to it are gone
 /// too; with `cascade` they are deleted with it; with `set_null`, of a `sparse` field, that is made
-/// `None`. `references = Self` is the table itself.
+/// `None`. `references = Self` is the table itself. Neither references nor checks are tested of what
+/// a restore brings, so that a schema can get a new one: an entry that changes such a record is refused
+/// unless it sets it right.
 ///
 /// Fields go by the names that serde gives them (`rename`, `rename_all`) in `Table::FIELDS` and in
 /// images. A field that was renamed reads older images by its old name with `alias`. What a record

@@ -14,7 +14,61 @@ use std::convert::identity;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Consecutive entries of a log, to be applied to a store with one publish.
+/// Consecutive entries of a log, to be applied to a store with one publish: what a driver does with
+/// what its log has committed.
+///
+/// ```
+/// use highwater::fsm::{Batch, Command, Entry, LogEntry, Outcome, Proposal};
+/// use highwater::{LogIndex, Schema, Store, Table, WriteError, WriteTxn};
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
+/// struct Lock {
+///     #[primary_key]
+///     name: String,
+///     holder: String,
+/// }
+///
+/// #[derive(Schema)]
+/// struct Locks {
+///     locks: Lock,
+/// }
+///
+/// #[derive(Serialize, Deserialize)]
+/// struct Acquire {
+///     name: String,
+///     holder: String,
+/// }
+///
+/// impl Command<Locks> for Acquire {
+///     type Reply = ();
+///     type Error = WriteError;
+///
+///     fn apply(self, _: &Entry, txn: &mut WriteTxn<Locks>) -> Result<(), WriteError> {
+///         let Acquire { name, holder } = self;
+///         txn.locks_mut().insert(Lock { name, holder })
+///     }
+/// }
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// // The leader makes bytes of a command, with the time and a seed; the log carries them.
+/// let command = Acquire { name: "deploy".into(), holder: "n1".into() };
+/// let proposal = Proposal::new(&command, 1_700_000_000_000, 42)?;
+///
+/// // Each replica applies what was committed: here the same command twice.
+/// let store = Store::<Locks>::new();
+/// let entry = |index| LogEntry::<Acquire>::new(LogIndex(index), proposal.bytes().to_vec());
+/// let applied = Batch::new(vec![entry(1), entry(2)]).apply(&store);
+/// assert!(applied.halted.is_none());
+/// assert!(matches!(
+///     &applied.outcomes[..],
+///     [Outcome::Done(Ok(())), Outcome::Done(Err(WriteError::AlreadyExists { .. }))]
+/// ));
+/// // A command that was rejected has used its index all the same.
+/// assert_eq!(store.snapshot().index(), LogIndex(2));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Batch<C> {
     entries: Vec<LogEntry<C>>,

@@ -115,5 +115,9 @@ pub trait Command<S: Views>: Serialize + DeserializeOwned + Send + 'static {
 
     /// Applies the command. If it returns an error, what it changed is rolled back, and its index
     /// is used all the same. If it panics, the store halts.
+    ///
+    /// References and checks of the schema are tested after it: one that is broken rejects the command
+    /// with [`Outcome::Broken`], which is no error of yours. To have it as one, end with
+    /// [`check_rules`](WriteTxn::check_rules).
     fn apply(self, entry: &Entry, txn: &mut WriteTxn<S>) -> Result<Self::Reply, Self::Error>;
 }

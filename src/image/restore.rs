@@ -79,7 +79,8 @@ impl<S: Views> Store<S> {
         )
     }
 
-    /// A new store with an image's content, position and history.
+    /// A new store with an image's content, position and history, and the default
+    /// [`Options`](crate::Options): for others, make a store with them and [`restore`](Self::restore).
     pub fn from_image<R: Read>(image: R) -> Result<Self, ImageError> {
         let store = Store::with_options(Options::default());
         store.restore(image)?;

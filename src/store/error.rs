@@ -10,7 +10,7 @@ use crate::position::{HistoryId, LogIndex};
 use crate::watch::Ended;
 
 /// Encoded key bytes in an error: shown as text where they are text, otherwise in hexadecimal.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct KeyText(Box<[u8]>);
 
@@ -38,6 +38,12 @@ impl KeyText {
             rest = &rest[end + 2..];
         }
         Some(columns)
+    }
+}
+
+impl fmt::Debug for KeyText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

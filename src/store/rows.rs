@@ -144,7 +144,8 @@ impl<'a, T: Table> Rows<'a, T> {
         Explain::new::<T>(self.of, &self.scope)
     }
 
-    /// The place that `next` has got to: where the next page begins. At the end, nothing.
+    /// The place that `next` has got to: where the next page begins. Nothing once `next` has said
+    /// that there is no more; after the last record but before that, the page that follows is empty.
     ///
     /// The page after it is the same query's [`resume`](Self::resume) of this cursor, in this
     /// snapshot or any later one.

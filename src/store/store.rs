@@ -165,6 +165,38 @@ impl<S: Views> Store<S> {
 
     /// For a driver: waits for the writer's slot; the commit gets `index`, which may leave a gap.
     /// An index that is applied already is not to be applied again, and says so.
+    ///
+    /// ```
+    /// use highwater::{LogIndex, Schema, Store, Table, Turn};
+    /// use serde::{Deserialize, Serialize};
+    ///
+    /// #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
+    /// struct Node {
+    ///     #[primary_key]
+    ///     name: String,
+    /// }
+    ///
+    /// #[derive(Schema)]
+    /// struct Cluster {
+    ///     nodes: Node,
+    /// }
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let store = Store::<Cluster>::new();
+    /// // The second is the same entry, delivered again.
+    /// for index in [LogIndex(7), LogIndex(7)] {
+    ///     match store.write_at(index)? {
+    ///         Turn::Apply(mut txn) => {
+    ///             txn.nodes_mut().insert(Node { name: "n1".into() })?;
+    ///             txn.commit()?;
+    ///         }
+    ///         Turn::AlreadyApplied { applied } => assert_eq!(applied, LogIndex(7)),
+    ///     }
+    /// }
+    /// assert_eq!(store.snapshot().index(), LogIndex(7));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn write_at(&self, index: LogIndex) -> Result<Turn<S>, StoreError> {
         self.open()?;
         let edition = self.core().versions.edit();
