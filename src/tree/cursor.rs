@@ -42,16 +42,53 @@ impl Frame {
             };
             self.place = place;
             if self.ahead == 0 {
-                self.ahead = AHEAD;
-                let mut at = Some(place);
-                for _ in 0..AHEAD {
-                    let Some(place) = at else { break };
-                    prefetch::look(child_at(self.node, place));
-                    at = next(self.node, place);
-                }
+                self.ask(next);
             }
             self.ahead -= 1;
             true
+        }
+    }
+
+    /// Asks for what the next steps lead to: of some, which are here or on their way already, for what
+    /// is read of them next; of some more behind them, for themselves.
+    #[inline]
+    fn ask(&mut self, next: unsafe fn(Link, Place) -> Option<Place>) {
+        self.ahead = AHEAD;
+        let mut at = Some(self.place);
+        // SAFETY: as for `step`.
+        unsafe {
+            for _ in 0..AHEAD {
+                let Some(place) = at else { return };
+                prefetch::look(child_at(self.node, place));
+                at = next(self.node, place);
+            }
+            for _ in 0..AHEAD {
+                let Some(place) = at else { return };
+                prefetch::first_of(child_at(self.node, place));
+                at = next(self.node, place);
+            }
+        }
+    }
+
+    /// Before the walk goes down: asks for the children of the node that comes after that, if there
+    /// is one beside it.
+    #[inline]
+    fn ask_beside(&self, next: unsafe fn(Link, Place) -> Option<Place>, first: Place) {
+        // SAFETY: as for `step`.
+        unsafe {
+            let Some(place) = next(self.node, self.place) else {
+                return;
+            };
+            let beside = child_at(self.node, place);
+            if is_leaf(beside) {
+                return;
+            }
+            let mut at = next(beside, first);
+            for _ in 0..AHEAD {
+                let Some(place) = at else { return };
+                prefetch::first_of(child_at(beside, place));
+                at = next(beside, place);
+            }
         }
     }
 }
@@ -114,6 +151,14 @@ impl Cursor {
         }
     }
 
+    /// After the walk has gone down: asks for what is there.
+    #[inline]
+    fn ask_below(&mut self, next: unsafe fn(Link, Place) -> Option<Place>) {
+        if let Some(frame) = self.path.last_mut() {
+            frame.ask(next);
+        }
+    }
+
     fn down_first(&mut self, mut node: Link) {
         // SAFETY: see above.
         unsafe {
@@ -150,7 +195,9 @@ impl Cursor {
                     if is_leaf(child) {
                         self.leaf = child;
                     } else {
+                        frame.ask_beside(next_place, OWN);
                         self.down_first(child);
+                        self.ask_below(next_place);
                     }
                 }
                 return true;
@@ -171,7 +218,9 @@ impl Cursor {
                     if is_leaf(child) {
                         self.leaf = child;
                     } else {
+                        frame.ask_beside(prev_place, END);
                         self.down_last(child);
+                        self.ask_below(prev_place);
                     }
                 }
                 return true;

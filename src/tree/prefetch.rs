@@ -41,6 +41,12 @@ pub(super) fn whole<T>(address: *const T) {
     line(address, 2 * LINE);
 }
 
+/// Asks for the first line of a node that a walk will come to.
+#[inline]
+pub(super) fn first_of(node: Link) {
+    line(node, 0);
+}
+
 /// Looks at a node that a walk will come to, and asks for what it reads next: of a leaf its value,
 /// of an inner node the rest.
 ///
