@@ -186,41 +186,34 @@ impl Cursor {
     /// To the next leaf; false at the end.
     #[inline]
     fn advance(&mut self) -> bool {
-        self.look_around();
-        while let Some(frame) = self.path.last_mut() {
-            if frame.step(next_place) {
-                // SAFETY: see above.
-                unsafe {
-                    let child = child_at(frame.node, frame.place);
-                    if is_leaf(child) {
-                        self.leaf = child;
-                    } else {
-                        frame.ask_beside(next_place, OWN);
-                        self.down_first(child);
-                        self.ask_below(next_place);
-                    }
-                }
-                return true;
-            }
-            self.path.pop();
-        }
-        false
+        self.go(next_place, OWN, Cursor::down_first)
     }
 
     /// To the leaf before; false at the beginning.
     fn retreat(&mut self) -> bool {
+        self.go(prev_place, END, Cursor::down_last)
+    }
+
+    /// To the leaf that comes next in a direction, which begins in each node at `from`.
+    #[inline]
+    fn go(
+        &mut self,
+        next: unsafe fn(Link, Place) -> Option<Place>,
+        from: Place,
+        down: fn(&mut Cursor, Link),
+    ) -> bool {
         self.look_around();
         while let Some(frame) = self.path.last_mut() {
-            if frame.step(prev_place) {
+            if frame.step(next) {
                 // SAFETY: see above.
                 unsafe {
                     let child = child_at(frame.node, frame.place);
                     if is_leaf(child) {
                         self.leaf = child;
                     } else {
-                        frame.ask_beside(prev_place, END);
-                        self.down_last(child);
-                        self.ask_below(prev_place);
+                        frame.ask_beside(next, from);
+                        down(self, child);
+                        self.ask_below(next);
                     }
                 }
                 return true;

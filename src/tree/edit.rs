@@ -2,7 +2,8 @@
 //!
 //! A node born after [`Edits::floor`] is seen by this transaction alone and is edited in place;
 //! any other is copied, and the old one retired. Both operations walk down once, making every
-//! node on the path their own; they never recurse, and they touch no child beside the path.
+//! node on the path their own; they never recurse, and they touch no child beside the path. A new key
+//! is counted in the nodes of the path once it is known to be new; one that goes, on the way down.
 //!
 //! Stamps: every node on the path gets `below`; `structure` goes to the node whose own slot or
 //! set of edges changed, and to the parent of a node that was split or merged (the header is the

@@ -20,7 +20,7 @@
 //! publish of a build with debug assertions (of small trees): an inner node
 //! has two children, or one and an own leaf; the key bytes on every path add up to the key; a
 //! node's birth is at least its children's; `structure <= below`, and no child's `below` is
-//! larger than its parent's.
+//! larger than its parent's; an inner node counts the keys at and below it.
 //!
 //! **Soundness.** A [`Tree`] borrows a version (or the working trees of a transaction) for as long
 //! as it and all references it gives out live; a version's nodes are not written and not freed
