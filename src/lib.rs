@@ -61,7 +61,7 @@ pub mod untyped {
 /// What generated code names; no part of the public interface.
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::key::{Sparse, Text, TextColumns, Unread, reversed};
+    pub use crate::key::{Expires, Sparse, Text, TextColumns, Unread, reversed};
     pub use crate::schema::{is_first, knows_references, refers_to_replicated};
     pub use crate::store::{RawChanges, RawView, Readable, TableOps, View, Views, table_ops};
 }

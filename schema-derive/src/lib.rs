@@ -46,6 +46,7 @@ use syn::{DeriveInput, parse_macro_input};
 /// | `#[index(reverse)]` | in falling order; the key is within `Reverse` |
 /// | `#[index(when = path)]` | only records for which `path(&record)` is true are in the index |
 /// | `#[index(name = "owner")]` | another name for the index |
+/// | `#[expires]` | the field is the time that the record is due at: a `SystemTime`, or an `Option` of one |
 ///
 /// The options of `#[index]` can be combined; a field can have several, of different names.
 ///
@@ -68,6 +69,10 @@ use syn::{DeriveInput, parse_macro_input};
 /// a restore brings, so that a schema can get a new one: an entry that changes such a record is refused
 /// unless it sets it right.
 ///
+/// `#[expires]` brings an index, named like the field, of the records that have such a time, and the
+/// methods `due` and `next_due`. Nothing is done with what is due by itself: time, too, comes from the
+/// log, so a command does it, by the log's clock; see the module `highwater::fsm`.
+///
 /// Fields go by the names that serde gives them (`rename`, `rename_all`) in `Table::FIELDS` and in
 /// images. A field that was renamed reads older images by its old name with `alias`. What a record
 /// is found by cannot be a field that serde skips, and the primary key's type must be at least as
@@ -82,6 +87,9 @@ use syn::{DeriveInput, parse_macro_input};
 ///   record, as `Option<&'a Row<Service>>`;
 /// * `node_index()`: the index itself, as `IndexReader<'a, Service, String>`, for ranges, prefixes,
 ///   leading columns, and sets of matches.
+///
+/// With `#[expires]` two more: `due(now)`, the records that are due then, as `Rows<'a, Service>`, the
+/// earliest first; and `next_due()`, when the earliest is, as `Option<SystemTime>`.
 ///
 /// # Examples
 ///
@@ -108,7 +116,7 @@ use syn::{DeriveInput, parse_macro_input};
 /// let names: Vec<_> = Service::INDEXES.iter().map(|index| index.name).collect();
 /// assert_eq!(names, ["name_node", "node", "tags"]);
 /// ```
-#[proc_macro_derive(Table, attributes(table, primary_key, index))]
+#[proc_macro_derive(Table, attributes(table, primary_key, index, expires))]
 pub fn derive_table(input: TokenStream) -> TokenStream {
     table::derive(&parse_macro_input!(input as DeriveInput)).into()
 }

@@ -33,6 +33,114 @@
 //! each time as it was at first. A session is opened by an entry, and ends when it is closed, or
 //! by the log's clock; one that is not there is refused, never made anew.
 //!
+//! **Expiry.** Records that are due at a time have it in a field with `#[expires]`, set from the log's
+//! clock ([`Entry::time`]). What becomes of one that is due is done by a command, as everything is,
+//! and what is due is asked by the log's clock there again, so that replicas agree and what was
+//! renewed in between is not hit. Somebody has to propose that command when the time has come; who
+//! leads sleeps until the earliest deadline, or until another is the earliest:
+//!
+//! ```
+//! use std::time::{Duration, Instant, SystemTime};
+//!
+//! use highwater::fsm::{Command, Entry};
+//! use highwater::{LogIndex, Schema, Store, Table, WriteError, WriteTxn};
+//! use serde::{Deserialize, Serialize};
+//!
+//! #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
+//! pub struct Lock {
+//!     #[primary_key]
+//!     pub name: String,
+//!     pub holder: String,
+//!     #[expires]
+//!     pub until: SystemTime,
+//! }
+//!
+//! #[derive(Schema)]
+//! pub struct Locks {
+//!     locks: Lock,
+//! }
+//!
+//! #[derive(Serialize, Deserialize)]
+//! pub enum Request {
+//!     /// Takes a lock that is free, or renews one's own.
+//!     Hold { name: String, holder: String, ttl: Duration },
+//!     /// Frees the locks that are due.
+//!     Expire,
+//! }
+//!
+//! /// One entry frees no more than this; the next does the rest.
+//! const AT_ONCE: usize = 100;
+//!
+//! impl Command<Locks> for Request {
+//!     type Reply = bool;
+//!     type Error = WriteError;
+//!
+//!     fn apply(self, entry: &Entry, txn: &mut WriteTxn<Locks>) -> Result<bool, WriteError> {
+//!         let now = entry.time();
+//!         match self {
+//!             Request::Hold { name, holder, ttl } => {
+//!                 // One that is due is free, whether it was taken away yet or not.
+//!                 let held = txn.locks().get(&name).is_some_and(|lock| {
+//!                     lock.holder != holder && lock.until > now
+//!                 });
+//!                 if !held {
+//!                     txn.locks_mut().upsert(Lock { name, holder, until: now + ttl })?;
+//!                 }
+//!                 Ok(!held)
+//!             }
+//!             Request::Expire => {
+//!                 let due: Vec<_> = txn.locks().due(now).take(AT_ONCE).cloned().collect();
+//!                 for lock in due {
+//!                     txn.locks_mut().delete(&lock.name)?;
+//!                 }
+//!                 Ok(true)
+//!             }
+//!         }
+//!     }
+//! }
+//!
+//! /// What the leader runs, until the store is closed. `propose` returns when the command is applied.
+//! fn expire(store: &Store<Locks>, propose: impl Fn(Request)) {
+//!     let (mut seen, mut wake) = (LogIndex(0), Instant::now());
+//!     // Returns at `wake`, or as soon as another deadline is the earliest.
+//!     while let Ok(next) = store.blocking_query(seen, wake, |db| db.locks().next_due()) {
+//!         seen = next.index;
+//!         let left = next.value.map(|due| due.duration_since(SystemTime::now()));
+//!         match left {
+//!             Some(Err(_)) => propose(Request::Expire),
+//!             Some(Ok(left)) => wake = Instant::now() + left,
+//!             None => wake = Instant::now() + Duration::from_hours(1),
+//!         }
+//!     }
+//! }
+//!
+//! # use highwater::fsm::{Batch, LogEntry, Outcome, Proposal};
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let store = Store::<Locks>::new();
+//! # let propose = |store: &Store<Locks>, request: &Request| {
+//! #     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+//! #     let proposal = Proposal::new(request, now.as_millis() as u64, 0).unwrap();
+//! #     let entry = LogEntry::of(store.position().index.next(), proposal);
+//! #     let mut applied = Batch::new(vec![entry]).apply(store);
+//! #     matches!(applied.outcomes.remove(0), Outcome::Done(Ok(true)))
+//! # };
+//! let ttl = Duration::from_millis(20);
+//! let hold = Request::Hold { name: "deploy".into(), holder: "n1".into(), ttl };
+//! assert!(propose(&store, &hold));
+//! # std::thread::scope(|scope| {
+//! scope.spawn(|| expire(&store, |request| { propose(&store, &request); }));
+//!
+//! // Nobody renews it, so it is free after its time.
+//! let held = store.blocking_query(LogIndex(1), Instant::now() + Duration::from_mins(1), |db| {
+//!     db.locks().contains("deploy")
+//! });
+//! assert!(held.is_ok_and(|held| !held.value));
+//! store.close();
+//! # });
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! **Invariants.** An entry's time is never before that of the entry ahead of it. Only commands
 //! that survive being encoded and decoded become a [`Proposal`], so what is applied at once and
 //! what is applied after a restart are the same value.

@@ -61,6 +61,8 @@ pub use lookup::{AsKey, AsPrefix, Columns, HasPrefixes, KeyBounds, Leading};
 pub(crate) use range::{ByteRange, successor};
 pub use sink::KeySink;
 pub use text::TextKey;
+pub use time::Expires;
+pub(crate) use time::first_millisecond;
 
 /// The longest encoded key, in bytes, an entry of a tree may have.
 pub const MAX_KEY_LEN: usize = 4096;

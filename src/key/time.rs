@@ -1,10 +1,11 @@
-//! Keys that are times: `Duration`, `SystemTime`.
+//! Keys that are times: `Duration`, `SystemTime`; [`Expires`], a time that something is due at.
 
 use super::number::by_value;
 use super::{AsKey, Key, KeyBuf};
 use std::time::{Duration, SystemTime};
 
 const NANOS_PER_SEC: u32 = 1_000_000_000;
+const NANOS_PER_MILLI: u32 = 1_000_000;
 
 impl Key for Duration {
     #[inline]
@@ -37,3 +38,41 @@ impl Key for SystemTime {
 }
 
 by_value!(Duration, SystemTime);
+
+/// A time that a record is due at, if it ever is, for `#[expires]`.
+#[diagnostic::on_unimplemented(
+    message = "a `{Self}` is no time that a record is due at",
+    label = "neither a `SystemTime` nor an `Option` of one",
+    note = "`#[expires]` takes a `SystemTime`, as the log's clock is, or an `Option` of one for records that \
+            are not always due"
+)]
+pub trait Expires {
+    /// The time, if there is one.
+    fn deadline(&self) -> Option<&SystemTime>;
+}
+
+impl Expires for SystemTime {
+    #[inline]
+    fn deadline(&self) -> Option<&SystemTime> {
+        Some(self)
+    }
+}
+
+impl Expires for Option<SystemTime> {
+    #[inline]
+    fn deadline(&self) -> Option<&SystemTime> {
+        self.as_ref()
+    }
+}
+
+/// The first whole millisecond since the Unix epoch, which the log's clock counts in, that is not before
+/// `time`.
+pub(crate) fn first_millisecond(time: SystemTime) -> SystemTime {
+    let Ok(since) = time.duration_since(SystemTime::UNIX_EPOCH) else {
+        return SystemTime::UNIX_EPOCH;
+    };
+    let over = since.subsec_nanos() % NANOS_PER_MILLI;
+    let missing = (NANOS_PER_MILLI - over) % NANOS_PER_MILLI;
+    time.checked_add(Duration::from_nanos(missing.into()))
+        .unwrap_or(time)
+}

@@ -6,13 +6,17 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::time::SystemTime;
 
 use super::erased::scope_stamp;
 use super::matches::Matches;
 use super::newest::Newest;
 use super::rows::{Rows, TreeOf, query_index};
 use super::view::RawView;
-use crate::key::{AsKey, AsPrefix, ByteRange, HasPrefixes, KeyBounds, KeyBuf, Leading, successor};
+use crate::key::{
+    AsKey, AsPrefix, ByteRange, HasPrefixes, KeyBounds, KeyBuf, Leading, first_millisecond,
+    successor,
+};
 use crate::position::LogIndex;
 use crate::schema::{Row, Table};
 use crate::tree::Tree;
@@ -222,6 +226,24 @@ impl<'a, T: Table> TableReader<'a, T> {
     #[doc(hidden)]
     pub fn unique<K>(&self, i: usize, key: impl AsKey<K>) -> Option<&'a Row<T>> {
         self.point(1 + i, encoded(key))
+    }
+}
+
+/// For generated code: what `#[expires]` brings, by the number of its index.
+impl<'a, T: Table> TableReader<'a, T> {
+    #[doc(hidden)]
+    pub fn due(&self, i: usize, now: SystemTime) -> Rows<'a, T> {
+        self.secondary::<SystemTime>(i).range(..=now)
+    }
+
+    #[doc(hidden)]
+    pub fn next_due(
+        &self,
+        i: usize,
+        deadline: fn(&T) -> Option<&SystemTime>,
+    ) -> Option<SystemTime> {
+        let first = self.secondary::<SystemTime>(i).first()?;
+        deadline(first).copied().map(first_millisecond)
     }
 }
 

@@ -122,6 +122,8 @@ fn part_type(model: &TableModel<'_>, part: &Part<'_>) -> TokenStream {
         quote_spanned!(ty.span()=> <#ty as #krate::Each>::Item)
     } else if forms.sparse {
         quote_spanned!(ty.span()=> <#ty as #krate::__private::Sparse>::Item)
+    } else if forms.expires {
+        quote_spanned!(ty.span()=> ::std::time::SystemTime)
     } else {
         ty.to_token_stream()
     };
@@ -169,6 +171,14 @@ fn index_def(model: &TableModel<'_>, index: &IndexModel<'_>) -> TokenStream {
             keys = quote_spanned! {ty.span()=>
                 if let ::core::option::Option::Some(#item) =
                     <#ty as #krate::__private::Sparse>::present(&#value)
+                {
+                    #keys
+                }
+            };
+        } else if part.forms.expires {
+            keys = quote_spanned! {ty.span()=>
+                if let ::core::option::Option::Some(#item) =
+                    <#ty as #krate::__private::Expires>::deadline(&#value)
                 {
                     #keys
                 }
@@ -246,6 +256,7 @@ fn part_text(part: &Part<'_>) -> String {
         (forms.caseless, "caseless"),
         (forms.each, "each"),
         (forms.sparse, "sparse"),
+        (forms.expires, "expires"),
         (forms.reverse, "reverse"),
     ];
     for (is_so, form) in within {
@@ -325,7 +336,7 @@ fn encode_part(
     let value = if forms.each {
         let item = item_name(i);
         quote!(&#item)
-    } else if forms.sparse {
+    } else if forms.sparse || forms.expires {
         item_name(i).to_token_stream()
     } else {
         let value = part_value(i, part, row);
@@ -349,6 +360,10 @@ fn encode_part(
     } else if forms.sparse {
         let item = quote_spanned!(ty.span()=> <#ty as #krate::__private::Sparse>::Item);
         quote_spanned!(ty.span()=> <#item as #krate::Key>::encode(#value, #out))
+    } else if forms.expires {
+        quote_spanned!(ty.span()=>
+            <::std::time::SystemTime as #krate::Key>::encode(#value, #out)
+        )
     } else {
         quote_spanned!(at(&ty)=> <#ty as #krate::Key>::encode(#value, #out))
     };
@@ -384,6 +399,11 @@ fn reader(model: &TableModel<'_>) -> TokenStream {
         .iter()
         .enumerate()
         .map(|(i, index)| methods(model, i, index));
+    let due = model
+        .indexes
+        .iter()
+        .enumerate()
+        .find_map(|(i, index)| due(model, i, index));
     quote! {
         #[doc = #doc]
         #[allow(dead_code, unreachable_pub)]
@@ -399,6 +419,7 @@ fn reader(model: &TableModel<'_>) -> TokenStream {
             )]
             impl<'a> #reader<'a> {
                 #(#methods)*
+                #due
             }
 
             #[automatically_derived]
@@ -488,6 +509,48 @@ fn methods(model: &TableModel<'_>, i: usize, index: &IndexModel<'_>) -> TokenStr
     }
 }
 
+/// `due` and `next_due`, if the index is that of `#[expires]`.
+fn due(model: &TableModel<'_>, i: usize, index: &IndexModel<'_>) -> Option<TokenStream> {
+    let [part] = index.parts.as_slice() else {
+        return None;
+    };
+    if !part.forms.expires {
+        return None;
+    }
+    let TableModel {
+        ident, visibility, ..
+    } = model;
+    let (field, ty) = (&index.name, part.ty());
+    let number = Literal::usize_unsuffixed(i);
+    let krate = model.krate.at(ty.span());
+    let row = Ident::new("row", Span::mixed_site());
+    let value = part_value(0, part, &row);
+    let due_doc = format!(
+        "The records whose `{field}` is at or before `now`, the earliest first, then by primary \
+         key.\n\nIn a command `now` is the log's clock, `Entry::time`: what is due is then the same \
+         on every replica. Where there may be many, `take` as many as one entry should do."
+    );
+    let next_doc = format!(
+        "The first moment of the log's clock at which a record is due: the earliest `{field}`, \
+         rounded up to the whole milliseconds that the clock counts. None if there is none.\n\nA \
+         watch of it fires when another is the earliest, not when the time comes."
+    );
+    Some(quote_spanned! {ty.span()=>
+        #[doc = #due_doc]
+        #visibility fn due(&self, now: ::std::time::SystemTime) -> #krate::Rows<'a, #ident> {
+            #krate::TableReader::due(&self.0, #number, now)
+        }
+
+        #[doc = #next_doc]
+        #[must_use]
+        #visibility fn next_due(&self) -> ::core::option::Option<::std::time::SystemTime> {
+            #krate::TableReader::next_due(&self.0, #number, |#row| {
+                <#ty as #krate::__private::Expires>::deadline(&#value)
+            })
+        }
+    })
+}
+
 /// What the docs of an index's two methods say.
 fn docs(index: &IndexModel<'_>) -> (String, String) {
     let name = index.name.to_string();
@@ -541,6 +604,9 @@ fn part_doc(part: &Part<'_>) -> String {
     if part.forms.each {
         text = format!("the items of {text}");
     }
+    if part.forms.expires {
+        text = format!("{text}, the time that a record is due at");
+    }
     if part.forms.sparse {
         text.push_str(" where it is present");
     }
@@ -559,6 +625,8 @@ fn key_doc(part: &Part<'_>) -> String {
         format!("an item of `{ty}`")
     } else if part.forms.sparse {
         format!("what an `{ty}` holds")
+    } else if part.forms.expires {
+        "a `SystemTime`".to_owned()
     } else {
         format!("a `{ty}`")
     };

@@ -137,6 +137,8 @@ pub(super) struct Forms {
     pub(super) caseless: bool,
     /// It is in falling order.
     pub(super) reverse: bool,
+    /// It is the time that the record is due at: no key if that is never.
+    pub(super) expires: bool,
 }
 
 impl Part<'_> {
@@ -191,6 +193,24 @@ pub(super) struct FieldIndex {
 }
 
 impl FieldIndex {
+    /// That of `#[expires]`.
+    pub(super) fn expiry(attribute: &Attribute, field: &Ident, problems: &mut Problems) -> Self {
+        if let Err(problem) = attribute.meta.require_path_only() {
+            let message = "`#[expires]` has no options: it is the time that the record is due at";
+            problems.at(problem.span(), message);
+        }
+        FieldIndex {
+            name: field.unraw(),
+            unique: false,
+            forms: Forms {
+                expires: true,
+                ..Forms::default()
+            },
+            when: None,
+            reference: None,
+        }
+    }
+
     pub(super) fn read(attribute: &Attribute, field: &Ident, problems: &mut Problems) -> Self {
         let mut index = FieldIndex {
             name: field.unraw(),

@@ -35,6 +35,8 @@ pub(crate) struct TableModel<'a> {
     checks: Vec<Path>,
     /// It is no part of images.
     local: bool,
+    /// A field is the time that a record is due at.
+    expires: bool,
 }
 
 /// A field that a key is made of.
@@ -148,6 +150,12 @@ fn read_struct<'a>(input: &'a DeriveInput, problems: &mut Problems) -> TableMode
     }
     refuse_attributes(
         &input.attrs,
+        &["expires"],
+        "put it on the field with the time that a record is due at",
+        problems,
+    );
+    refuse_attributes(
+        &input.attrs,
         &["primary_key"],
         "put it on the field, or on each field, of the primary key",
         problems,
@@ -164,6 +172,7 @@ fn read_struct<'a>(input: &'a DeriveInput, problems: &mut Problems) -> TableMode
         indexes: Vec::new(),
         checks,
         local,
+        expires: false,
     }
 }
 
@@ -206,12 +215,21 @@ fn read_field<'a>(
             ));
         }
     }
-    let indexes = field
-        .attrs
-        .iter()
-        .filter(|attribute| attribute.path().is_ident("index"))
-        .map(|attribute| FieldIndex::read(attribute, ident, problems))
-        .collect();
+    let mut indexes = Vec::new();
+    for attribute in &field.attrs {
+        if attribute.path().is_ident("index") {
+            indexes.push(FieldIndex::read(attribute, ident, problems));
+        } else if attribute.path().is_ident("expires") {
+            if std::mem::replace(&mut model.expires, true) {
+                problems.push(syn::Error::new_spanned(
+                    attribute,
+                    "a record is due at one time: expected `#[expires]` on one field, once",
+                ));
+                continue;
+            }
+            indexes.push(FieldIndex::expiry(attribute, ident, problems));
+        }
+    }
     FieldModel {
         column: Column {
             ident,

@@ -1,6 +1,8 @@
 //! Commands applied to a store: batches, rejections, halts, time.
 
+#[path = "../common/mod.rs"]
 mod common;
+mod expiry;
 
 use common::{Account, Bank, Failure, Request, account, balance};
 use highwater::fsm::{Batch, Command, Entry, HaltKind, LogEntry, Outcome, Proposal};
