@@ -7,7 +7,7 @@
 //! adds one to each counter that is named and prints them all. Run it again: it goes on from
 //! where it was. Kill it at any moment: what it has printed is there.
 
-use highwater::fsm::{Command, Entry};
+use highwater::fsm::{Command, Context};
 use highwater::journal::{Journal, Options};
 use highwater::{Schema, Table, WriteTxn};
 use serde::{Deserialize, Serialize};
@@ -36,7 +36,7 @@ impl Command<Counters> for Request {
     type Reply = u64;
     type Error = String;
 
-    fn apply(self, _: &Entry, txn: &mut WriteTxn<Counters>) -> Result<u64, String> {
+    fn apply(self, _: &Context, txn: &mut WriteTxn<Counters>) -> Result<u64, String> {
         let Request::Add { name, amount } = self;
         let old = txn.counters().get(&name).map_or(0, |counter| counter.value);
         let value = old

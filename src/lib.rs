@@ -11,7 +11,7 @@ mod driver;
 mod feed;
 pub mod fsm;
 mod image;
-mod key;
+pub mod key;
 mod position;
 mod schema;
 mod session;
@@ -32,18 +32,16 @@ pub use driver::openraft_next;
 #[cfg(feature = "derive")]
 pub use highwater_derive::{Key, Schema, Table};
 pub use image::{ImageError, ImagePlace, ImageSummary};
-pub use key::{
-    AsKey, AsPrefix, Caseless, Columns, Each, HasPrefixes, Key, KeyBounds, KeyBuf, KeySink,
-    Leading, MAX_KEY_LEN, NewtypeKey, TextKey,
-};
+pub use key::Key;
 pub use position::{HistoryId, LogIndex, Position};
-pub use schema::{CheckDef, IndexDef, OnDelete, Reference, Row, Schema, Table};
+pub use schema::{CheckDef, IndexDef, OnDelete, Reference, Row, Table};
 pub use store::{
     Answer, AsOfError, Change, Changes, CommitError, Conflict, Cursor, CursorError, Diff, Event,
     Explain, Feed, FeedItem, FeedIter, Guard, IndexReader, KeyText, Mark, Matches, Newest,
-    NodeStats, Options, ReadError, ReadKeys, ReadMode, ReadSession, ReadSessionError, Retention,
-    Rows, Savepoint, Snapshot, Start, Stats, Store, StoreError, SubscribeError, Subscription,
-    TableEvent, TableReader, TableStats, TableWriter, Turn, Views, WaitError, WriteError, WriteTxn,
+    NodeStats, ReadError, ReadKeys, ReadMode, ReadSession, ReadSessionError, Retention, Rows,
+    Savepoint, Schema, Snapshot, Start, Stats, Store, StoreError, StoreOptions, SubscribeError,
+    Subscription, TableEvent, TableReader, TableStats, TableWriter, Turn, WaitError, WriteError,
+    WriteTxn,
 };
 pub use watch::{Watch, WatchSet};
 
@@ -61,7 +59,11 @@ pub mod untyped {
 /// What generated code names; no part of the public interface.
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::key::{Expires, Sparse, Text, TextColumns, Unread, reversed};
+    pub use crate::key::caseless::Text;
+    pub use crate::key::columns::{TextColumns, Unread};
+    pub use crate::key::compound::reversed;
+    pub use crate::key::each::Sparse;
+    pub use crate::key::time::Expires;
     pub use crate::schema::{is_first, knows_references, refers_to_replicated};
-    pub use crate::store::{RawChanges, RawView, Readable, TableOps, View, Views, table_ops};
+    pub use crate::store::{RawChanges, RawView, Readable, TableOps, View, table_ops};
 }

@@ -1,7 +1,8 @@
 //! What `#[derive(Table)]`, `#[derive(Schema)]` and `#[derive(Key)]` say about the types they are
 //! put on, through the public interface.
 
-use highwater::{AsKey, Key, KeyBuf, KeySink, NewtypeKey, Schema, Table};
+use highwater::key::{AsKey, KeyBuf, KeySink, NewtypeKey};
+use highwater::{Key, Schema, Table};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -25,7 +25,8 @@
 
 /// Public, as in a library.
 pub mod public {
-    use highwater::{AsKey, Each, IndexReader, Key, Row, Rows, TableReader};
+    use highwater::key::{AsKey, Each};
+    use highwater::{IndexReader, Key, Row, Rows, TableReader};
     use serde::{Deserialize, Serialize};
 
     /// A service.

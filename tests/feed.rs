@@ -3,7 +3,7 @@
 mod store_schema;
 
 use highwater::{
-    Feed, FeedItem, HistoryId, LogIndex, Options, Position, Retention, Snapshot, Start, Store,
+    Feed, FeedItem, HistoryId, LogIndex, Position, Retention, Snapshot, Start, Store, StoreOptions,
     SubscribeError, Subscription, TableEvent,
 };
 use proptest::prelude::*;
@@ -153,9 +153,9 @@ fn a_batch_is_told_entry_by_entry() {
 #[test]
 fn resumes_without_a_gap_or_says_so() {
     let window = 40;
-    let store = Store::<Catalog>::with_options(Options {
+    let store = Store::<Catalog>::with_options(StoreOptions {
         window,
-        ..Options::default()
+        ..StoreOptions::default()
     });
     let mut slow = store.subscribe(Start::Now).unwrap();
     for i in 1..=500 {
@@ -248,9 +248,9 @@ fn entries_without_data_move_the_position_only() {
 #[test]
 fn continues_a_snapshot_without_gap_or_repetition() {
     let window = 4_096;
-    let store = Store::<Catalog>::with_options(Options {
+    let store = Store::<Catalog>::with_options(StoreOptions {
         window,
-        ..Options::default()
+        ..StoreOptions::default()
     });
     let writer = {
         let store = store.clone();
@@ -353,9 +353,9 @@ fn waits_blocking_and_async_and_ends_with_the_store() {
 fn a_restore_ends_what_it_cannot_continue() {
     let image = |history: u128, index: u64| {
         let history = HistoryId(history);
-        let other = Store::<Catalog>::with_options(Options {
+        let other = Store::<Catalog>::with_options(StoreOptions {
             history,
-            ..Options::default()
+            ..StoreOptions::default()
         });
         commit_at(&other, index, |txn| {
             txn.nodes_mut().insert(node("r", 1)).unwrap();
@@ -436,9 +436,9 @@ fn who_waits_is_told_of_a_rewind() {
 
 #[test]
 fn a_snapshot_and_what_comes_after_it() {
-    let store = Store::<Catalog>::with_options(Options {
+    let store = Store::<Catalog>::with_options(StoreOptions {
         window: 2,
-        ..Options::default()
+        ..StoreOptions::default()
     });
     let write = |store: &Store<Catalog>, index| {
         commit_at(store, index, |txn| {
@@ -562,9 +562,9 @@ fn bookmarks_come_first_last_on_request_and_when_idle() {
 
 #[test]
 fn a_slow_feed_ends_with_where_to_resume() {
-    let store = Store::<Catalog>::with_options(Options {
+    let store = Store::<Catalog>::with_options(StoreOptions {
         window: 4,
-        ..Options::default()
+        ..StoreOptions::default()
     });
     let mut feed = store.feed(Start::Now).unwrap();
     put_node(&store, 1, "a");
@@ -856,13 +856,13 @@ fn what_subscribers_rebuild_is_what_the_store_was() {
     let seconds = std::env::var("SOAK_SECONDS");
     let seconds = seconds.ok().and_then(|text| text.parse().ok()).unwrap_or(1);
     let end = Instant::now() + Duration::from_secs(seconds);
-    let store = Store::<Catalog>::with_options(Options {
+    let store = Store::<Catalog>::with_options(StoreOptions {
         window: 64,
         retain: Retention {
             versions: 4_096,
             ..Retention::default()
         },
-        ..Options::default()
+        ..StoreOptions::default()
     });
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {

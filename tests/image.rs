@@ -3,7 +3,7 @@
 #[path = "image_support/mod.rs"]
 mod support;
 
-use highwater::{HistoryId, ImageError, LogIndex, Options, Position, Store};
+use highwater::{HistoryId, ImageError, LogIndex, Position, Store, StoreOptions};
 use proptest::prelude::*;
 use std::io::{self, Read, Write};
 use std::time::{Duration, Instant};
@@ -15,9 +15,9 @@ const A: HistoryId = HistoryId(0xa);
 const B: HistoryId = HistoryId(0xb);
 
 fn store_of(history: HistoryId) -> Store<Catalog> {
-    Store::with_options(Options {
+    Store::with_options(StoreOptions {
         history,
-        ..Options::default()
+        ..StoreOptions::default()
     })
 }
 
@@ -126,10 +126,10 @@ proptest! {
         apply(&store, &before);
         let bytes = image(&store);
 
-        let restored = Store::with_options(Options {
+        let restored = Store::with_options(StoreOptions {
             history: B,
             threads,
-            ..Options::default()
+            ..StoreOptions::default()
         });
         apply(&restored, &other);
         let position = restored.restore(&bytes[..]).unwrap();
@@ -365,7 +365,7 @@ fn restore_at_is_above_all_before() {
         snapshot.services().get("ab").unwrap().modify_index(),
         LogIndex(30)
     );
-    assert_eq!(snapshot.services().prefix("zz").index(), LogIndex(30));
+    assert_eq!(snapshot.services().prefix("zz").log_index(), LogIndex(30));
 }
 
 #[test]

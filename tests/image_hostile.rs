@@ -392,7 +392,7 @@ fn forged_stamps() {
     *forge.frame(STAMPS_END) = vec![STAMPS_END, 0xff, 0xff, 1, 1, 2, 3, 4];
     store.restore(&forge.bytes()[..]).unwrap();
     store.snapshot().check().unwrap();
-    assert_eq!(store.snapshot().services().index().0, 9);
+    assert_eq!(store.snapshot().services().log_index().0, 9);
 }
 
 #[derive(Clone, Debug)]
@@ -470,7 +470,7 @@ proptest! {
                     prop_assert!(row.create_index() <= row.modify_index());
                     prop_assert!(row.modify_index() <= position.index);
                 }
-                prop_assert!(snapshot.services().index() <= position.index.max(highwater::LogIndex(1)));
+                prop_assert!(snapshot.services().log_index() <= position.index.max(highwater::LogIndex(1)));
             }
         }
     }

@@ -131,21 +131,21 @@ fn a_grown_schema_reads_it_all() {
     // The indexes that were there keep their stamps, in whatever order they are declared now.
     for kind in ["k0", "k1", "k2", "k9"] {
         assert_eq!(
-            new.items().by_kind(kind).index(),
-            old.items().by_kind(kind).index()
+            new.items().by_kind(kind).log_index(),
+            old.items().by_kind(kind).log_index()
         );
     }
     assert_eq!(
-        new.items().by_size(0_u16).index(),
-        old.items().by_size(0_u16).index()
+        new.items().by_size(0_u16).log_index(),
+        old.items().by_size(0_u16).log_index()
     );
-    assert_eq!(old.items().by_kind("k1").index(), LogIndex(10));
+    assert_eq!(old.items().by_kind("k1").log_index(), LogIndex(10));
     // A new one begins at the image's.
     assert_eq!(
-        new.items().by_size_kind((1_u16, "k0")).index(),
+        new.items().by_size_kind((1_u16, "k0")).log_index(),
         LogIndex(50)
     );
-    assert_eq!(new.items().size_kind_index().index(), LogIndex(50));
+    assert_eq!(new.items().size_kind_index().log_index(), LogIndex(50));
 }
 
 mod more {
@@ -178,7 +178,7 @@ fn a_table_that_the_image_lacks_is_empty() {
     let snapshot = more.snapshot();
     snapshot.check().unwrap();
     assert!(snapshot.extra().is_empty());
-    assert_eq!(snapshot.extra().index(), LogIndex(50));
+    assert_eq!(snapshot.extra().log_index(), LogIndex(50));
     assert_eq!(snapshot.items().len(), 8);
     assert_eq!(
         snapshot.items().prefix_index_for_test(),
@@ -194,7 +194,7 @@ trait PrefixIndex {
 impl PrefixIndex for old::ItemReader<'_> {
     fn prefix_index_for_test(&self) -> Vec<LogIndex> {
         (0..12_u32)
-            .map(|id| self.range(id..id + 2).index())
+            .map(|id| self.range(id..id + 2).log_index())
             .collect()
     }
 }
@@ -287,10 +287,13 @@ fn keys_of_another_type_are_read_and_their_stamps_begin_anew() {
         snapshot.items().get(3_u64).unwrap().modify_index(),
         LogIndex(3)
     );
-    assert_eq!(snapshot.items().by_kind("k1").index(), LogIndex(50));
-    assert_eq!(snapshot.items().index_of(4_u64), LogIndex(50));
+    assert_eq!(snapshot.items().by_kind("k1").log_index(), LogIndex(50));
+    assert_eq!(snapshot.items().log_index_of(4_u64), LogIndex(50));
     // The other table's are as they were.
-    assert_eq!(snapshot.tags().index(), store.snapshot().tags().index());
+    assert_eq!(
+        snapshot.tags().log_index(),
+        store.snapshot().tags().log_index()
+    );
 }
 
 program! { strict,
@@ -419,8 +422,8 @@ fn a_renamed_field_is_read_by_its_alias() {
     // The index is the same one, so its stamps are the image's.
     for kind in ["k0", "k1", "k2", "none"] {
         assert_eq!(
-            after.items().by_kind(kind).index(),
-            before.items().by_kind(kind).index()
+            after.items().by_kind(kind).log_index(),
+            before.items().by_kind(kind).log_index()
         );
     }
     // What it writes has the new names, and reads back.

@@ -4,7 +4,7 @@
 mod common;
 
 use common::{Bank, Failure, Request, balance};
-use highwater::fsm::{Command, Entry};
+use highwater::fsm::{Command, Context};
 use highwater::journal::{Committed, Journal, JournalError, Options, ProposeError, Recovery};
 use highwater::{LogIndex, WaitError, WriteTxn};
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,7 @@ use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Wake};
+use std::task::{self, Poll, Wake};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -38,7 +38,7 @@ fn block_on<F: Future>(future: F) -> F::Output {
     let waker = Arc::new(Unpark(thread::current())).into();
     let mut future = pin!(future);
     loop {
-        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+        match future.as_mut().poll(&mut task::Context::from_waker(&waker)) {
             Poll::Ready(output) => return output,
             Poll::Pending => thread::park(),
         }
@@ -339,10 +339,10 @@ impl Command<Bank> for Mended {
     type Reply = i64;
     type Error = Failure;
 
-    fn apply(self, entry: &Entry, txn: &mut WriteTxn<Bank>) -> Result<i64, Failure> {
+    fn apply(self, context: &Context, txn: &mut WriteTxn<Bank>) -> Result<i64, Failure> {
         match self.0 {
             Request::Panic => Ok(0),
-            request => request.apply(entry, txn),
+            request => request.apply(context, txn),
         }
     }
 }
@@ -409,9 +409,9 @@ impl Command<Bank> for Older {
     type Reply = i64;
     type Error = Failure;
 
-    fn apply(self, entry: &Entry, txn: &mut WriteTxn<Bank>) -> Result<i64, Failure> {
+    fn apply(self, context: &Context, txn: &mut WriteTxn<Bank>) -> Result<i64, Failure> {
         let Older::Count { id } = self;
-        Request::Count { id }.apply(entry, txn)
+        Request::Count { id }.apply(context, txn)
     }
 }
 
@@ -735,7 +735,7 @@ fn a_closed_store_takes_nothing_into_the_log() {
 
 /// A record that cannot be read as it was written, as with fields that are left out by mistake.
 mod unreadable {
-    use highwater::fsm::{Command, Entry};
+    use highwater::fsm::{Command, Context};
     use highwater::{Schema, Table, WriteError, WriteTxn};
     use serde::{Deserialize, Deserializer, Serialize};
 
@@ -768,7 +768,7 @@ mod unreadable {
         type Reply = ();
         type Error = WriteError;
 
-        fn apply(self, _: &Entry, txn: &mut WriteTxn<Notes>) -> Result<(), WriteError> {
+        fn apply(self, _: &Context, txn: &mut WriteTxn<Notes>) -> Result<(), WriteError> {
             let title = "t".into();
             txn.notes_mut()
                 .upsert(Note {

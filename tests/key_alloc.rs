@@ -8,7 +8,8 @@
 mod store_schema;
 
 use allocation_counter::measure;
-use highwater::{AsKey, AsPrefix, Each, Key, KeyBounds, KeyBuf, KeySink, Leading, Store};
+use highwater::key::{AsKey, AsPrefix, Each, KeyBounds, KeyBuf, KeySink, Leading};
+use highwater::{Key, Store};
 use std::hint::black_box;
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};

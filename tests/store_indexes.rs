@@ -3,7 +3,7 @@
 mod store_schema;
 
 use highwater::{
-    CommitError, HistoryId, LogIndex, Options, Position, Store, StoreError, Turn, WriteTxn,
+    CommitError, HistoryId, LogIndex, Position, Store, StoreError, StoreOptions, Turn, WriteTxn,
 };
 use store_schema::*;
 
@@ -81,7 +81,7 @@ fn log_indexes_rise_and_are_used_once() {
     assert_eq!(store.position().index, LogIndex(9));
     commit_at(&store, 12, |_| ());
     assert_eq!(store.snapshot().index(), LogIndex(12));
-    assert_eq!(store.snapshot().nodes().index(), LogIndex(7));
+    assert_eq!(store.snapshot().nodes().log_index(), LogIndex(7));
     store.advance_to(LogIndex(u64::MAX)).unwrap();
     assert_eq!(store.write().unwrap_err(), StoreError::IndexesExhausted);
 }
@@ -112,7 +112,7 @@ fn a_batch_publishes_once_and_keeps_its_entries_apart() {
         .map(|row| (row.create_index().0, row.modify_index().0))
         .collect();
     assert_eq!(indexes, [(10, 12), (12, 12)]);
-    assert_eq!(snap.nodes().index(), LogIndex(12));
+    assert_eq!(snap.nodes().log_index(), LogIndex(12));
 }
 
 #[test]
@@ -120,9 +120,9 @@ fn every_query_has_an_index() {
     let store = Store::<Catalog>::new();
     let snap = store.snapshot();
     // Never 0, which would ask at once again.
-    assert_eq!(snap.services().index(), LogIndex(1));
-    assert_eq!(snap.services().index_of("a"), LogIndex(1));
-    assert_eq!(snap.services().by_node("a").index(), LogIndex(1));
+    assert_eq!(snap.services().log_index(), LogIndex(1));
+    assert_eq!(snap.services().log_index_of("a"), LogIndex(1));
+    assert_eq!(snap.services().by_node("a").log_index(), LogIndex(1));
 
     let put = |index, service: Service| {
         commit_at(&store, index, |txn| {
@@ -134,12 +134,12 @@ fn every_query_has_an_index() {
     put(30, service("b/1", "n1", "db"));
     let snap = store.snapshot();
     let services = snap.services();
-    assert_eq!(services.index_of("a/1"), LogIndex(10));
-    assert_eq!(services.index_of("a/2"), LogIndex(20));
-    assert_eq!(services.prefix("a/").index(), LogIndex(20));
-    assert_eq!(services.by_node("n2").index(), LogIndex(20));
-    assert_eq!(services.index(), LogIndex(30));
-    assert_eq!(snap.nodes().index(), LogIndex(1));
+    assert_eq!(services.log_index_of("a/1"), LogIndex(10));
+    assert_eq!(services.log_index_of("a/2"), LogIndex(20));
+    assert_eq!(services.prefix("a/").log_index(), LogIndex(20));
+    assert_eq!(services.by_node("n2").log_index(), LogIndex(20));
+    assert_eq!(services.log_index(), LogIndex(30));
+    assert_eq!(snap.nodes().log_index(), LogIndex(1));
 
     // A deletion raises the index of what it was in; the sibling keeps its own.
     commit_at(&store, 40, |txn| {
@@ -147,11 +147,11 @@ fn every_query_has_an_index() {
     });
     let snap = store.snapshot();
     let services = snap.services();
-    assert_eq!(services.index_of("a/1"), LogIndex(10));
-    assert_eq!(services.index_of("a/2"), LogIndex(40));
-    assert_eq!(services.prefix("a/").index(), LogIndex(40));
-    assert_eq!(services.by_node("n2").index(), LogIndex(40));
-    assert_eq!(services.index_of("b/1"), LogIndex(30));
+    assert_eq!(services.log_index_of("a/1"), LogIndex(10));
+    assert_eq!(services.log_index_of("a/2"), LogIndex(40));
+    assert_eq!(services.prefix("a/").log_index(), LogIndex(40));
+    assert_eq!(services.by_node("n2").log_index(), LogIndex(40));
+    assert_eq!(services.log_index_of("b/1"), LogIndex(30));
     assert_eq!(services.get("b/1").unwrap().modify_index(), LogIndex(30));
     // Also the last one's.
     commit_at(&store, 50, |txn| {
@@ -159,10 +159,10 @@ fn every_query_has_an_index() {
         txn.services_mut().delete("b/1").unwrap();
     });
     let snap = store.snapshot();
-    assert_eq!(snap.services().index(), LogIndex(50));
-    assert_eq!(snap.services().prefix("a/").index(), LogIndex(50));
-    assert_eq!(snap.services().range("x"..).index(), LogIndex(50));
-    assert_eq!(snap.services().range("x".."a").index(), LogIndex(1));
+    assert_eq!(snap.services().log_index(), LogIndex(50));
+    assert_eq!(snap.services().prefix("a/").log_index(), LogIndex(50));
+    assert_eq!(snap.services().range("x"..).log_index(), LogIndex(50));
+    assert_eq!(snap.services().range("x".."a").log_index(), LogIndex(1));
 }
 
 #[test]
@@ -210,13 +210,13 @@ fn query_indexes_do_not_depend_on_batching() {
     let indexes = |store: &Store<Catalog>| {
         let snap = store.snapshot();
         let services = snap.services();
-        let mut out = vec![services.index(), services.prefix("").index()];
+        let mut out = vec![services.log_index(), services.prefix("").log_index()];
         for n in 0..45 {
             let key = format!("{n:03}");
-            out.push(services.index_of(key.as_str()));
-            out.push(services.prefix(&key[..2]).index());
-            out.push(services.by_node(key.as_str()).index());
-            out.push(services.node_index().range(key.as_str()..).index());
+            out.push(services.log_index_of(key.as_str()));
+            out.push(services.prefix(&key[..2]).log_index());
+            out.push(services.by_node(key.as_str()).log_index());
+            out.push(services.node_index().range(key.as_str()..).log_index());
         }
         out
     };
@@ -229,9 +229,9 @@ fn query_indexes_do_not_depend_on_batching() {
 #[test]
 fn options_name_the_history() {
     let history = HistoryId(77);
-    let store = Store::<Catalog>::with_options(Options {
+    let store = Store::<Catalog>::with_options(StoreOptions {
         history,
-        ..Options::default()
+        ..StoreOptions::default()
     });
     assert_eq!(
         store.position(),

@@ -3,7 +3,7 @@
 mod store_schema;
 
 use highwater::{
-    Cursor, CursorError, HistoryId, LogIndex, Options, Rows, Snapshot, Store, Turn, WriteTxn,
+    Cursor, CursorError, HistoryId, LogIndex, Rows, Snapshot, Store, StoreOptions, Turn, WriteTxn,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -279,9 +279,9 @@ fn a_page_ends_where_the_next_begins() {
     ] {
         assert_eq!(other, Some(CursorError::OtherQuery));
     }
-    let other = Store::<Catalog>::with_options(Options {
+    let other = Store::<Catalog>::with_options(StoreOptions {
         history: HistoryId(7),
-        ..Options::default()
+        ..StoreOptions::default()
     });
     assert_eq!(
         other

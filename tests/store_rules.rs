@@ -1,7 +1,7 @@
 //! References between tables and checks of records: what a deletion does, what the end of an entry
 //! refuses, and a model of both.
 
-use highwater::fsm::{Batch, Command, Entry, LogEntry, Outcome, Proposal, SessionOptions};
+use highwater::fsm::{Batch, Command, Context, LogEntry, Outcome, Proposal, SessionOptions};
 use highwater::fsm::{RequestId, SessionId};
 use highwater::{
     CommitError, LogIndex, OnDelete, Schema, Store, Table, Turn, WriteError, WriteTxn,
@@ -409,7 +409,7 @@ impl Command<Catalog> for Ops {
     type Reply = ();
     type Error = WriteError;
 
-    fn apply(self, _: &Entry, txn: &mut WriteTxn<Catalog>) -> Result<(), WriteError> {
+    fn apply(self, _: &Context, txn: &mut WriteTxn<Catalog>) -> Result<(), WriteError> {
         self.0.iter().try_for_each(|op| op.run(txn))
     }
 }

@@ -2,7 +2,7 @@
 
 mod store_schema;
 
-use highwater::{LogIndex, Options, Store, Table, WriteTxn};
+use highwater::{LogIndex, Store, StoreOptions, Table, WriteTxn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock};
@@ -34,7 +34,7 @@ mod faulty {
     pub(crate) struct Marked(pub(crate) u8);
 
     impl highwater::Key for Marked {
-        fn encode(&self, out: &mut highwater::KeyBuf) {
+        fn encode(&self, out: &mut highwater::key::KeyBuf) {
             trip();
             out.push(self.0);
         }
@@ -81,9 +81,9 @@ fn a_panic_in_user_code_leaves_nothing_half_done() {
     panics(&mut |txn| drop(txn.faults_mut().delete(1_u32)));
     panics(&mut |txn| drop(txn.faults_mut().insert_all([faulty(2, 2), faulty(3, 3)])));
     // On a thread of its own, into a table that is empty.
-    let empty = Store::<Faults>::with_options(Options {
+    let empty = Store::<Faults>::with_options(StoreOptions {
         threads: 2,
-        ..Options::default()
+        ..StoreOptions::default()
     });
     let mut loading = empty.write().unwrap();
     PANIC.store(true, Ordering::Relaxed);
@@ -166,9 +166,9 @@ mod noisy {
 #[test]
 fn destructors_run_when_the_store_is_free() {
     use noisy::{DROPPED, Loud, Noise, Noisy, STORE};
-    let store = Store::<Noise>::with_options(Options {
+    let store = Store::<Noise>::with_options(StoreOptions {
         window: 1,
-        ..Options::default()
+        ..StoreOptions::default()
     });
     let cell = STORE.get_or_init(|| Mutex::new(Some(store.clone())));
     let mut kept = Vec::new();

@@ -4,8 +4,8 @@ mod store_schema;
 
 use highwater::WaitError::HistoryChanged;
 use highwater::{
-    AsOfError, CommitError, HistoryId, LogIndex, Options, Position, ReadError, ReadMode,
-    ReadSession, Retention, Snapshot, Store, StoreError, WaitError,
+    AsOfError, CommitError, HistoryId, LogIndex, Position, ReadError, ReadMode, ReadSession,
+    Retention, Snapshot, Store, StoreError, StoreOptions, WaitError,
 };
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -164,9 +164,9 @@ fn the_last_handle_closes_the_store() {
 #[test]
 fn a_position_of_another_history_is_an_error_at_once() {
     let history = HistoryId(7);
-    let store = Store::<Catalog>::with_options(Options {
+    let store = Store::<Catalog>::with_options(StoreOptions {
         history,
-        ..Options::default()
+        ..StoreOptions::default()
     });
     let at = |history, index| Position {
         history,
@@ -205,9 +205,9 @@ fn at_position(index: u64) -> Position {
 
 /// An image of a store of that history, at that index, with one node.
 fn image(history: u128, index: u64) -> Vec<u8> {
-    let other = Store::<Catalog>::with_options(Options {
+    let other = Store::<Catalog>::with_options(StoreOptions {
         history: HistoryId(history),
-        ..Options::default()
+        ..StoreOptions::default()
     });
     commit_at(&other, index, |txn| {
         txn.nodes_mut().insert(node("restored", 1)).unwrap();
@@ -218,9 +218,9 @@ fn image(history: u128, index: u64) -> Vec<u8> {
 }
 
 fn retaining(retain: Retention) -> Store<Catalog> {
-    Store::with_options(Options {
+    Store::with_options(StoreOptions {
         retain,
-        ..Options::default()
+        ..StoreOptions::default()
     })
 }
 
@@ -758,13 +758,13 @@ fn a_bound_on_staleness_waits_for_the_drivers_word() {
 #[test]
 fn a_session_never_reads_below_what_it_has_seen() {
     let [leader, follower] = [(); 2].map(|()| {
-        Store::<Catalog>::with_options(Options {
+        Store::<Catalog>::with_options(StoreOptions {
             history: HistoryId(0x2a),
             retain: Retention {
                 versions: 10,
                 ..Retention::default()
             },
-            ..Options::default()
+            ..StoreOptions::default()
         })
     });
     let mut session = ReadSession::new();

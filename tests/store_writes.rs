@@ -3,7 +3,8 @@
 mod store_schema;
 
 use highwater::{
-    Conflict, Guard, HistoryId, LogIndex, Options, ReadKeys, Start, Store, WriteError, WriteTxn,
+    Conflict, Guard, HistoryId, LogIndex, ReadKeys, Start, Store, StoreOptions, WriteError,
+    WriteTxn,
 };
 use proptest::prelude::*;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -132,17 +133,17 @@ fn unique_indexes_refuse_and_leave_all_as_it_was() {
 fn keys_have_a_limit() {
     let store = Store::<Catalog>::new();
     let mut txn = store.write().unwrap();
-    let long = "x".repeat(highwater::MAX_KEY_LEN);
+    let long = "x".repeat(highwater::key::MAX_KEY_LEN);
     let error = txn.nodes_mut().insert(node(&long, 1)).unwrap_err();
     assert_eq!(
         error,
         WriteError::KeyTooLong {
             table: "nodes".into(),
             index: None,
-            len: highwater::MAX_KEY_LEN + 2
+            len: highwater::key::MAX_KEY_LEN + 2
         }
     );
-    let most = &long[..highwater::MAX_KEY_LEN - 2];
+    let most = &long[..highwater::key::MAX_KEY_LEN - 2];
     txn.nodes_mut().insert(node(most, 1)).unwrap();
     assert!(txn.nodes().contains(most));
     assert!(!txn.nodes().contains(long.as_str()));
@@ -373,9 +374,9 @@ fn a_guard_names_what_has_changed() {
     assert_eq!(serde_json::from_str::<Guard>(&json).unwrap(), point);
     drop(txn);
 
-    let other = Store::<Catalog>::with_options(Options {
+    let other = Store::<Catalog>::with_options(StoreOptions {
         history: HistoryId(3),
-        ..Options::default()
+        ..StoreOptions::default()
     });
     let txn = other.write().unwrap();
     assert!(matches!(
@@ -402,9 +403,9 @@ fn a_guard_names_what_has_changed() {
 }
 
 fn threaded(threads: usize) -> Store<Catalog> {
-    Store::with_options(Options {
+    Store::with_options(StoreOptions {
         threads,
-        ..Options::default()
+        ..StoreOptions::default()
     })
 }
 

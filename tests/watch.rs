@@ -3,7 +3,7 @@
 mod store_schema;
 
 use highwater::{
-    HistoryId, LogIndex, Options, Schema, Store, Table, WaitError, WatchSet, WriteTxn,
+    HistoryId, LogIndex, Schema, Store, StoreOptions, Table, WaitError, WatchSet, WriteTxn,
 };
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -348,9 +348,9 @@ fn commits_between_reading_and_registering_are_not_missed() {
 fn undecided_counts_as_changed() {
     // The window holds a few entries; many more come between reading and registering, and raise
     // the stamp of the absent key's path.
-    let store = Store::<Catalog>::with_options(Options {
+    let store = Store::<Catalog>::with_options(StoreOptions {
         window: 1,
-        ..Options::default()
+        ..StoreOptions::default()
     });
     commit_at(&store, 1, |txn| put(txn, "a", "n", 0));
     let (_, watch) = store.watch(|db| {
@@ -435,9 +435,9 @@ struct Holding {
 
 #[test]
 fn who_waits_holds_no_version() {
-    let store = Store::<Holding>::with_options(Options {
+    let store = Store::<Holding>::with_options(StoreOptions {
         window: 1,
-        ..Options::default()
+        ..StoreOptions::default()
     });
     let alive = Arc::new(());
     let write = |id, round| {
@@ -483,9 +483,9 @@ fn who_waits_holds_no_version() {
 /// An image of a store of the given history with one node.
 fn image(history: u128, index: u64) -> Vec<u8> {
     let history = HistoryId(history);
-    let other = Store::<Catalog>::with_options(Options {
+    let other = Store::<Catalog>::with_options(StoreOptions {
         history,
-        ..Options::default()
+        ..StoreOptions::default()
     });
     commit_at(&other, index, |txn| {
         txn.nodes_mut().insert(node("restored", 1)).unwrap();

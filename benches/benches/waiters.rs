@@ -15,7 +15,7 @@ use std::task::{Context, Wake, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use highwater::{Options, Schema, Store, Table, Watch, WatchSet};
+use highwater::{Schema, Store, StoreOptions, Table, Watch, WatchSet};
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
@@ -49,9 +49,9 @@ fn id(n: usize) -> String {
 
 /// A store with so many records, every second number.
 fn store(records: usize) -> Result<Store<Catalog>, Error> {
-    let store = Store::<Catalog>::with_options(Options {
+    let store = Store::<Catalog>::with_options(StoreOptions {
         window: 16,
-        ..Options::default()
+        ..StoreOptions::default()
     });
     let mut txn = store.write()?;
     let record = |n: usize| Service {
@@ -170,7 +170,7 @@ fn kinds(count: usize, records: usize) -> Result<(), Error> {
             black_box(db.services().contains(id));
         }),
         ("open ranges", |db, id| {
-            black_box(db.services().range(id..).index());
+            black_box(db.services().range(id..).log_index());
         }),
         ("pages of ten", |db, id| {
             black_box(db.services().range(id..).take(10).count());

@@ -294,7 +294,7 @@ impl World {
             touched.map(|(_, index)| *index).max().unwrap_or(1)
         };
         let rows = blobs.prefix(&prefix[..]);
-        let index = rows.index().0;
+        let index = rows.log_index().0;
         assert!(index >= latest(&|key| key.starts_with(prefix)));
         assert!(index <= snapshot.index().0.max(1));
         let found = self
@@ -317,7 +317,7 @@ impl World {
             assert!(before <= index);
         }
         let rows = blobs.range(&prefix[..]..&hi[..]);
-        assert!(rows.index().0 >= latest(&|key| prefix <= key && key < hi));
+        assert!(rows.log_index().0 >= latest(&|key| prefix <= key && key < hi));
         let found = self
             .state
             .rows
@@ -326,7 +326,7 @@ impl World {
         assert!(rows.map(stored).eq(found.map(|(_, row)| row.clone())));
         let present = self.state.rows.get(prefix);
         assert_eq!(blobs.get(&prefix[..]).map(stored).as_ref(), present);
-        let index = blobs.index_of(&prefix[..]).0;
+        let index = blobs.log_index_of(&prefix[..]).0;
         match present {
             Some((_, _, modified)) => assert_eq!(index, *modified),
             None => assert!(index >= latest(&|key| key == prefix)),

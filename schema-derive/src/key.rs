@@ -53,14 +53,14 @@ pub(crate) fn derive(input: &DeriveInput) -> TokenStream {
         const _: () = {
             #[automatically_derived]
             impl #krate::Key for #name {
-                fn encode(&self, #out: &mut #krate::KeyBuf) {
+                fn encode(&self, #out: &mut #krate::key::KeyBuf) {
                     #body
                 }
                 #columns
             }
             #[automatically_derived]
-            impl #krate::AsKey<#name> for #name {
-                fn encode_as(&self, #out: &mut #krate::KeyBuf) {
+            impl #krate::key::AsKey<#name> for #name {
+                fn encode_as(&self, #out: &mut #krate::key::KeyBuf) {
                     <#name as #krate::Key>::encode(self, #out);
                 }
             }
@@ -110,7 +110,7 @@ fn encode_columns(input: &DeriveInput, krate: &Krate, out: &Ident) -> Option<Tok
     Some(quote! {
         fn encode_columns(
             #columns: &mut #krate::__private::TextColumns<'_>,
-            #out: &mut #krate::KeyBuf,
+            #out: &mut #krate::key::KeyBuf,
         ) -> ::core::result::Result<(), #krate::__private::Unread> {
             #body
         }
@@ -129,7 +129,7 @@ fn newtype(input: &DeriveInput, krate: &Krate) -> Option<TokenStream> {
     let (name, ty) = (&input.ident, &inner.ty);
     Some(quote! {
         #[automatically_derived]
-        impl #krate::NewtypeKey for #name {
+        impl #krate::key::NewtypeKey for #name {
             type Inner = #ty;
         }
     })

@@ -161,7 +161,7 @@ pub fn derive_schema(input: TokenStream) -> TokenStream {
 }
 
 /// Makes a type usable as a key or as part of one: implements `highwater::Key`, and
-/// `highwater::AsKey` for looking it up by value.
+/// `highwater::key::AsKey` for looking it up by value.
 ///
 /// A struct, with or without named fields, is encoded as its fields in declared order; a newtype so
 /// has the encoding of what it wraps. An enum is encoded as the ordinal of its variant in declared
@@ -173,7 +173,7 @@ pub fn derive_schema(input: TokenStream) -> TokenStream {
 /// # Examples
 ///
 /// ```
-/// use highwater::{Key, KeyBuf};
+/// use highwater::{Key, key::KeyBuf};
 ///
 /// #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Key)]
 /// enum Status {

@@ -314,10 +314,6 @@ fn schema_impls(names: &Names<'_>, tables: &[TableField<'_>]) -> TokenStream {
             impl #krate::Schema for #schema {
                 const TABLES: &'static [&'static ::core::primitive::str] =
                     &[#(#readables::TABLE),*];
-            }
-
-            #[automatically_derived]
-            impl #private::Views for #schema {
                 type View = #view;
                 type Changes = #changes;
 

@@ -2,11 +2,11 @@
 
 use super::Command;
 use super::codec::{self, Content, Stamp};
-use super::entry::{Body, Entry, LogEntry};
+use super::entry::{Body, Context, LogEntry};
 use crate::image::msgpack;
 use crate::position::LogIndex;
 use crate::session::{Answer, Kept, Known, Moment, SessionError, SessionId};
-use crate::store::{CommitError, Store, Turn, Views, WriteError, WriteTxn};
+use crate::store::{CommitError, Schema, Store, Turn, WriteError, WriteTxn};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::any::Any;
@@ -18,7 +18,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 /// what its log has committed.
 ///
 /// ```
-/// use highwater::fsm::{Batch, Command, Entry, LogEntry, Outcome, Proposal};
+/// use highwater::fsm::{Batch, Command, Context, LogEntry, Outcome, Proposal};
 /// use highwater::{LogIndex, Schema, Store, Table, WriteError, WriteTxn};
 /// use serde::{Deserialize, Serialize};
 ///
@@ -44,7 +44,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 ///     type Reply = ();
 ///     type Error = WriteError;
 ///
-///     fn apply(self, _: &Entry, txn: &mut WriteTxn<Locks>) -> Result<(), WriteError> {
+///     fn apply(self, _: &Context, txn: &mut WriteTxn<Locks>) -> Result<(), WriteError> {
 ///         let Acquire { name, holder } = self;
 ///         txn.locks_mut().insert(Lock { name, holder })
 ///     }
@@ -127,7 +127,7 @@ impl<C> Batch<C> {
     /// published.
     ///
     /// Waits for the store's write slot. Blocks for as long as the commands take.
-    pub fn apply<S: Views>(self, store: &Store<S>) -> Applied<C::Reply, C::Error>
+    pub fn apply<S: Schema>(self, store: &Store<S>) -> Applied<C::Reply, C::Error>
     where
         C: Command<S>,
     {
@@ -326,7 +326,7 @@ enum Run<R, E> {
 }
 
 /// Applies items in one transaction and commits it.
-fn run<S: Views, C: Command<S>>(
+fn run<S: Schema, C: Command<S>>(
     store: &Store<S>,
     items: &mut [Item<C>],
     driver: Option<&[u8]>,
@@ -410,7 +410,7 @@ fn run<S: Views, C: Command<S>>(
 }
 
 /// Does what an entry says, in the transaction that is at its index.
-fn perform<S: Views, C: Command<S>>(
+fn perform<S: Schema, C: Command<S>>(
     kept: &mut Kept,
     txn: &mut WriteTxn<S>,
     stamp: Stamp,
@@ -437,7 +437,7 @@ fn perform<S: Views, C: Command<S>>(
             return Ok(closed.map_or_else(Outcome::Refused, |()| Outcome::Session(id)));
         }
     };
-    let entry = Entry {
+    let seen = Context {
         index: at.index,
         time_ms: at.time_ms,
         seed: stamp.seed,
@@ -452,7 +452,7 @@ fn perform<S: Views, C: Command<S>>(
     }
     let apply = || {
         let applied = txn.attempt(|txn| {
-            let reply = command.apply(&entry, txn).map_err(Answered::Err)?;
+            let reply = command.apply(&seen, txn).map_err(Answered::Err)?;
             txn.check_rules().map_err(Answered::Broken)?;
             Ok(reply)
         });
@@ -503,7 +503,7 @@ fn repeated<R: DeserializeOwned, E: DeserializeOwned>(answer: &Answer) -> Outcom
     }
 }
 
-fn publish<S: Views>(mut txn: WriteTxn<S>, kept: Kept) -> Result<(), CommitError> {
+fn publish<S: Schema>(mut txn: WriteTxn<S>, kept: Kept) -> Result<(), CommitError> {
     txn.set_kept(kept);
     txn.commit().map(|_| ())
 }

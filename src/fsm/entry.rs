@@ -8,14 +8,14 @@ use std::time::{Duration, SystemTime};
 /// What a command may know beside the data: its place in the log, the log's time, randomness that
 /// is the same wherever the entry is applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct Context {
     pub(super) index: LogIndex,
     pub(super) time_ms: u64,
     pub(super) seed: u64,
     pub(super) request: Option<RequestId>,
 }
 
-impl Entry {
+impl Context {
     /// The entry's log index.
     pub fn index(&self) -> LogIndex {
         self.index
@@ -117,13 +117,13 @@ mod tests {
     #[test]
     fn random_is_splitmix64() {
         // The published test vector for seed 1234567.
-        let entry = Entry {
+        let context = Context {
             index: LogIndex(1),
             time_ms: 0,
             seed: 1_234_567,
             request: None,
         };
-        let drawn = [0, 1, 2, 3, 4].map(|nth| entry.random(nth));
+        let drawn = [0, 1, 2, 3, 4].map(|nth| context.random(nth));
         assert_eq!(
             drawn,
             [
@@ -138,12 +138,12 @@ mod tests {
 
     #[test]
     fn no_time_is_out_of_bounds() {
-        let entry = Entry {
+        let context = Context {
             index: LogIndex(1),
             time_ms: u64::MAX,
             seed: 0,
             request: None,
         };
-        assert!(entry.time() >= SystemTime::UNIX_EPOCH);
+        assert!(context.time() >= SystemTime::UNIX_EPOCH);
     }
 }

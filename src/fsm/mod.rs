@@ -42,7 +42,7 @@
 //! ```
 //! use std::time::{Duration, Instant, SystemTime};
 //!
-//! use highwater::fsm::{Command, Entry};
+//! use highwater::fsm::{Command, Context};
 //! use highwater::{LogIndex, Schema, Store, Table, WriteError, WriteTxn};
 //! use serde::{Deserialize, Serialize};
 //!
@@ -75,8 +75,8 @@
 //!     type Reply = bool;
 //!     type Error = WriteError;
 //!
-//!     fn apply(self, entry: &Entry, txn: &mut WriteTxn<Locks>) -> Result<bool, WriteError> {
-//!         let now = entry.time();
+//!     fn apply(self, context: &Context, txn: &mut WriteTxn<Locks>) -> Result<bool, WriteError> {
+//!         let now = context.time();
 //!         match self {
 //!             Request::Hold { name, holder, ttl } => {
 //!                 // One that is due is free, whether it was taken away yet or not.
@@ -159,9 +159,9 @@ pub use crate::session::{
 pub(crate) use apply::message as panic_message;
 pub use apply::{Applied, Batch, Halt, HaltKind, Outcome};
 pub use codec::{Proposal, ProposalError};
-pub use entry::{Entry, LogEntry};
+pub use entry::{Context, LogEntry};
 
-use crate::store::{Views, WriteTxn};
+use crate::store::{Schema, WriteTxn};
 use serde::{Serialize, de::DeserializeOwned};
 
 /// One request of an application, as it is put into the log and applied to the store.
@@ -170,13 +170,13 @@ use serde::{Serialize, de::DeserializeOwned};
 /// decodes to the same value again; [`Proposal::new`] refuses what does not.
 ///
 /// [`apply`](Self::apply) must be deterministic: read the transaction, the command and the
-/// [`Entry`], and nothing else. No clock but [`Entry::time`], no random numbers but
-/// [`Entry::random`], no iteration over a `HashMap`, no pointers compared, no files, no network.
+/// [`Context`], and nothing else. No clock but [`Context::time`], no random numbers but
+/// [`Context::random`], no iteration over a `HashMap`, no pointers compared, no files, no network.
 /// Otherwise replicas, and one program before and after a restart, would come to differ.
 ///
 /// ```no_run
 /// use highwater::{Schema, Table, WriteTxn};
-/// use highwater::fsm::{Command, Entry};
+/// use highwater::fsm::{Command, Context};
 /// use serde::{Deserialize, Serialize};
 ///
 /// #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
@@ -204,7 +204,7 @@ use serde::{Serialize, de::DeserializeOwned};
 ///     type Reply = u64;
 ///     type Error = Overflow;
 ///
-///     fn apply(self, _: &Entry, txn: &mut WriteTxn<Counters>) -> Result<u64, Overflow> {
+///     fn apply(self, _: &Context, txn: &mut WriteTxn<Counters>) -> Result<u64, Overflow> {
 ///         let Request::Add { name, amount } = self;
 ///         let old = txn.counters().get(&name).map_or(0, |counter| counter.value);
 ///         let value = old.checked_add(amount).ok_or(Overflow)?;
@@ -213,7 +213,7 @@ use serde::{Serialize, de::DeserializeOwned};
 ///     }
 /// }
 /// ```
-pub trait Command<S: Views>: Serialize + DeserializeOwned + Send + 'static {
+pub trait Command<S: Schema>: Serialize + DeserializeOwned + Send + 'static {
     /// What a command that was applied answers. It must encode so that it decodes to the same
     /// value: what is sent again in a session is answered from the encoding.
     type Reply: Serialize + DeserializeOwned + Send + 'static;
@@ -227,5 +227,5 @@ pub trait Command<S: Views>: Serialize + DeserializeOwned + Send + 'static {
     /// References and checks of the schema are tested after it: one that is broken rejects the command
     /// with [`Outcome::Broken`], which is no error of yours. To have it as one, end with
     /// [`check_rules`](WriteTxn::check_rules).
-    fn apply(self, entry: &Entry, txn: &mut WriteTxn<S>) -> Result<Self::Reply, Self::Error>;
+    fn apply(self, context: &Context, txn: &mut WriteTxn<S>) -> Result<Self::Reply, Self::Error>;
 }

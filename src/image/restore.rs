@@ -7,7 +7,7 @@ use super::write::{Entries, shapes};
 use super::{msgpack, stamps, varint};
 use crate::position::{LogIndex, Position};
 use crate::session::{Kept, KeptImage};
-use crate::store::{LoadError, Options, Restored, Root, Store, TableOps, Tables, Views};
+use crate::store::{LoadError, Restored, Root, Schema, Store, StoreOptions, TableOps, Tables};
 use crate::version::Edition;
 use std::io::Read;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ enum Mode {
     At(Position, Option<Arc<[u8]>>),
 }
 
-impl<S: Views> Store<S> {
+impl<S: Schema> Store<S> {
     /// Puts an image's content and position in the place of the store's; returns the position. Of a
     /// fork, or of an image of one, only the index is the image's ([`Store::fork`]).
     ///
@@ -35,7 +35,7 @@ impl<S: Views> Store<S> {
     /// The new state is built beside the old, which readers keep reading, and swapped in when the
     /// image has been read to its end and found whole; on any error the store is as it was. All
     /// watches fire. Writers wait from the end of the header to the swap, so hand over a reader
-    /// that does not. Indexes are built on up to [`Options::threads`] threads. Where the image's
+    /// that does not. Indexes are built on up to [`StoreOptions::threads`] threads. Where the image's
     /// schema is not the program's, nothing is lost silently: `docs/image.md` lists the cases. Memory
     /// grows with the bytes that are read, and no input panics or overflows the stack.
     ///
@@ -80,15 +80,15 @@ impl<S: Views> Store<S> {
     }
 
     /// A new store with an image's content, position and history, and the default
-    /// [`Options`](crate::Options): for others, make a store with them and [`restore`](Self::restore).
+    /// [`StoreOptions`](crate::StoreOptions): for others, make a store with them and [`restore`](Self::restore).
     pub fn from_image<R: Read>(image: R) -> Result<Self, ImageError> {
-        let store = Store::with_options(Options::default());
+        let store = Store::with_options(StoreOptions::default());
         store.restore(image)?;
         Ok(store)
     }
 }
 
-fn restore<S: Views>(
+fn restore<S: Schema>(
     store: &Store<S>,
     image: &mut dyn Read,
     mode: Mode,

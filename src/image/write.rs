@@ -6,7 +6,7 @@ use super::header::{Header, IndexShape, TableShape};
 use super::{msgpack, stamps, varint};
 use crate::position::Position;
 use crate::session::KeptImage;
-use crate::store::{Root, Snapshot, TableOps, Tables, Views};
+use crate::store::{Root, Schema, Snapshot, TableOps, Tables};
 use crate::version::Version;
 use std::io::Write;
 
@@ -30,7 +30,7 @@ pub struct ImageSummary {
     pub checksum: u32,
 }
 
-impl<S: Views> Snapshot<S> {
+impl<S: Schema> Snapshot<S> {
     /// Writes an image of all tables: every record with its create and modify index, the position,
     /// the driver's state, and what the indexes of queries are computed from.
     ///

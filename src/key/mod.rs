@@ -1,4 +1,8 @@
-//! Order-preserving, self-delimiting key bytes.
+//! What keys are made of: order-preserving, self-delimiting bytes.
+//!
+//! Whoever uses a store needs [`Key`] and its derive, and meets the rest in the bounds of look-ups.
+//! Whoever implements [`Key`] by hand, or keeps records under something that is looked up in another
+//! form, finds here what that takes.
 //!
 //! **Promises.** For every [`Key`] type `K` and all values `a`, `b` of it:
 //!
@@ -38,30 +42,28 @@
 
 mod address;
 mod buf;
-mod caseless;
-mod columns;
-mod compound;
-mod each;
+pub(crate) mod caseless;
+pub(crate) mod columns;
+pub(crate) mod compound;
+pub(crate) mod each;
 mod lookup;
 mod number;
 mod range;
 mod sink;
 mod text;
-mod time;
+pub(crate) mod time;
 
 #[cfg(test)]
 mod tests;
 
 pub use buf::KeyBuf;
-pub use caseless::{Caseless, Text};
-pub use columns::{TextColumns, Unread};
-pub use compound::reversed;
-pub use each::{Each, Sparse};
+pub use caseless::Caseless;
+pub(crate) use columns::{TextColumns, Unread};
+pub use each::Each;
 pub use lookup::{AsKey, AsPrefix, Columns, HasPrefixes, KeyBounds, Leading};
 pub(crate) use range::{ByteRange, successor};
 pub use sink::KeySink;
 pub use text::TextKey;
-pub use time::Expires;
 pub(crate) use time::first_millisecond;
 
 /// The longest encoded key, in bytes, an entry of a tree may have.
@@ -81,7 +83,7 @@ pub const MAX_KEY_LEN: usize = 4096;
 /// The encoding is a function of the value alone: every replica must get the same bytes.
 ///
 /// ```
-/// use highwater::{Key, KeyBuf};
+/// use highwater::{Key, key::KeyBuf};
 ///
 /// #[derive(PartialEq, Eq, PartialOrd, Ord)]
 /// struct Version { major: u32, minor: u32 }

@@ -1,4 +1,4 @@
-//! What the derives implement: tables, their indexes, sets of tables; and the handle of a record.
+//! What `derive(Table)` implements: tables and their indexes; and the handle of a record.
 //!
 //! * Promises: a [`Table`] says all that the store needs to keep a record under its keys (name,
 //!   fields, how each key follows from a record) as constants and plain functions, so that no table
@@ -19,7 +19,7 @@ mod table;
 
 pub use index::{CheckDef, IndexDef, OnDelete, Reference};
 pub use row::Row;
-pub use table::{Schema, Table};
+pub use table::Table;
 
 /// Whether no name before number `i` of `names` is the same: a schema's tables need names of their
 /// own.

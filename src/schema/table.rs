@@ -1,4 +1,4 @@
-//! `Table` and `Schema`: a record type, and a set of them.
+//! `Table`: a record type.
 
 use crate::key::{Key, KeyBuf};
 use crate::schema::{CheckDef, IndexDef};
@@ -76,39 +76,4 @@ pub trait Table: PartialEq + Serialize + DeserializeOwned + Send + Sync + Sized 
 
     /// Appends the encoded primary key to `out`: exactly what [`Key::encode`] makes of the key.
     fn encode_key(&self, out: &mut KeyBuf);
-}
-
-/// A set of tables: what a [`Store`](crate::Store) is a store of.
-///
-/// Implemented by `#[derive(Schema)]`, which says what it generates beside this.
-///
-/// # Examples
-///
-/// ```
-/// use highwater::{Schema, Table};
-/// use serde::{Deserialize, Serialize};
-///
-/// #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
-/// pub struct Node {
-///     #[primary_key]
-///     name: String,
-///     #[index(unique)]
-///     address: std::net::IpAddr,
-/// }
-///
-/// #[derive(Schema)]
-/// pub struct Catalog {
-///     nodes: Node,
-/// }
-///
-/// assert_eq!(Catalog::TABLES, ["node"]);
-/// ```
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` is not a schema",
-    label = "not a set of tables",
-    note = "put `#[derive(highwater::Schema)]` on a struct that has a field for each table"
-)]
-pub trait Schema: Sized + 'static {
-    /// Names of the tables, in declared order.
-    const TABLES: &'static [&'static str];
 }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::store::Store;
-use super::view::Views;
+use super::view::Schema;
 use crate::position::{HistoryId, LogIndex, Position};
 use crate::sync::{Mutex, lock};
 
@@ -113,14 +113,14 @@ impl Contact {
     }
 }
 
-impl<S: Views> Store<S> {
+impl<S: Schema> Store<S> {
     /// For a driver whose log is kept by several: at the moment `at` nothing after `committed` was
     /// committed, in that position's history. [`ReadMode::MaxStale`] is decided by it. Nothing
     /// happens if the store holds another history: what one log's leader says is no word of
     /// another's.
     ///
     /// So the history must be that of the log whose leader has said it, and not be asked of the
-    /// store when the message comes: [`Options::history`], or [`HistoryId::UNNAMED`].
+    /// store when the message comes: [`StoreOptions::history`], or [`HistoryId::UNNAMED`].
     ///
     /// A follower calls it for each message of its leader, with the leader's commit index and the
     /// moment it received it, empty heartbeats included; a leader when a majority has confirmed it,
@@ -130,7 +130,7 @@ impl<S: Views> Store<S> {
     /// harm: they are passed over.
     ///
     /// [`ReadMode::MaxStale`]: crate::ReadMode::MaxStale
-    /// [`Options::history`]: crate::Options::history
+    /// [`StoreOptions::history`]: crate::StoreOptions::history
     pub fn note_committed(&self, committed: Position, at: Instant) {
         let core = self.core();
         let applied = || core.current().payload().position;

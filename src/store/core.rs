@@ -20,7 +20,7 @@ use crate::watch::Watches;
 
 /// Settings of a new store.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub struct StoreOptions {
     /// The history that the store's log indexes belong to. Not one that is reserved for forks
     /// ([`HistoryId::is_fork`]).
     pub history: HistoryId,
@@ -36,9 +36,9 @@ pub struct Options {
     pub threads: usize,
 }
 
-impl Default for Options {
+impl Default for StoreOptions {
     fn default() -> Self {
-        Options {
+        StoreOptions {
             history: HistoryId::UNNAMED,
             window: 1024,
             retain: Retention::default(),
@@ -164,8 +164,8 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    pub(crate) fn new(tables: Vec<Box<dyn TableOps>>, options: &Options) -> Self {
-        let Options {
+    pub(crate) fn new(tables: Vec<Box<dyn TableOps>>, options: &StoreOptions) -> Self {
+        let StoreOptions {
             history,
             window,
             retain,

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::core::Tables;
 use super::erased::{Follow, TableOps};
 use super::store::Store;
-use super::view::Views;
+use super::view;
 
 /// A schema as data, for tools and for people: what its tables, fields and indexes are.
 ///
@@ -110,7 +110,7 @@ impl Table {
     }
 }
 
-impl<S: Views> Store<S> {
+impl<S: view::Schema> Store<S> {
     /// The schema as data. Every store of the schema has the same.
     ///
     /// ```

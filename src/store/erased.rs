@@ -28,7 +28,7 @@ pub trait TableOps: Erased {
     fn name(&self) -> &'static str;
 }
 
-/// The operations of a table with records `T`, for `Views::tables`.
+/// The operations of a table with records `T`, for `Schema::tables`.
 pub fn table_ops<T: Table>() -> Box<dyn TableOps> {
     Box::new(Typed::<T>(PhantomData))
 }

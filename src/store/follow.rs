@@ -10,7 +10,7 @@ use super::erased::{entry_key, index_keys};
 use super::rows::Rows;
 use super::snapshot::Snapshot;
 use super::store::Store;
-use super::view::Views;
+use super::view::Schema;
 use crate::feed::{
     Feed, RawChanges, Source, Start, Stream, SubscribeError, TableEvent, changes_within,
 };
@@ -22,12 +22,12 @@ use crate::schema::Table;
 ///
 /// It reads the newest window of change sets and holds no version: a slow one never blocks the
 /// writer, and gets [`SubscribeError::Compacted`] if the window has passed it by.
-pub struct Subscription<S: Views> {
+pub struct Subscription<S: Schema> {
     stream: Stream,
     schema: PhantomData<fn() -> S>,
 }
 
-impl<S: Views> fmt::Debug for Subscription<S> {
+impl<S: Schema> fmt::Debug for Subscription<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Subscription")
             .field("position", &self.position())
@@ -36,12 +36,12 @@ impl<S: Views> fmt::Debug for Subscription<S> {
 }
 
 /// One entry's changes: derefs to the generated changes (`event.services()`).
-pub struct Event<S: Views> {
+pub struct Event<S: Schema> {
     position: Position,
     changes: S::Changes,
 }
 
-impl<S: Views> Clone for Event<S> {
+impl<S: Schema> Clone for Event<S> {
     fn clone(&self) -> Self {
         Event {
             position: self.position,
@@ -50,7 +50,7 @@ impl<S: Views> Clone for Event<S> {
     }
 }
 
-impl<S: Views> fmt::Debug for Event<S> {
+impl<S: Schema> fmt::Debug for Event<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Event")
             .field("position", &self.position)
@@ -59,7 +59,7 @@ impl<S: Views> fmt::Debug for Event<S> {
     }
 }
 
-impl<S: Views> Event<S> {
+impl<S: Schema> Event<S> {
     fn new((position, changes): (Position, RawChanges)) -> Self {
         Event {
             position,
@@ -78,7 +78,7 @@ impl<S: Views> Event<S> {
     }
 }
 
-impl<S: Views> Deref for Event<S> {
+impl<S: Schema> Deref for Event<S> {
     type Target = S::Changes;
 
     fn deref(&self) -> &S::Changes {
@@ -86,7 +86,7 @@ impl<S: Views> Deref for Event<S> {
     }
 }
 
-impl<S: Views> Store<S> {
+impl<S: Schema> Store<S> {
     /// Follows the commits from now, or from a position that is still in the window.
     ///
     /// `Start::After(position)` continues what was seen up to there without a gap.
@@ -98,7 +98,7 @@ impl<S: Views> Store<S> {
     }
 }
 
-impl<S: Views> Store<S> {
+impl<S: Schema> Store<S> {
     /// The commits from there on, with bookmarks, and restores told as such: a [`Feed`].
     ///
     /// ```
@@ -222,7 +222,7 @@ impl<S: Views> Store<S> {
     }
 }
 
-impl<S: Views> Subscription<S> {
+impl<S: Schema> Subscription<S> {
     /// The next event; `Ok(None)` at the deadline. A commit that is visible in a snapshot has its
     /// event here, and the other way round.
     pub fn next(&mut self, deadline: Instant) -> Result<Option<Event<S>>, SubscribeError> {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use super::core::Core;
 use super::snapshot::Snapshot;
 use super::store::Store;
-use super::view::Views;
+use super::view::Schema;
 use crate::position::{HistoryId, Position};
 
 /// Where a fork began, and where that began that it is of: shared with the version it is of, which
@@ -44,7 +44,7 @@ impl Origin {
     }
 }
 
-impl<S: Views> Snapshot<S> {
+impl<S: Schema> Snapshot<S> {
     /// A store of its own that goes on from this snapshot, to try a change or to plan on it: what
     /// is written in it is seen in it alone, and what is written in the store it is of is not seen
     /// in it.
@@ -100,7 +100,7 @@ impl<S: Views> Snapshot<S> {
     }
 }
 
-impl<S: Views> Store<S> {
+impl<S: Schema> Store<S> {
     /// A fork of the newest snapshot: [`Snapshot::fork`].
     #[must_use]
     pub fn fork(&self) -> Store<S> {

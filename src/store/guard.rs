@@ -18,7 +18,7 @@ use super::reader::everything;
 use super::snapshot::Snapshot;
 use super::track::Seen;
 use super::txn::{Txn, WriteTxn};
-use super::view::{RawView, View, Views};
+use super::view::{RawView, Schema, View};
 use crate::key::{ByteRange, KeyBuf};
 use crate::position::{HistoryId, LogIndex, Position};
 use crate::version::Version;
@@ -355,7 +355,7 @@ impl Guard {
     }
 }
 
-impl<S: Views> Snapshot<S> {
+impl<S: Schema> Snapshot<S> {
     /// Runs the closure on this snapshot and notes what it reads of it.
     ///
     /// As in a blocking query, what an iterator has not yielded was not read.
@@ -370,7 +370,7 @@ impl<S: Views> Snapshot<S> {
     }
 }
 
-impl<S: Views> WriteTxn<S> {
+impl<S: Schema> WriteTxn<S> {
     /// Whether all that a guard was read from is as it was. What this transaction has written itself
     /// counts as a change: validate first.
     ///

@@ -357,7 +357,7 @@ impl<'a, T: Table> Matches<'a, T> {
     }
 
     /// The log index of the query as a whole: of the latest of its look-ups. At least 1.
-    pub fn index(&self) -> LogIndex {
+    pub fn log_index(&self) -> LogIndex {
         let mut latest = 0;
         self.set.for_each_lookup(&mut |lookup| {
             let scope = lookup.scope();

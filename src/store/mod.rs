@@ -1,5 +1,5 @@
-//! `Store`, `Snapshot`, `WriteTxn`, queries, constraints, commit, tracked reads and blocking
-//! queries.
+//! `Schema`, `Store`, `Snapshot`, `WriteTxn`, queries, constraints, commit, tracked reads and
+//! blocking queries.
 //!
 //! Promises: atomic commits over all tables and lock-free snapshots; operations that change all or
 //! nothing; unique keys, references and checks; create and modify indexes; a log index for every query; no lost wake-up.
@@ -62,7 +62,7 @@ pub(crate) mod untyped;
 mod view;
 mod write;
 
-pub use self::core::Options;
+pub use self::core::StoreOptions;
 pub(crate) use self::core::{Restored, Root, Tables};
 pub use self::cursor::{Cursor, CursorError};
 pub use self::diff::Diff;
@@ -84,7 +84,7 @@ pub use self::snapshot::Snapshot;
 pub use self::stats::{NodeStats, Stats, TableStats};
 pub use self::store::Store;
 pub use self::txn::{Savepoint, Turn, WriteTxn};
-pub use self::view::{RawView, Readable, View, Views};
+pub use self::view::{RawView, Readable, Schema, View};
 pub use self::write::TableWriter;
 pub use crate::feed::{
     Change, Changes, Feed, FeedItem, FeedIter, RawChanges, Start, SubscribeError, TableEvent,

@@ -14,7 +14,7 @@ use super::core::{Core, Root};
 use super::query::Mark;
 use super::snapshot::Snapshot;
 use super::store::Store;
-use super::view::Views;
+use super::view::Schema;
 use crate::position::{HistoryId, LogIndex, Position};
 use crate::sync::{Mutex, lock};
 use crate::version::Version;
@@ -27,16 +27,16 @@ use crate::version::Version;
 /// [`Store::collect`] lets all of them go.
 ///
 /// ```
-/// use highwater::{Options, Retention};
+/// use highwater::{StoreOptions, Retention};
 /// use std::time::Duration;
 ///
-/// let options = Options {
+/// let options = StoreOptions {
 ///     retain: Retention {
 ///         versions: 10_000,
 ///         age: Duration::from_secs(60),
 ///         bytes: 64 << 20,
 ///     },
-///     ..Options::default()
+///     ..StoreOptions::default()
 /// };
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -267,15 +267,15 @@ impl Past {
     }
 }
 
-impl<S: Views> Store<S> {
+impl<S: Schema> Store<S> {
     /// The snapshot of exactly this index, which is the newest one's or a retained one's
-    /// ([`Options::retain`](crate::Options::retain)); never one of another index that is near.
+    /// ([`StoreOptions::retain`](crate::StoreOptions::retain)); never one of another index that is near.
     ///
     /// A bare index is one of the history that the store holds now. What was before a restore to
     /// another history, or to an earlier index of the same, is no longer found. O(log retained).
     ///
     /// ```
-    /// use highwater::{AsOfError, LogIndex, Options, Retention, Schema, Store, Table};
+    /// use highwater::{AsOfError, LogIndex, StoreOptions, Retention, Schema, Store, Table};
     /// use serde::{Deserialize, Serialize};
     ///
     /// #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
@@ -290,7 +290,7 @@ impl<S: Views> Store<S> {
     /// }
     ///
     /// let retain = Retention { versions: 1, ..Retention::default() };
-    /// let store = Store::<Cluster>::with_options(Options { retain, ..Options::default() });
+    /// let store = Store::<Cluster>::with_options(StoreOptions { retain, ..StoreOptions::default() });
     /// for name in ["a", "b"] {
     ///     let mut txn = store.write()?;
     ///     txn.nodes_mut().insert(Node { name: name.into() })?;

@@ -16,7 +16,7 @@ use super::rows::query_index;
 use super::snapshot::Snapshot;
 use super::store::Store;
 use super::track::{Seen, stamp};
-use super::view::{RawView, View, Views};
+use super::view::{RawView, Schema, View};
 use crate::feed::ChangeSet;
 use crate::position::{HistoryId, LogIndex, Position};
 use crate::watch::{IndexWaiter, Watch};
@@ -99,12 +99,12 @@ impl From<Position> for Mark {
 }
 
 /// How far the wait for a log index has got.
-enum Progress<S: Views> {
+enum Progress<S: Schema> {
     Reached(Snapshot<S>),
     Wait(IndexWaiter),
 }
 
-impl<S: Views> Store<S> {
+impl<S: Schema> Store<S> {
     /// The newest snapshot if it is at `index` or later. `began`: the history of the first look.
     fn reached(
         &self,

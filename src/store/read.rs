@@ -12,7 +12,7 @@ use super::past::AsOfError;
 use super::query::{Mark, race};
 use super::snapshot::Snapshot;
 use super::store::Store;
-use super::view::Views;
+use super::view::Schema;
 use crate::position::{HistoryId, LogIndex, Position};
 use crate::watch::Watch;
 
@@ -122,7 +122,7 @@ enum Step {
     Word(Watch),
 }
 
-impl<S: Views> Store<S> {
+impl<S: Schema> Store<S> {
     /// A snapshot such as `mode` wants it: at once if there is one, otherwise as soon as there is,
     /// and at the deadline an error that says what was missing.
     ///

@@ -16,7 +16,7 @@ use super::query::{Answer, Mark};
 use super::read::{ReadError, ReadMode};
 use super::snapshot::Snapshot;
 use super::store::Store;
-use super::view::Views;
+use super::view::Schema;
 use crate::position::{HistoryId, LogIndex, Position};
 
 /// The highest position that one reader has seen, of what it has read and of what it has written:
@@ -120,7 +120,7 @@ impl ReadSession {
     /// older.
     ///
     /// With [`ReadMode::Exactly`] an index of before what it has seen is an error.
-    pub fn read<S: Views>(
+    pub fn read<S: Schema>(
         &mut self,
         store: &Store<S>,
         mode: impl Into<ReadMode>,
@@ -141,7 +141,7 @@ impl ReadSession {
     }
 
     /// The same on any executor. `until`: any timer.
-    pub async fn read_async<S: Views>(
+    pub async fn read_async<S: Schema>(
         &mut self,
         store: &Store<S>,
         mode: impl Into<ReadMode>,

@@ -199,17 +199,17 @@ impl<'a, T: Table> TableReader<'a, T> {
         longest_prefix::<T, T::Key>(self.of(0), &whole).map(|(_, row)| row)
     }
 
-    /// The index of a look-up of `key`: the record's modify index; for an absent one, an index
+    /// The log index of a look-up of `key`: the record's modify index; for an absent one, a log index
     /// that is no earlier than its deletion and does not fall. At least 1.
-    pub fn index_of(&self, key: impl AsKey<T::Key>) -> LogIndex {
+    pub fn log_index_of(&self, key: impl AsKey<T::Key>) -> LogIndex {
         let scope = Scope::Point(encoded(key));
         self.of(0).track(&scope);
         query_index(scope_stamp(self.of(0).tree::<T>(), &scope))
     }
 
-    /// The index of the whole table: of the last change of any of its records. At least 1.
-    pub fn index(&self) -> LogIndex {
-        self.iter().index()
+    /// The log index of the whole table: of the last change of any of its records. At least 1.
+    pub fn log_index(&self) -> LogIndex {
+        self.iter().log_index()
     }
 
     /// For generated code: secondary index number `i` (position in `T::INDEXES`).
@@ -419,9 +419,9 @@ impl<'a, T: Table, K> IndexReader<'a, T, K> {
         self.iter().next_back()
     }
 
-    /// The index of the whole index: of the last change of any record in it. At least 1.
-    pub fn index(&self) -> LogIndex {
-        self.iter().index()
+    /// The log index of the whole index: of the last change of any record in it. At least 1.
+    pub fn log_index(&self) -> LogIndex {
+        self.iter().log_index()
     }
 }
 

@@ -133,7 +133,7 @@ impl<'a, T: Table> Rows<'a, T> {
 
     /// The log index of this query as a whole, whatever has been yielded: no earlier than the last
     /// change of a record in it, never falling. At least 1.
-    pub fn index(&self) -> LogIndex {
+    pub fn log_index(&self) -> LogIndex {
         self.of.track(&self.scope);
         query_index(scope_stamp(self.of.tree::<T>(), &self.scope))
     }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::Deref;
 
 use super::core::{Root, Tables};
-use super::view::{RawView, View, Views};
+use super::view::{RawView, Schema, View};
 use crate::position::{LogIndex, Position};
 use crate::version::Version;
 
@@ -12,11 +12,11 @@ use crate::version::Version;
 ///
 /// Taking one is O(1) and lock-free, cloning and dropping it likewise; it can be sent to and read
 /// from any thread, and kept: what it pins is only what later commits replace.
-pub struct Snapshot<S: Views> {
+pub struct Snapshot<S: Schema> {
     view: S::View,
 }
 
-impl<S: Views> Snapshot<S> {
+impl<S: Schema> Snapshot<S> {
     pub(super) fn new(version: Version<Root>) -> Self {
         Snapshot {
             view: S::View::from_raw(RawView::snapshot(version)),
@@ -55,13 +55,13 @@ impl<S: Views> Snapshot<S> {
     }
 }
 
-impl<S: Views> Clone for Snapshot<S> {
+impl<S: Schema> Clone for Snapshot<S> {
     fn clone(&self) -> Self {
         Snapshot::new(self.version().clone())
     }
 }
 
-impl<S: Views> Deref for Snapshot<S> {
+impl<S: Schema> Deref for Snapshot<S> {
     type Target = S::View;
 
     fn deref(&self) -> &S::View {
@@ -69,7 +69,7 @@ impl<S: Views> Deref for Snapshot<S> {
     }
 }
 
-impl<S: Views> fmt::Debug for Snapshot<S> {
+impl<S: Schema> fmt::Debug for Snapshot<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Snapshot")
             .field("position", &self.position())

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::core::Core;
 use super::store::Store;
-use super::view::Views;
+use super::view::Schema;
 use crate::position::Position;
 use crate::tree::Usage;
 
@@ -36,7 +36,7 @@ pub struct Stats {
     pub oldest: Position,
     /// How long ago that was published.
     pub oldest_age: Duration,
-    /// How many of them the store itself retains ([`Options::retain`](crate::Options::retain)).
+    /// How many of them the store itself retains ([`StoreOptions::retain`](crate::StoreOptions::retain)).
     pub retained: usize,
     /// How many of the pinned bytes those need.
     pub retained_bytes: u64,
@@ -82,7 +82,7 @@ impl Stats {
     }
 }
 
-impl<S: Views> Store<S> {
+impl<S: Schema> Store<S> {
     /// What the store holds now. O(tables and held versions); waits for no writer. What an open
     /// transaction has made so far is not counted.
     ///

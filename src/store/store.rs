@@ -5,12 +5,12 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::core::{Core, Options, Restored, Root};
+use super::core::{Core, Restored, Root, StoreOptions};
 use super::error::StoreError;
 use super::fork::Origin;
 use super::snapshot::Snapshot;
 use super::txn::{Turn, Txn, WriteTxn};
-use super::view::Views;
+use super::view::Schema;
 use crate::position::{LogIndex, Position};
 use crate::version::Edition;
 use crate::watch::Ended;
@@ -55,7 +55,7 @@ use crate::watch::Ended;
 /// # Ok(())
 /// # }
 /// ```
-pub struct Store<S: Views> {
+pub struct Store<S: Schema> {
     handle: Arc<Handle>,
     schema: PhantomData<fn() -> S>,
 }
@@ -69,7 +69,7 @@ impl Drop for Handle {
     }
 }
 
-impl<S: Views> Clone for Store<S> {
+impl<S: Schema> Clone for Store<S> {
     fn clone(&self) -> Self {
         Store {
             handle: Arc::clone(&self.handle),
@@ -78,13 +78,13 @@ impl<S: Views> Clone for Store<S> {
     }
 }
 
-impl<S: Views> Default for Store<S> {
+impl<S: Schema> Default for Store<S> {
     fn default() -> Self {
         Store::new()
     }
 }
 
-impl<S: Views> fmt::Debug for Store<S> {
+impl<S: Schema> fmt::Debug for Store<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Store")
             .field("tables", &self.core().tables)
@@ -93,10 +93,10 @@ impl<S: Views> fmt::Debug for Store<S> {
     }
 }
 
-impl<S: Views> Store<S> {
+impl<S: Schema> Store<S> {
     /// An empty store at log index 0 of the unnamed history.
     pub fn new() -> Self {
-        Store::with_options(Options::default())
+        Store::with_options(StoreOptions::default())
     }
 
     /// An empty store at log index 0.
@@ -104,7 +104,7 @@ impl<S: Views> Store<S> {
         clippy::needless_pass_by_value,
         reason = "settings are made for one store"
     )]
-    pub fn with_options(options: Options) -> Self {
+    pub fn with_options(options: StoreOptions) -> Self {
         Store::of(Core::new(S::tables(), &options))
     }
 

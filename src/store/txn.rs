@@ -14,7 +14,7 @@ use smallvec::SmallVec;
 use super::core::{Core, Root, Tables};
 use super::error::{CommitError, WriteError};
 use super::operate::Scratch;
-use super::view::{RawView, View, Views};
+use super::view::{RawView, Schema, View};
 use crate::feed::{ChangeLog, ChangeSet, Mark, RawChanges};
 use crate::position::{LogIndex, Position};
 use crate::session::Kept;
@@ -22,7 +22,7 @@ use crate::version::Edition;
 use crate::watch::ChangedKeys;
 
 /// What `write_at` says.
-pub enum Turn<S: Views> {
+pub enum Turn<S: Schema> {
     /// The entry is to be applied, in this transaction.
     Apply(WriteTxn<S>),
     /// The entry has been applied before; it is not to be executed again.
@@ -32,7 +32,7 @@ pub enum Turn<S: Views> {
     },
 }
 
-impl<S: Views> fmt::Debug for Turn<S> {
+impl<S: Schema> fmt::Debug for Turn<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Turn::Apply(txn) => f.debug_tuple("Apply").field(txn).finish(),
@@ -314,11 +314,11 @@ impl ChangedKeys for Published<'_> {
 /// It is `Send`. Dropped without [`commit`](Self::commit), or unwound by a panic, it leaves
 /// nothing behind. While there is one, other writers wait.
 #[must_use = "a transaction that is not committed leaves nothing behind"]
-pub struct WriteTxn<S: Views> {
+pub struct WriteTxn<S: Schema> {
     view: S::View,
 }
 
-impl<S: Views> Deref for WriteTxn<S> {
+impl<S: Schema> Deref for WriteTxn<S> {
     type Target = S::View;
 
     fn deref(&self) -> &S::View {
@@ -326,13 +326,13 @@ impl<S: Views> Deref for WriteTxn<S> {
     }
 }
 
-impl<S: Views> DerefMut for WriteTxn<S> {
+impl<S: Schema> DerefMut for WriteTxn<S> {
     fn deref_mut(&mut self) -> &mut S::View {
         &mut self.view
     }
 }
 
-impl<S: Views> fmt::Debug for WriteTxn<S> {
+impl<S: Schema> fmt::Debug for WriteTxn<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WriteTxn")
             .field("index", &self.index())
@@ -340,7 +340,7 @@ impl<S: Views> fmt::Debug for WriteTxn<S> {
     }
 }
 
-impl<S: Views> WriteTxn<S> {
+impl<S: Schema> WriteTxn<S> {
     pub(super) fn new(txn: Box<Txn>) -> Self {
         WriteTxn {
             view: S::View::from_raw(RawView::writing(txn)),
@@ -483,7 +483,7 @@ pub(super) trait Holder {
     fn held(&mut self) -> &mut Txn;
 }
 
-impl<S: Views> Holder for WriteTxn<S> {
+impl<S: Schema> Holder for WriteTxn<S> {
     fn held(&mut self) -> &mut Txn {
         self.txn_mut()
     }

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::core::{Root, Tables};
 use super::erased::AnyRow;
 use super::snapshot::Snapshot;
-use super::view::Views;
+use super::view::Schema;
 use crate::key::{KeyBuf, TextColumns, Unread};
 use crate::position::LogIndex;
 use crate::version::Version;
@@ -229,7 +229,7 @@ impl<'a> Index<'a> {
     }
 }
 
-impl<S: Views> Snapshot<S> {
+impl<S: Schema> Snapshot<S> {
     /// A table by its name, its records as JSON: for tools that do not know the schema, which
     /// [`Store::describe`](crate::Store::describe) tells them.
     ///

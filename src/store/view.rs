@@ -10,7 +10,7 @@ use super::track::Tracker;
 use super::txn::Txn;
 use super::write::TableWriter;
 use crate::feed::{Changes, RawChanges};
-use crate::schema::{IndexDef, Schema, Table};
+use crate::schema::{IndexDef, Table};
 use crate::tree::{Tree, Value};
 use crate::version::Version;
 
@@ -60,18 +60,49 @@ pub trait Readable: Table {
     }
 }
 
-/// Ties a schema to its generated views. Implemented by `#[derive(Schema)]`.
+/// A set of tables: what a [`Store`](crate::Store) is a store of.
+///
+/// Implemented by `#[derive(Schema)]`, which says what it generates beside this.
+///
+/// # Examples
+///
+/// ```
+/// use highwater::{Schema, Table};
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
+/// pub struct Node {
+///     #[primary_key]
+///     name: String,
+///     #[index(unique)]
+///     address: std::net::IpAddr,
+/// }
+///
+/// #[derive(Schema)]
+/// pub struct Catalog {
+///     nodes: Node,
+/// }
+///
+/// assert_eq!(Catalog::TABLES, ["node"]);
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a schema",
     label = "not a set of tables",
     note = "put `#[derive(highwater::Schema)]` on a struct that has a field for each table"
 )]
-pub trait Views: Schema {
-    /// `CatalogView`: one method a table (`services()`, and `services_mut()` taking `&mut self`).
+pub trait Schema: Sized + 'static {
+    /// Names of the tables, in declared order.
+    const TABLES: &'static [&'static str];
+
+    /// What its snapshots and transactions deref to, with one method a table: `CatalogView`, which has
+    /// `services()`, and `services_mut()` taking `&mut self`.
     type View: View;
-    /// `CatalogChanges`: one method a table, an iterator of `Change<'_, Service>`.
+
+    /// What an event of a feed derefs to, with one method a table: `CatalogChanges`.
     type Changes: From<RawChanges> + fmt::Debug + Send + Sync + Clone;
-    /// One for each table, in declared order.
+
+    /// For generated code: what is done to each table, in declared order.
+    #[doc(hidden)]
     fn tables() -> Vec<Box<dyn TableOps>>;
 }
 

@@ -201,7 +201,7 @@ impl<'a, T: Readable> TableWriter<'a, T> {
 
     /// Adds records, which must be new, in any order: all of them, or on an error none. In an empty
     /// table that is several times as fast as one by one: each tree is built bottom-up, on up to
-    /// [`Options::threads`](crate::Options::threads) threads.
+    /// [`StoreOptions::threads`](crate::StoreOptions::threads) threads.
     ///
     /// Takes memory for the entries of one index at a time and thread beside what the table takes
     /// itself. The error is that of the first record that cannot be inserted.

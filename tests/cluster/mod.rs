@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "each test uses a part of it")]
 #![allow(missing_docs, unreachable_pub, reason = "no interface of anybody")]
 
-use highwater::fsm::{Command, Entry};
+use highwater::fsm::{Command, Context};
 use highwater::{Schema, Table, WriteTxn};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -53,7 +53,7 @@ impl Command<Registers> for Write {
     type Reply = u64;
     type Error = u64;
 
-    fn apply(self, _: &Entry, txn: &mut WriteTxn<Registers>) -> Result<u64, u64> {
+    fn apply(self, _: &Context, txn: &mut WriteTxn<Registers>) -> Result<u64, u64> {
         let Write { key, change } = self;
         let held = txn
             .registers()

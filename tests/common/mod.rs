@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "each test uses a part of it")]
 #![allow(missing_docs, unreachable_pub, reason = "no interface of anybody")]
 
-use highwater::fsm::{Command, Entry};
+use highwater::fsm::{Command, Context};
 use highwater::{Schema, Store, Table, WriteTxn};
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -89,7 +89,7 @@ impl Command<Bank> for Request {
     type Reply = i64;
     type Error = Failure;
 
-    fn apply(self, entry: &Entry, txn: &mut WriteTxn<Bank>) -> Result<i64, Failure> {
+    fn apply(self, context: &Context, txn: &mut WriteTxn<Bank>) -> Result<i64, Failure> {
         let amount = |txn: &WriteTxn<Bank>, id: &str| match txn.accounts().get(id) {
             Some(account) => Ok(account.amount),
             None => Err(Failure::NoAccount(id.into())),
@@ -122,8 +122,8 @@ impl Command<Bank> for Request {
                 txn.accounts_mut().delete(id.as_str()).unwrap();
                 Ok(had)
             }
-            Request::Note { id } => Ok(set(txn, &id, i64::try_from(entry.time_ms()).unwrap())),
-            Request::Draw { id } => Ok(set(txn, &id, (entry.random(0) >> 2).cast_signed())),
+            Request::Note { id } => Ok(set(txn, &id, i64::try_from(context.time_ms()).unwrap())),
+            Request::Draw { id } => Ok(set(txn, &id, (context.random(0) >> 2).cast_signed())),
             Request::Panic => {
                 set(txn, "changed", 1);
                 panic!("as it was told");

@@ -1,6 +1,6 @@
 //! Records that are due at a time of the log's clock.
 
-use highwater::fsm::{Batch, Command, Entry, LogEntry, Outcome, Proposal};
+use highwater::fsm::{Batch, Command, Context, LogEntry, Outcome, Proposal};
 use highwater::{LogIndex, Schema, Store, Table, WriteError, WriteTxn};
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -52,10 +52,14 @@ impl Command<Locks> for Request {
     type Reply = Vec<String>;
     type Error = WriteError;
 
-    fn apply(self, entry: &Entry, txn: &mut WriteTxn<Locks>) -> Result<Vec<String>, WriteError> {
+    fn apply(
+        self,
+        context: &Context,
+        txn: &mut WriteTxn<Locks>,
+    ) -> Result<Vec<String>, WriteError> {
         match self {
             Request::Hold { name, micros } => {
-                let until = micros.map(|micros| entry.time() + Duration::from_micros(micros));
+                let until = micros.map(|micros| context.time() + Duration::from_micros(micros));
                 txn.locks_mut().upsert(Lock { name, until })?;
                 Ok(Vec::new())
             }
@@ -64,7 +68,7 @@ impl Command<Locks> for Request {
                 Ok(Vec::new())
             }
             Request::Expire { most } => {
-                let due = txn.locks().due(entry.time()).take(most);
+                let due = txn.locks().due(context.time()).take(most);
                 let due: Vec<String> = due.map(|lock| lock.name.clone()).collect();
                 for name in &due {
                     txn.locks_mut().delete(name)?;

@@ -5,7 +5,7 @@ mod common;
 mod expiry;
 
 use common::{Account, Bank, Failure, Request, account, balance};
-use highwater::fsm::{Batch, Command, Entry, HaltKind, LogEntry, Outcome, Proposal};
+use highwater::fsm::{Batch, Command, Context, HaltKind, LogEntry, Outcome, Proposal};
 use highwater::{LogIndex, Store, StoreError, WaitError, WriteError, WriteTxn};
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -272,8 +272,12 @@ struct Look;
 impl highwater::fsm::Command<Bank> for Look {
     type Reply = (LogIndex, SystemTime, u64);
     type Error = ();
-    fn apply(self, entry: &Entry, _: &mut highwater::WriteTxn<Bank>) -> Result<Self::Reply, ()> {
-        Ok((entry.index(), entry.time(), entry.seed()))
+    fn apply(
+        self,
+        context: &Context,
+        _: &mut highwater::WriteTxn<Bank>,
+    ) -> Result<Self::Reply, ()> {
+        Ok((context.index(), context.time(), context.seed()))
     }
 }
 
@@ -429,7 +433,7 @@ impl Command<Bank> for Told {
     type Reply = ();
     type Error = WriteError;
 
-    fn apply(self, _: &Entry, txn: &mut WriteTxn<Bank>) -> Result<(), WriteError> {
+    fn apply(self, _: &Context, txn: &mut WriteTxn<Bank>) -> Result<(), WriteError> {
         let amount = i64::try_from(self.0).unwrap();
         txn.after_commit(move |_| {
             TOLD.fetch_add(self.0, Ordering::Relaxed);

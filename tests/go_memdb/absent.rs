@@ -71,9 +71,9 @@ fn each_row_and_each_query_has_its_indexes() {
         (a.create_index(), a.modify_index()),
         (LogIndex(3), LogIndex(8))
     );
-    assert_eq!(services.by_node("b").index(), LogIndex(5));
-    assert_eq!(services.index(), LogIndex(8));
-    assert_eq!(snap.nodes().index(), LogIndex(1));
+    assert_eq!(services.by_node("b").log_index(), LogIndex(5));
+    assert_eq!(services.log_index(), LogIndex(8));
+    assert_eq!(snap.nodes().log_index(), LogIndex(1));
     assert_eq!(ids(services.changed_since(LogIndex(3))), ["a", "b"]);
     assert_eq!(ids(services.changed_since(LogIndex(5))), ["a"]);
 }

@@ -2,9 +2,10 @@
 
 use crate::store_schema::*;
 use crate::things::watch;
-use highwater::fsm::{Batch, Command, Entry, LogEntry, Proposal};
+use highwater::fsm::{Batch, Command, Context, LogEntry, Proposal};
 use highwater::{
-    HistoryId, LogIndex, Options, Position, Start, Store, SubscribeError, Turn, WaitError, WriteTxn,
+    HistoryId, LogIndex, Position, Start, Store, StoreOptions, SubscribeError, Turn, WaitError,
+    WriteTxn,
 };
 use serde::{Deserialize, Serialize};
 use std::io::{self, Read};
@@ -41,7 +42,7 @@ fn a_restore_does_not_stamp_anew() {
         (a.create_index(), a.modify_index()),
         (LogIndex(3), LogIndex(9))
     );
-    assert_eq!(snap.services().index_of("b"), LogIndex(5));
+    assert_eq!(snap.services().log_index_of("b"), LogIndex(5));
     assert_eq!(snap.index(), LogIndex(9));
 }
 
@@ -55,7 +56,7 @@ fn what_was_deleted_below_a_prefix_raises_its_index() {
     commit_at(&store, 6, |txn| {
         txn.services_mut().delete("web/a").unwrap();
     });
-    let below = |prefix: &str| store.snapshot().services().prefix(prefix).index();
+    let below = |prefix: &str| store.snapshot().services().prefix(prefix).log_index();
     assert_eq!(below("web/"), LogIndex(6));
     assert_eq!(below("db/"), LogIndex(4));
     commit_at(&store, 8, |txn| {
@@ -99,7 +100,7 @@ fn entries_without_data_raise_the_index() {
     assert_eq!(store.position().index, LogIndex(7));
     assert!(store.snapshot_at_least(LogIndex(7), Instant::now()).is_ok());
     assert!(!read.has_fired());
-    assert_eq!(store.snapshot().services().index(), LogIndex(1));
+    assert_eq!(store.snapshot().services().log_index(), LogIndex(1));
 }
 
 #[test]
@@ -151,9 +152,9 @@ fn a_blocking_query_returns_for_what_it_read() {
 fn a_restore_ends_no_wait_and_makes_none_spin() {
     let store = Store::<Catalog>::new();
     put(&store, 4, "a");
-    let other = Store::<Catalog>::with_options(Options {
+    let other = Store::<Catalog>::with_options(StoreOptions {
         history: HistoryId(9),
-        ..Options::default()
+        ..StoreOptions::default()
     });
     put(&other, 2, "b");
     let list = |db: &CatalogView| ids(db.services().iter()).join(",");
@@ -264,7 +265,7 @@ impl Command<Catalog> for Register {
     type Reply = ();
     type Error = Refused;
 
-    fn apply(self, _: &Entry, txn: &mut WriteTxn<Catalog>) -> Result<(), Refused> {
+    fn apply(self, _: &Context, txn: &mut WriteTxn<Catalog>) -> Result<(), Refused> {
         match self {
             Register::Node(name, address) => {
                 txn.nodes_mut()
@@ -309,10 +310,13 @@ fn replicas_tell_the_same_indexes_however_entries_came() {
         let (snap, other) = (store.snapshot(), one.snapshot());
         assert_eq!(snap.position(), other.position());
         for key in ["a", "b", "c"] {
-            assert_eq!(snap.nodes().index_of(key), other.nodes().index_of(key));
             assert_eq!(
-                snap.nodes().prefix(key).index(),
-                other.nodes().prefix(key).index()
+                snap.nodes().log_index_of(key),
+                other.nodes().log_index_of(key)
+            );
+            assert_eq!(
+                snap.nodes().prefix(key).log_index(),
+                other.nodes().prefix(key).log_index()
             );
         }
         assert_eq!(image(store), image(&one));

@@ -312,7 +312,10 @@ fn statedb_a_prefix_does_not_reach_into_the_primary_key() {
 fn consul_195_an_index_does_not_fall_when_its_last_record_goes() {
     let store = Store::<Catalog>::new();
     // nomad #6403, consul PR #4437: of nothing it is 1, so that a client does not ask from 0 for ever.
-    assert_eq!(store.snapshot().services().prefix("a").index(), LogIndex(1));
+    assert_eq!(
+        store.snapshot().services().prefix("a").log_index(),
+        LogIndex(1)
+    );
     commit_at(&store, 5, |txn| {
         txn.services_mut().insert(service("a", "n", "s")).unwrap();
     });
@@ -321,14 +324,14 @@ fn consul_195_an_index_does_not_fall_when_its_last_record_goes() {
     });
     // consul #3899: that of one node is not that of another.
     let snap = store.snapshot();
-    assert_eq!(snap.services().by_node("n").index(), LogIndex(5));
+    assert_eq!(snap.services().by_node("n").log_index(), LogIndex(5));
     commit_at(&store, 9, |txn| {
         txn.services_mut().delete("b").unwrap();
     });
     let snap = store.snapshot();
-    assert!(snap.services().by_node("m").index() >= LogIndex(9));
-    assert!(snap.services().index_of("b") >= LogIndex(9));
-    assert_eq!(snap.services().index(), LogIndex(9));
+    assert!(snap.services().by_node("m").log_index() >= LogIndex(9));
+    assert!(snap.services().log_index_of("b") >= LogIndex(9));
+    assert_eq!(snap.services().log_index(), LogIndex(9));
 }
 
 #[test]

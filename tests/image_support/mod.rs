@@ -156,7 +156,7 @@ pub fn queries(snapshot: &Snapshot<Catalog>) -> Vec<String> {
     macro_rules! ask {
         ($rows:expr) => {{
             let rows = $rows;
-            let index = rows.index();
+            let index = rows.log_index();
             let keys: Vec<_> = rows
                 .map(|row| (row.id.clone(), row.modify_index()))
                 .collect();
@@ -166,7 +166,7 @@ pub fn queries(snapshot: &Snapshot<Catalog>) -> Vec<String> {
     for text in &texts() {
         lines.push(format!(
             "{text} {} {:?}",
-            services.index_of(text),
+            services.log_index_of(text),
             services.get(text)
         ));
         ask!(services.prefix(text));
@@ -188,10 +188,14 @@ pub fn queries(snapshot: &Snapshot<Catalog>) -> Vec<String> {
         ask!(services.port_index().get(port));
         ask!(services.port_index().range(port..port + 3));
     }
-    lines.push(format!("{} {}", services.index(), snapshot.links().index()));
+    lines.push(format!(
+        "{} {}",
+        services.log_index(),
+        snapshot.links().log_index()
+    ));
     for from in 0..4 {
-        lines.push(format!("{}", snapshot.links().leading(from).index()));
-        lines.push(format!("{}", snapshot.links().index_of((from, 0))));
+        lines.push(format!("{}", snapshot.links().leading(from).log_index()));
+        lines.push(format!("{}", snapshot.links().log_index_of((from, 0))));
     }
     lines
 }

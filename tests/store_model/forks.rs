@@ -5,8 +5,8 @@ use crate::op::{Op, op};
 use crate::query::pool;
 use crate::world::{Held, World};
 use highwater::{
-    Conflict, CursorError, Guard, HistoryId, ImageError, LogIndex, Options, Position, ReadMode,
-    Start, Store, SubscribeError, WaitError,
+    Conflict, CursorError, Guard, HistoryId, ImageError, LogIndex, Position, ReadMode, Start,
+    Store, StoreOptions, SubscribeError, WaitError,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -100,9 +100,9 @@ fn put(store: &Store<Shop>, id: &str, value: u8) -> LogIndex {
 
 /// A store of the log with two items, at index 2.
 fn store() -> Store<Shop> {
-    let store = Store::with_options(Options {
+    let store = Store::with_options(StoreOptions {
         history: LOG,
-        ..Options::default()
+        ..StoreOptions::default()
     });
     put(&store, "a", 1);
     put(&store, "b", 1);

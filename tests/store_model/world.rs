@@ -6,7 +6,7 @@ use crate::query::{Covers, Query};
 use crate::running::Running;
 use crate::walks::check_walks;
 use highwater::{
-    Conflict, Guard, LogIndex, Options, Snapshot, Start, Store, Subscription, Turn, Watch,
+    Conflict, Guard, LogIndex, Snapshot, Start, Store, StoreOptions, Subscription, Turn, Watch,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -59,9 +59,9 @@ pub(crate) struct World {
 impl World {
     /// An empty one. The indexes of the queries of the pool are followed.
     pub(crate) fn new(pool: &[Query]) -> Self {
-        let options = Options {
+        let options = StoreOptions {
             window: 1 << 12,
-            ..Options::default()
+            ..StoreOptions::default()
         };
         World::of(Store::with_options(options), pool)
     }
@@ -333,13 +333,13 @@ impl World {
             assert!(index <= self.index.max(1));
             *tracked = index;
             let index = match query {
-                Query::Prefix(prefix) => snap.items().prefix(prefix.as_str()).index(),
-                Query::Range(lo, hi) => snap.items().range(lo.as_str()..hi.as_str()).index(),
-                Query::Group(group) => snap.items().by_group(*group).index(),
-                Query::Tag(tag) => snap.items().by_tags(tag).index(),
-                Query::Len => snap.items().index(),
+                Query::Prefix(prefix) => snap.items().prefix(prefix.as_str()).log_index(),
+                Query::Range(lo, hi) => snap.items().range(lo.as_str()..hi.as_str()).log_index(),
+                Query::Group(group) => snap.items().by_group(*group).log_index(),
+                Query::Tag(tag) => snap.items().by_tags(tag).log_index(),
+                Query::Len => snap.items().log_index(),
                 Query::Get(id) => {
-                    let index = snap.items().index_of(id);
+                    let index = snap.items().log_index_of(id);
                     if let Some((_, _, modified)) = self.state.get(id) {
                         assert_eq!(index.0, *modified);
                     }

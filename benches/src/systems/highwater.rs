@@ -1,13 +1,13 @@
 //! highwater itself, through its public interface.
 
-use ::highwater::{Schema, Snapshot, Store, Views};
+use ::highwater::{Schema, Snapshot, Store};
 
 use super::{Prefixes, System};
 use crate::record::{NumberService, Record, Service, UuidService};
 
 /// A highwater store with its usual settings.
 #[derive(Debug)]
-pub struct Highwater<C: Views = Catalog> {
+pub struct Highwater<C: Schema = Catalog> {
     store: Store<C>,
 }
 

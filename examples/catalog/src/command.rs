@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use highwater::fsm::{self, Entry};
+use highwater::fsm::{self, Context};
 use highwater::{WriteError, WriteTxn};
 use serde::{Deserialize, Serialize};
 
@@ -105,7 +105,7 @@ impl fsm::Command<Catalog> for Command {
     type Reply = Reply;
     type Error = Rejected;
 
-    fn apply(self, _: &Entry, txn: &mut WriteTxn<Catalog>) -> Result<Reply, Rejected> {
+    fn apply(self, _: &Context, txn: &mut WriteTxn<Catalog>) -> Result<Reply, Rejected> {
         match self {
             Command::Kv(op) => kv::apply(op, txn).map(Reply::Pairs),
             Command::Txn(ops) => kv::apply_all(ops, txn).map(Reply::Pairs),

@@ -80,7 +80,7 @@ fn table(model: &TableModel<'_>) -> TokenStream {
                 const CHECKS: &'static [#krate::CheckDef<#ident>] = &[#(#checks),*];
                 #key
 
-                fn encode_key(&self, #out: &mut #krate::KeyBuf) {
+                fn encode_key(&self, #out: &mut #krate::key::KeyBuf) {
                     #(#encode)*
                 }
             }
@@ -117,9 +117,9 @@ fn part_type(model: &TableModel<'_>, part: &Part<'_>) -> TokenStream {
     let krate = model.krate.at(ty.span());
     let forms = part.forms;
     let mut key = if forms.caseless {
-        quote_spanned!(ty.span()=> #krate::Caseless)
+        quote_spanned!(ty.span()=> #krate::key::Caseless)
     } else if forms.each {
-        quote_spanned!(ty.span()=> <#ty as #krate::Each>::Item)
+        quote_spanned!(ty.span()=> <#ty as #krate::key::Each>::Item)
     } else if forms.sparse {
         quote_spanned!(ty.span()=> <#ty as #krate::__private::Sparse>::Item)
     } else if forms.expires {
@@ -156,7 +156,7 @@ fn index_def(model: &TableModel<'_>, index: &IndexModel<'_>) -> TokenStream {
         .iter()
         .enumerate()
         .map(|(i, part)| encode_part(model, i, part, &row, &out));
-    let mut keys = quote!(#krate::KeySink::push(#sink, |#out| { #(#encode)* }););
+    let mut keys = quote!(#krate::key::KeySink::push(#sink, |#out| { #(#encode)* }););
     // Around it, from the last part to the first, what gives several keys or none.
     for (i, part) in index.parts.iter().enumerate().rev() {
         let ty = part.ty();
@@ -165,7 +165,7 @@ fn index_def(model: &TableModel<'_>, index: &IndexModel<'_>) -> TokenStream {
         let item = item_name(i);
         if part.forms.each {
             keys = quote_spanned! {ty.span()=>
-                <#ty as #krate::Each>::for_each_key(&#value, &mut |#item| { #keys });
+                <#ty as #krate::key::Each>::for_each_key(&#value, &mut |#item| { #keys });
             };
         } else if part.forms.sparse {
             keys = quote_spanned! {ty.span()=>
@@ -345,7 +345,7 @@ fn encode_part(
     let encode = if forms.caseless {
         // The type is named, so that another than text is an error at the field's.
         let text = if forms.each {
-            quote_spanned!(ty.span()=> <#ty as #krate::Each>::Form<'_>)
+            quote_spanned!(ty.span()=> <#ty as #krate::key::Each>::Form<'_>)
         } else if forms.sparse {
             quote_spanned!(ty.span()=> <#ty as #krate::__private::Sparse>::Item)
         } else {
@@ -355,8 +355,8 @@ fn encode_part(
             <#text as #krate::__private::Text>::encode_caseless(#value, #out)
         )
     } else if forms.each {
-        let item = quote_spanned!(ty.span()=> <#ty as #krate::Each>::Item);
-        quote_spanned!(ty.span()=> #krate::AsKey::<#item>::encode_as(#value, #out))
+        let item = quote_spanned!(ty.span()=> <#ty as #krate::key::Each>::Item);
+        quote_spanned!(ty.span()=> #krate::key::AsKey::<#item>::encode_as(#value, #out))
     } else if forms.sparse {
         let item = quote_spanned!(ty.span()=> <#ty as #krate::__private::Sparse>::Item);
         quote_spanned!(ty.span()=> <#item as #krate::Key>::encode(#value, #out))
@@ -482,14 +482,14 @@ fn methods(model: &TableModel<'_>, i: usize, index: &IndexModel<'_>) -> TokenStr
             #[must_use]
             #visibility fn #by(
                 &self,
-                key: impl #krate::AsKey<#key>,
+                key: impl #krate::key::AsKey<#key>,
             ) -> ::core::option::Option<&'a #krate::Row<#ident>> {
                 #krate::TableReader::unique::<#key>(&self.0, #number, key)
             }
         }
     } else {
         quote_spanned! {span=>
-            #visibility fn #by(&self, key: impl #krate::AsKey<#key>) -> #krate::Rows<'a, #ident> {
+            #visibility fn #by(&self, key: impl #krate::key::AsKey<#key>) -> #krate::Rows<'a, #ident> {
                 #krate::IndexReader::get(
                     &#krate::TableReader::secondary::<#key>(&self.0, #number),
                     key,

@@ -3,7 +3,7 @@
 use super::DiskError;
 use crate::image::ImageError;
 use crate::position::LogIndex;
-use crate::store::{Snapshot, Views};
+use crate::store::{Schema, Snapshot};
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -83,7 +83,7 @@ impl From<DiskError> for WriteImageError {
 
 /// Writes an image durably. It is there whole when this returns, or, on an error, not at all or
 /// whole.
-pub(in super::super) fn write_image<S: Views>(
+pub(in super::super) fn write_image<S: Schema>(
     unfinished: &Path,
     path: &Path,
     snapshot: &Snapshot<S>,
@@ -97,7 +97,7 @@ pub(in super::super) fn write_image<S: Views>(
     Ok(())
 }
 
-fn write_file<S: Views>(path: &Path, snapshot: &Snapshot<S>) -> Result<(), WriteImageError> {
+fn write_file<S: Schema>(path: &Path, snapshot: &Snapshot<S>) -> Result<(), WriteImageError> {
     let failed = |doing| move |e| DiskError::io(path, doing, e);
     let file = File::create(path).map_err(failed("create"))?;
     let mut out = BufWriter::with_capacity(1 << 16, file);

@@ -6,11 +6,11 @@ use super::queue::{Shut, Wait};
 use super::writer::{Control, Pending, Shared};
 use crate::fsm::{Batch, Command, LogEntry, Outcome};
 use crate::position::LogIndex;
-use crate::store::{Store, StoreError, Views};
+use crate::store::{Schema, Store, StoreError};
 
 /// Applies proposals as the entries after `before`, with one publish, and answers them. On an error
 /// the store is halted before anybody is answered.
-pub(super) fn commit<S: Views, C: Command<S>>(
+pub(super) fn commit<S: Schema, C: Command<S>>(
     shared: &Shared<S, C>,
     store: &Store<S>,
     before: LogIndex,
@@ -44,7 +44,7 @@ pub(super) fn commit<S: Views, C: Command<S>>(
 }
 
 /// Commits what is proposed to a new store, without a log, until the journal is closed.
-pub(super) fn serve<S: Views, C: Command<S>>(
+pub(super) fn serve<S: Schema, C: Command<S>>(
     shared: &Shared<S, C>,
     store: &Store<S>,
 ) -> Result<(), JournalError> {
@@ -73,7 +73,7 @@ pub(super) fn serve<S: Views, C: Command<S>>(
 }
 
 /// Tells everybody that the journal has stopped, or, if the store was closed, that it is closed.
-pub(super) fn halt<S: Views, C: Command<S>>(
+pub(super) fn halt<S: Schema, C: Command<S>>(
     shared: &Shared<S, C>,
     store: &Store<S>,
     error: &JournalError,
@@ -89,7 +89,7 @@ pub(super) fn halt<S: Views, C: Command<S>>(
 
 /// Whether the store takes the entries after `log`, which is not in doubt any more when they are
 /// on the disk.
-pub(super) fn takes<S: Views>(store: &Store<S>, log: LogIndex) -> Result<(), JournalError> {
+pub(super) fn takes<S: Schema>(store: &Store<S>, log: LogIndex) -> Result<(), JournalError> {
     if store.position().index != log {
         return Err(foreign_write(store, log));
     }
@@ -102,7 +102,7 @@ pub(super) fn takes<S: Views>(store: &Store<S>, log: LogIndex) -> Result<(), Jou
 }
 
 /// Somebody has written the store, which is not at the log's end.
-fn foreign_write<S: Views>(store: &Store<S>, log: LogIndex) -> JournalError {
+fn foreign_write<S: Schema>(store: &Store<S>, log: LogIndex) -> JournalError {
     let reason = format!(
         "the store is at {} and the log at {log}: something else than the journal wrote the store",
         store.position().index,

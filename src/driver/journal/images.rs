@@ -8,7 +8,7 @@ use super::error::JournalError;
 use crate::driver::disk::DiskError;
 use crate::driver::disk::files::{self, WriteImageError};
 use crate::position::LogIndex;
-use crate::store::{Snapshot, Views};
+use crate::store::{Schema, Snapshot};
 use std::cmp::Reverse;
 use std::path::{Path, PathBuf};
 
@@ -53,7 +53,7 @@ pub(super) fn prune(dir: &Path, keep: &[Image]) -> Result<(), DiskError> {
 
 /// Writes an image durably. It is there whole when this returns, or, on an error, not at all or
 /// whole.
-pub(super) fn write<S: Views>(dir: &Path, snapshot: &Snapshot<S>) -> Result<Image, JournalError> {
+pub(super) fn write<S: Schema>(dir: &Path, snapshot: &Snapshot<S>) -> Result<Image, JournalError> {
     let index = snapshot.index();
     let path = files::image_path(dir, index);
     let unfinished = files::unfinished(&path);

@@ -62,7 +62,7 @@ pub use recovery::{DamagedImage, Recovery, Torn};
 use super::answer::{Answer, answer};
 use crate::fsm::{Command, Proposal};
 use crate::position::LogIndex;
-use crate::store::{self, Store, Views};
+use crate::store::{self, Schema, Store};
 use queue::Shut;
 use recovery::Recovered;
 use std::collections::hash_map::RandomState;
@@ -93,7 +93,7 @@ pub struct Options {
     /// Most bytes that share an fsync. 8 MiB by default.
     pub batch_bytes: usize,
     /// Settings of the store; its history is the journal's, whatever is given here.
-    pub store: store::Options,
+    pub store: store::StoreOptions,
 }
 
 impl Default for Options {
@@ -106,7 +106,7 @@ impl Default for Options {
             queue_bytes: 64 << 20,
             batch_entries: 1024,
             batch_bytes: 8 << 20,
-            store: store::Options::default(),
+            store: store::StoreOptions::default(),
         }
     }
 }
@@ -139,7 +139,7 @@ fn spawn(
 /// Dropped, it closes, as by [`close`](Self::close).
 ///
 /// ```
-/// use highwater::fsm::{Command, Entry};
+/// use highwater::fsm::{Command, Context};
 /// use highwater::journal::{Journal, Options};
 /// use highwater::{Schema, Table, WriteError, WriteTxn};
 /// use serde::{Deserialize, Serialize};
@@ -166,7 +166,7 @@ fn spawn(
 ///     type Reply = ();
 ///     type Error = WriteError;
 ///
-///     fn apply(self, _: &Entry, txn: &mut WriteTxn<Notes>) -> Result<(), WriteError> {
+///     fn apply(self, _: &Context, txn: &mut WriteTxn<Notes>) -> Result<(), WriteError> {
 ///         let Request::Write(note) = self;
 ///         txn.notes_mut().insert(note)
 ///     }
@@ -189,7 +189,7 @@ fn spawn(
 /// # Ok(())
 /// # }
 /// ```
-pub struct Journal<S: Views, C: Command<S>> {
+pub struct Journal<S: Schema, C: Command<S>> {
     store: Store<S>,
     shared: Arc<Shared<S, C>>,
     /// Gone when the journal is closed.
@@ -197,7 +197,7 @@ pub struct Journal<S: Views, C: Command<S>> {
     max_entry_bytes: usize,
 }
 
-impl<S: Views, C: Command<S>> Journal<S, C> {
+impl<S: Schema, C: Command<S>> Journal<S, C> {
     /// Opens the journal in a directory, which is made if it is not there: restores the newest
     /// image, applies the entries of the log after it, and says what it met.
     ///
@@ -380,21 +380,21 @@ impl<S: Views, C: Command<S>> Journal<S, C> {
 
 /// Why a giver has gone without giving. It is an orderly end only if the store was closed first: the
 /// journal itself answers all that is queued.
-fn stopped<S: Views, C: Command<S>>(shared: &Shared<S, C>) -> Shut {
+fn stopped<S: Schema, C: Command<S>>(shared: &Shared<S, C>) -> Shut {
     match shared.queue.shut_reason() {
         Some(shut) => shut,
         None => Shut::Halted("its thread ended".to_owned()),
     }
 }
 
-impl<S: Views, C: Command<S>> Drop for Journal<S, C> {
+impl<S: Schema, C: Command<S>> Drop for Journal<S, C> {
     fn drop(&mut self) {
         // Whoever wants to know calls `close`.
         let _ = self.close();
     }
 }
 
-impl<S: Views, C: Command<S>> fmt::Debug for Journal<S, C> {
+impl<S: Schema, C: Command<S>> fmt::Debug for Journal<S, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Journal")
             .field("position", &self.store.position())

@@ -9,7 +9,7 @@ use crate::driver::disk::files;
 use crate::fsm::{Batch, Command, LogEntry};
 use crate::image::ImageError;
 use crate::position::{HistoryId, LogIndex};
-use crate::store::{self, Store, Views};
+use crate::store::{self, Schema, Store};
 use std::fmt;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::BufReader;
@@ -90,7 +90,7 @@ impl fmt::Display for Recovery {
 }
 
 /// A recovered journal, ready to be written.
-pub(super) struct Recovered<S: Views> {
+pub(super) struct Recovered<S: Schema> {
     /// Held for as long as the journal is open.
     pub(super) lock: File,
     pub(super) store: Store<S>,
@@ -103,9 +103,9 @@ pub(super) struct Recovered<S: Views> {
     pub(super) report: Recovery,
 }
 
-pub(super) fn recover<S: Views, C: Command<S>>(
+pub(super) fn recover<S: Schema, C: Command<S>>(
     dir: &Path,
-    options: &store::Options,
+    options: &store::StoreOptions,
 ) -> Result<Recovered<S>, JournalError> {
     fs::create_dir_all(dir).map_err(|e| io_error(dir, "create", e))?;
     let lock = lock(dir)?;
@@ -131,7 +131,7 @@ pub(super) fn recover<S: Views, C: Command<S>>(
     }
     let Opened { log, rolled_back } = Log::open(&path)?;
     let torn = check_end(&log, marks, listed.first(), rolled_back)?;
-    let options = store::Options {
+    let options = store::StoreOptions {
         history: log.history(),
         ..options.clone()
     };
@@ -237,10 +237,10 @@ fn check_end(
 type Restored<S> = (Store<S>, Option<LogIndex>, Vec<DamagedImage>);
 
 /// A store with the newest intact image.
-fn restore<S: Views>(
+fn restore<S: Schema>(
     log: &Log,
     listed: &[Image],
-    options: &store::Options,
+    options: &store::StoreOptions,
 ) -> Result<Restored<S>, JournalError> {
     let mut damaged = Vec::new();
     for image in listed {
@@ -305,7 +305,7 @@ fn is_damage(error: &ImageError) -> bool {
 }
 
 /// Applies what the log has after the store's mark. Returns how many entries, of how many bytes.
-fn replay<S: Views, C: Command<S>>(
+fn replay<S: Schema, C: Command<S>>(
     store: &Store<S>,
     log: &Log,
 ) -> Result<(u64, u64), JournalError> {

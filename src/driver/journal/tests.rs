@@ -4,7 +4,7 @@ use super::acknowledged::Acknowledged;
 use super::log::Log;
 use super::recovery::Recovered;
 use super::*;
-use crate::fsm::Entry;
+use crate::fsm::Context;
 use crate::position::HistoryId;
 use crate::store::WriteTxn;
 use crate::{Schema, Table};
@@ -39,7 +39,7 @@ impl Command<Counters> for Count {
     type Reply = u64;
     type Error = ();
 
-    fn apply(self, _: &Entry, txn: &mut WriteTxn<Counters>) -> Result<u64, ()> {
+    fn apply(self, _: &Context, txn: &mut WriteTxn<Counters>) -> Result<u64, ()> {
         let count = txn
             .counters()
             .get(&self.0)
@@ -105,9 +105,9 @@ fn journal(dir: &Path) -> (Journal<Counters, Count>, Arc<Syncs>, mpsc::Sender<bo
     syncs.begun.store(0, Ordering::SeqCst);
     let recovered = Recovered {
         lock: File::create(dir.join("lock")).unwrap(),
-        store: Store::with_options(store::Options {
+        store: Store::with_options(store::StoreOptions {
             history: HistoryId(5),
-            ..store::Options::default()
+            ..store::StoreOptions::default()
         }),
         log,
         acknowledged: Acknowledged::begin(dir, LogIndex::ZERO).unwrap(),

@@ -11,7 +11,7 @@ use super::{Committed, Options};
 use crate::driver::answer::Giver;
 use crate::fsm::{Command, Proposal, panic_message};
 use crate::position::LogIndex;
-use crate::store::{Store, Views};
+use crate::store::{Schema, Store};
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -41,13 +41,13 @@ pub(super) type Proposals<S, C> =
     Queue<Pending<C, <C as Command<S>>::Reply, <C as Command<S>>::Error>, Control>;
 
 /// What the log thread and the journal's handle both see.
-pub(super) struct Shared<S: Views, C: Command<S>> {
+pub(super) struct Shared<S: Schema, C: Command<S>> {
     pub(super) queue: Arc<Proposals<S, C>>,
     /// Why the last image could not be written.
     pub(super) image_error: Mutex<Option<String>>,
 }
 
-impl<S: Views, C: Command<S>> Shared<S, C> {
+impl<S: Schema, C: Command<S>> Shared<S, C> {
     pub(super) fn new(options: &Options) -> Self {
         Shared {
             queue: Arc::new(Queue::new(Limits {
@@ -67,7 +67,7 @@ impl<S: Views, C: Command<S>> Shared<S, C> {
 }
 
 /// Runs a log thread's work; whatever ends it early halts store and queue.
-fn guarded<S: Views, C: Command<S>>(
+fn guarded<S: Schema, C: Command<S>>(
     shared: &Shared<S, C>,
     store: &Store<S>,
     work: impl FnOnce() -> Result<(), JournalError>,
@@ -90,7 +90,7 @@ fn guarded<S: Views, C: Command<S>>(
 }
 
 /// The log thread of a journal in memory.
-pub(super) fn run_in_memory<S: Views, C: Command<S>>(
+pub(super) fn run_in_memory<S: Schema, C: Command<S>>(
     shared: &Shared<S, C>,
     store: &Store<S>,
 ) -> Result<(), JournalError> {
@@ -100,7 +100,7 @@ pub(super) fn run_in_memory<S: Views, C: Command<S>>(
 }
 
 /// The log thread's own.
-pub(super) struct Writer<S: Views, C: Command<S>> {
+pub(super) struct Writer<S: Schema, C: Command<S>> {
     shared: Arc<Shared<S, C>>,
     store: Store<S>,
     log: Log,
@@ -126,7 +126,7 @@ struct Imaging {
     asked: Option<Giver<Result<LogIndex, JournalError>>>,
 }
 
-impl<S: Views, C: Command<S>> Writer<S, C> {
+impl<S: Schema, C: Command<S>> Writer<S, C> {
     pub(super) fn new(
         shared: Arc<Shared<S, C>>,
         dir: PathBuf,

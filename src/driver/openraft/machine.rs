@@ -6,7 +6,7 @@ use crate::driver::raft::images::Image;
 use crate::driver::raft::machine::Machine;
 use crate::driver::raft::{decode, encode, log_index};
 use crate::fsm::{Command, LogEntry};
-use crate::store::{Store, Views};
+use crate::store::{Schema, Store};
 use openraft::storage::RaftStateMachine;
 use openraft::{
     EntryPayload, ErrorSubject, ErrorVerb, LogId, OptionalSend, RaftSnapshotBuilder,
@@ -52,13 +52,13 @@ impl<T: RaftTypeConfig> RaftState<T> {
 }
 
 /// A store that Raft drives.
-pub struct StateMachine<S: Views, C, T: RaftTypeConfig> {
+pub struct StateMachine<S: Schema, C, T: RaftTypeConfig> {
     machine: Machine<S, C>,
     /// As the store has it.
     state: RaftState<T>,
 }
 
-impl<S: Views, C, T: RaftTypeConfig> fmt::Debug for StateMachine<S, C, T> {
+impl<S: Schema, C, T: RaftTypeConfig> fmt::Debug for StateMachine<S, C, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StateMachine")
             .field("machine", &self.machine)
@@ -67,7 +67,7 @@ impl<S: Views, C, T: RaftTypeConfig> fmt::Debug for StateMachine<S, C, T> {
     }
 }
 
-impl<S: Views, C: Command<S>, T: Config<S, C>> StateMachine<S, C, T> {
+impl<S: Schema, C: Command<S>, T: Config<S, C>> StateMachine<S, C, T> {
     pub(super) fn open(dir: &Path, options: Options, log: Option<u64>) -> Result<Self, Fault> {
         let machine = Machine::<S, C>::open(dir, options, log)?;
         let snapshot = machine.store().snapshot();
@@ -76,7 +76,7 @@ impl<S: Views, C: Command<S>, T: Config<S, C>> StateMachine<S, C, T> {
     }
 }
 
-impl<S: Views, C, T: RaftTypeConfig> StateMachine<S, C, T> {
+impl<S: Schema, C, T: RaftTypeConfig> StateMachine<S, C, T> {
     /// Takes logs with gaps, which openraft's own test suite makes up. Raft makes none.
     #[doc(hidden)]
     #[must_use]
@@ -106,7 +106,7 @@ fn sending<T: RaftTypeConfig<SnapshotData = ImageFile>>(
 
 impl<S, T> RaftSnapshotBuilder<T> for SnapshotBuilder<S>
 where
-    S: Views,
+    S: Schema,
     T: RaftTypeConfig<SnapshotData = ImageFile>,
 {
     async fn build_snapshot(&mut self) -> Result<RaftSnapshot<T>, StorageError<T::NodeId>> {
@@ -115,7 +115,7 @@ where
     }
 }
 
-impl<S: Views, C: Command<S>, T: Config<S, C>> RaftStateMachine<T> for StateMachine<S, C, T> {
+impl<S: Schema, C: Command<S>, T: Config<S, C>> RaftStateMachine<T> for StateMachine<S, C, T> {
     type SnapshotBuilder = SnapshotBuilder<S>;
 
     async fn applied_state(

@@ -21,7 +21,7 @@
 //! ```
 //! use highwater::openraft::{ImageFile, Options, Request, Response, open};
 //! # use highwater::{Schema, Table, WriteError, WriteTxn};
-//! # use highwater::fsm::{Command, Entry};
+//! # use highwater::fsm::{Command, Context};
 //! # use serde::{Deserialize, Serialize};
 //! #
 //! # #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
@@ -45,7 +45,7 @@
 //! #     type Reply = ();
 //! #     type Error = WriteError;
 //! #
-//! #     fn apply(self, _: &Entry, txn: &mut WriteTxn<Notes>) -> Result<(), WriteError> {
+//! #     fn apply(self, _: &Context, txn: &mut WriteTxn<Notes>) -> Result<(), WriteError> {
 //! #         let Write::Put { name, text } = self;
 //! #         txn.notes_mut().upsert(Note { name, text }).map(drop)
 //! #     }
@@ -104,13 +104,13 @@ pub use machine::StateMachine;
 pub use read::{ReadError, linearizable, read_index};
 
 use crate::fsm::Command;
-use crate::store::Views;
+use crate::store::Schema;
 use ::openraft::{AnyError, Entry, RaftTypeConfig};
 use std::path::Path;
 
 /// What a type configuration has to be for a store of schema `S` with commands `C`. There is
 /// nothing to implement: whatever has these types is one.
-pub trait Config<S: Views, C: Command<S>>:
+pub trait Config<S: Schema, C: Command<S>>:
     RaftTypeConfig<
         D = Request<C>,
         R = Response<C::Reply, C::Error>,
@@ -120,7 +120,7 @@ pub trait Config<S: Views, C: Command<S>>:
 {
 }
 
-impl<T, S: Views, C: Command<S>> Config<S, C> for T where
+impl<T, S: Schema, C: Command<S>> Config<S, C> for T where
     T: RaftTypeConfig<
             D = Request<C>,
             R = Response<C::Reply, C::Error>,
@@ -140,7 +140,7 @@ pub type Node<S, C, T> = (LogStore<T>, StateMachine<S, C, T>);
 /// let it, with what it remembers of the committed entries, which is less than it had told.
 ///
 /// Cost: reading the log and the image.
-pub fn open<S: Views, C: Command<S>, T: Config<S, C>>(
+pub fn open<S: Schema, C: Command<S>, T: Config<S, C>>(
     id: &T::NodeId,
     dir: impl AsRef<Path>,
     options: Options,

@@ -2,7 +2,7 @@
 
 use super::log_index;
 use crate::position::LogIndex;
-use crate::store::{Snapshot, Store, Views, WaitError};
+use crate::store::{Schema, Snapshot, Store, WaitError};
 use openraft::error::{CheckIsLeaderError, RaftError};
 use openraft::{LogIdOptionExt, Raft, RaftTypeConfig};
 use std::fmt;
@@ -51,7 +51,7 @@ pub async fn read_index<T: RaftTypeConfig>(
 
 /// A snapshot that has every write answered before this was called. The leader only. `until` is
 /// how long to wait for the store, a timer of the program's executor.
-pub async fn linearizable<S: Views, T: RaftTypeConfig>(
+pub async fn linearizable<S: Schema, T: RaftTypeConfig>(
     raft: &Raft<T>,
     store: &Store<S>,
     until: impl Future<Output = ()>,

@@ -5,7 +5,7 @@ use crate::driver::raft::images::Image;
 use crate::driver::raft::machine::Machine;
 use crate::driver::raft::{decode, encode, log_index};
 use crate::fsm::{Command, LogEntry};
-use crate::store::{Store, Views};
+use crate::store::{Schema, Store};
 use futures_core::Stream;
 use openraft_next::alias::{LogIdOf, SnapshotMetaOf, SnapshotOf, StoredMembershipOf};
 use openraft_next::entry::RaftEntry;
@@ -73,13 +73,13 @@ where
 }
 
 /// A store that Raft drives.
-pub struct StateMachine<S: Views, C, T: RaftTypeConfig> {
+pub struct StateMachine<S: Schema, C, T: RaftTypeConfig> {
     machine: Machine<S, C>,
     /// As the store has it.
     state: RaftState<T>,
 }
 
-impl<S: Views, C, T: RaftTypeConfig> fmt::Debug for StateMachine<S, C, T> {
+impl<S: Schema, C, T: RaftTypeConfig> fmt::Debug for StateMachine<S, C, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StateMachine")
             .field("machine", &self.machine)
@@ -88,7 +88,7 @@ impl<S: Views, C, T: RaftTypeConfig> fmt::Debug for StateMachine<S, C, T> {
     }
 }
 
-impl<S: Views, C: Command<S>, T: Config<S, C>> StateMachine<S, C, T> {
+impl<S: Schema, C: Command<S>, T: Config<S, C>> StateMachine<S, C, T> {
     pub(super) fn open(dir: &Path, options: Options, log: Option<u64>) -> Result<Self, Fault> {
         let machine = Machine::<S, C>::open(dir, options, log)?;
         let snapshot = machine.store().snapshot();
@@ -97,7 +97,7 @@ impl<S: Views, C: Command<S>, T: Config<S, C>> StateMachine<S, C, T> {
     }
 }
 
-impl<S: Views, C, T: RaftTypeConfig> StateMachine<S, C, T> {
+impl<S: Schema, C, T: RaftTypeConfig> StateMachine<S, C, T> {
     /// Takes logs with gaps, which openraft's own test suite makes up. Raft makes none.
     #[doc(hidden)]
     #[must_use]
@@ -117,7 +117,7 @@ impl<S: Views, C, T: RaftTypeConfig> StateMachine<S, C, T> {
     }
 }
 
-impl<S: Views, T: RaftTypeConfig> RaftSnapshotBuilder<T> for SnapshotBuilder<S>
+impl<S: Schema, T: RaftTypeConfig> RaftSnapshotBuilder<T> for SnapshotBuilder<S>
 where
     LogIdOf<T>: DeserializeOwned,
     StoredMembershipOf<T>: DeserializeOwned,
@@ -130,7 +130,7 @@ where
     }
 }
 
-impl<S: Views, C: Command<S>, T: Config<S, C>> RaftStateMachine<T> for StateMachine<S, C, T> {
+impl<S: Schema, C: Command<S>, T: Config<S, C>> RaftStateMachine<T> for StateMachine<S, C, T> {
     type SnapshotData = ImageFile;
     type SnapshotBuilder = SnapshotBuilder<S>;
 

@@ -2,7 +2,7 @@
 
 use super::log_index;
 use crate::position::LogIndex;
-use crate::store::{Snapshot, Store, Views, WaitError};
+use crate::store::{Schema, Snapshot, Store, WaitError};
 use openraft_next::errors::{LinearizableReadError, RaftError};
 use openraft_next::storage::RaftStateMachine;
 use openraft_next::{Raft, RaftTypeConfig, ReadPolicy};
@@ -52,7 +52,7 @@ pub async fn read_index<T: RaftTypeConfig, M: RaftStateMachine<T>>(
 
 /// A snapshot that has every write answered before this was called. The leader only. `until` is
 /// how long to wait for the store, a timer of the program's executor.
-pub async fn linearizable<S: Views, T: RaftTypeConfig, M: RaftStateMachine<T>>(
+pub async fn linearizable<S: Schema, T: RaftTypeConfig, M: RaftStateMachine<T>>(
     raft: &Raft<T, M>,
     store: &Store<S>,
     until: impl Future<Output = ()>,

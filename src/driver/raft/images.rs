@@ -7,7 +7,7 @@ use super::Fault;
 use crate::driver::disk::DiskError;
 use crate::driver::disk::files::{self, WriteImageError};
 use crate::position::LogIndex;
-use crate::store::{Snapshot, Store, Views};
+use crate::store::{Schema, Snapshot, Store};
 use std::fs::{self, File};
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
@@ -33,7 +33,7 @@ pub(in super::super) struct Image {
 }
 
 impl Image {
-    fn of<S: Views>(dir: &Path, snapshot: &Snapshot<S>) -> Self {
+    fn of<S: Schema>(dir: &Path, snapshot: &Snapshot<S>) -> Self {
         Image {
             index: snapshot.index(),
             path: files::image_path(dir, snapshot.index()),
@@ -45,7 +45,7 @@ impl Image {
 impl Images {
     /// Opens the directory, removes what is not whole or not the newest, and restores a new store
     /// from the newest.
-    pub(in super::super) fn open<S: Views>(dir: &Path, store: &Store<S>) -> Result<Self, Fault> {
+    pub(in super::super) fn open<S: Schema>(dir: &Path, store: &Store<S>) -> Result<Self, Fault> {
         fs::create_dir_all(dir).map_err(|e| DiskError::io(dir, "create", e))?;
         let images = Images {
             dir: dir.to_owned(),
@@ -114,7 +114,10 @@ impl Images {
     }
 
     /// Writes an image of a snapshot, durably. Commits go on meanwhile.
-    pub(in super::super) fn write<S: Views>(&self, snapshot: &Snapshot<S>) -> Result<Image, Fault> {
+    pub(in super::super) fn write<S: Schema>(
+        &self,
+        snapshot: &Snapshot<S>,
+    ) -> Result<Image, Fault> {
         let image = Image::of(&self.dir, snapshot);
         let unfinished = self.unfinished();
         files::write_image(&unfinished, &image.path, snapshot).map_err(|error| match error {
@@ -127,7 +130,7 @@ impl Images {
 
     /// Restores a store from a file that was received, and keeps the file as the newest image. On
     /// an error the store is as it was.
-    pub(in super::super) fn install<S: Views>(
+    pub(in super::super) fn install<S: Schema>(
         &self,
         store: &Store<S>,
         received: &Path,
@@ -179,7 +182,7 @@ impl Images {
 }
 
 /// Restores a store from a file.
-fn restore<S: Views>(store: &Store<S>, path: &Path) -> Result<(), Fault> {
+fn restore<S: Schema>(store: &Store<S>, path: &Path) -> Result<(), Fault> {
     let file = File::open(path).map_err(|e| DiskError::io(path, "open", e))?;
     let restored = store.restore(BufReader::with_capacity(1 << 16, file));
     restored

@@ -5,7 +5,7 @@ use super::{Blocking, Fault, Options, Response, log_index, offload};
 use crate::driver::disk::DiskError;
 use crate::fsm::{Batch, Command, LogEntry};
 use crate::position::LogIndex;
-use crate::store::{Snapshot, Store, Views};
+use crate::store::{Schema, Snapshot, Store};
 use std::fmt;
 use std::fs::File;
 use std::marker::PhantomData;
@@ -15,7 +15,7 @@ use std::sync::Arc;
 type ResponseOf<S, C> = Response<<C as Command<S>>::Reply, <C as Command<S>>::Error>;
 
 /// A store that Raft drives.
-pub(in super::super) struct Machine<S: Views, C> {
+pub(in super::super) struct Machine<S: Schema, C> {
     store: Store<S>,
     images: Arc<Images>,
     blocking: Blocking,
@@ -25,7 +25,7 @@ pub(in super::super) struct Machine<S: Views, C> {
     commands: PhantomData<fn() -> C>,
 }
 
-impl<S: Views, C> fmt::Debug for Machine<S, C> {
+impl<S: Schema, C> fmt::Debug for Machine<S, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Machine")
             .field("store", &self.store)
@@ -34,7 +34,7 @@ impl<S: Views, C> fmt::Debug for Machine<S, C> {
     }
 }
 
-impl<S: Views, C: Command<S>> Machine<S, C> {
+impl<S: Schema, C: Command<S>> Machine<S, C> {
     /// A store with the newest image of the directory. `log`: the last entry that is there already.
     pub(in super::super) fn open(
         dir: &Path,
@@ -86,7 +86,7 @@ impl<S: Views, C: Command<S>> Machine<S, C> {
     }
 }
 
-impl<S: Views, C> Machine<S, C> {
+impl<S: Schema, C> Machine<S, C> {
     pub(in super::super) fn store(&self) -> &Store<S> {
         &self.store
     }
@@ -132,13 +132,13 @@ impl<S: Views, C> Machine<S, C> {
 }
 
 /// Writes an image of what the store was when the builder was made, to a file.
-pub struct SnapshotBuilder<S: Views> {
+pub struct SnapshotBuilder<S: Schema> {
     snapshot: Snapshot<S>,
     images: Arc<Images>,
     blocking: Blocking,
 }
 
-impl<S: Views> fmt::Debug for SnapshotBuilder<S> {
+impl<S: Schema> fmt::Debug for SnapshotBuilder<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("SnapshotBuilder")
             .field(&self.snapshot)
@@ -146,7 +146,7 @@ impl<S: Views> fmt::Debug for SnapshotBuilder<S> {
     }
 }
 
-impl<S: Views> SnapshotBuilder<S> {
+impl<S: Schema> SnapshotBuilder<S> {
     /// The image; or a newer one, if that was installed meanwhile.
     pub(in super::super) async fn build(&self) -> Result<(Image, File), Fault> {
         let (snapshot, images) = (self.snapshot.clone(), Arc::clone(&self.images));

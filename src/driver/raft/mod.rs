@@ -44,7 +44,7 @@ pub fn log_index(raft_index: u64) -> LogIndex {
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     /// Of its store. All nodes have the same history, which is the cluster's.
-    pub store: store::Options,
+    pub store: store::StoreOptions,
     /// Where that which waits for the disk runs.
     pub blocking: Blocking,
 }
