@@ -34,7 +34,7 @@
 //! by the log's clock; one that is not there is refused, never made anew.
 //!
 //! **Expiry.** Records that are due at a time have it in a field with `#[expires]`, set from the log's
-//! clock ([`Entry::time`]). What becomes of one that is due is done by a command, as everything is,
+//! clock ([`Context::time`]). What becomes of one that is due is done by a command, as everything is,
 //! and what is due is asked by the log's clock there again, so that replicas agree and what was
 //! renewed in between is not hit. Somebody has to propose that command when the time has come; who
 //! leads sleeps until the earliest deadline, or until another is the earliest:
