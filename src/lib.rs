@@ -64,6 +64,7 @@ pub mod __private {
     pub use crate::key::compound::reversed;
     pub use crate::key::each::Sparse;
     pub use crate::key::time::Expires;
+    pub use crate::schema::earlier::{Earlier, fields_of, record};
     pub use crate::schema::{is_first, knows_references, refers_to_replicated};
     pub use crate::store::{RawChanges, RawView, Readable, TableOps, View, table_ops};
 }

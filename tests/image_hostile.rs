@@ -243,6 +243,46 @@ fn forged_headers() {
     });
 }
 
+/// Has the header say that the records of table `services` are of a version.
+fn with_version(version: &[u8]) -> Option<ImageError> {
+    forged(|forge| {
+        let header = forge.frame(HEADER);
+        let name = b"\x84\xa4name\xa8services";
+        let at = header.windows(name.len()).position(|w| w == name).unwrap();
+        header[at] = 0x85;
+        let after = at + name.len();
+        header.splice(after..after, [b"\xa7version", version].concat());
+    })
+}
+
+#[test]
+fn forged_versions() {
+    assert!(with_version(&[1]).is_none());
+    for (version, image) in [(&[2][..], 2), (b"\xce\xff\xff\xff\xff", u32::MAX)] {
+        match with_version(version) {
+            Some(ImageError::NewerRecords {
+                table: "services",
+                image: found,
+                schema: 1,
+            }) => assert_eq!(found, image),
+            other => panic!("{other:?}"),
+        }
+    }
+    for (version, why) in [
+        (&[0][..], "version 0"),
+        (&[0xff], "header"),
+        (b"\xa11", "header"),
+        (b"\xcf\0\0\0\x01\0\0\0\0", "header"),
+    ] {
+        match with_version(version) {
+            Some(error @ ImageError::Malformed { .. }) => {
+                assert!(error.to_string().contains(why), "{error}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
 /// Changes the rows of the first table, and their number with them.
 fn with_rows(forge: &mut Forge, change: impl FnOnce(&mut Vec<support::RawRow>)) {
     let mut all = rows(forge.frame(ROWS));

@@ -138,6 +138,8 @@ fn a_schema_is_data() {
     assert_eq!(names, ["checks", "nodes", "services"]);
     let expected = serde_json::json!({
         "name": "services",
+        "version": 1,
+        "oldest_version": 1,
         "fields": [
             { "name": "node", "type": "String" },
             { "name": "id", "type": "String" },

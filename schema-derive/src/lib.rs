@@ -26,6 +26,7 @@ use syn::{DeriveInput, parse_macro_input};
 /// | attribute | meaning |
 /// |---|---|
 /// | `#[table(name = "services")]` | the table's name in images and errors; the struct's name in snake case by default |
+/// | `#[table(version = 2, from = ServiceV1)]` | the records have another form than in version 1, which was the type `ServiceV1`; see below |
 /// | `#[table(check = path)]` | `path(&record)` is true of every record at the end of each entry; there may be several |
 /// | `#[table(local)]` | the table is this process's own: no image has it, and a restore leaves it |
 /// | `#[table(crate = path)]` | where `highwater` is |
@@ -77,6 +78,53 @@ use syn::{DeriveInput, parse_macro_input};
 /// images. A field that was renamed reads older images by its old name with `alias`. What a record
 /// is found by cannot be a field that serde skips, and the primary key's type must be at least as
 /// visible as the struct. Generated items are as visible as the struct.
+///
+/// # Versions
+///
+/// A record can get a field with `#[serde(default)]`, or a new name for one with `alias`, and still
+/// read what was written before. Any other change of its form makes another version of it. The form
+/// that it had stays in the program as an ordinary struct that serde reads, and `From` makes the new
+/// form of it:
+///
+/// ```
+/// use highwater::Table;
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Deserialize)]
+/// struct ServiceV1 {
+///     id: String,
+///     address: String,
+/// }
+///
+/// #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
+/// #[table(name = "services", version = 2, from = ServiceV1)]
+/// pub struct Service {
+///     #[primary_key]
+///     pub id: String,
+///     pub host: String,
+///     pub port: u16,
+/// }
+///
+/// impl From<ServiceV1> for Service {
+///     fn from(old: ServiceV1) -> Self {
+///         let (host, port) = old.address.rsplit_once(':').unwrap_or((&old.address, "80"));
+///         Service { host: host.into(), port: port.parse().unwrap_or(80), id: old.id }
+///     }
+/// }
+///
+/// assert_eq!(Service::VERSION, 2);
+/// ```
+///
+/// The next change makes `version = 3, from = ServiceV2, from = ServiceV1`: each form is made of the
+/// one before, so `ServiceV1` goes on to be `From` for `ServiceV2` alone. Old forms can be taken away
+/// from the end, when there are no images with them any more.
+///
+/// An image says of each table which version its records are. Restoring one that is older converts
+/// every record, with its create and modify index as they were; the primary key may be another then.
+/// Indexes with the keys that they had keep what they know of their changes, others begin at the
+/// image's position. An image of a newer version, or of one that there is no way from, is refused
+/// before anything is changed. The conversion must depend on the record alone: replicas that restore
+/// the same image, at different times, must get the same.
 ///
 /// # Generated
 ///

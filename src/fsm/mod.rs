@@ -33,6 +33,16 @@
 //! each time as it was at first. A session is opened by an entry, and ends when it is closed, or
 //! by the log's clock; one that is not there is refused, never made anew.
 //!
+//! **Versions of commands.** A log outlives the program that wrote it: commands are read by later
+//! programs, and must do what they did. A command can get a field with `#[serde(default)]`, which says
+//! what it meant without; an enum of commands can get a variant. One whose meaning is to change becomes
+//! another variant, and the old one stays as it was, for as long as a log has it that is not cut by an
+//! image. A program that meets a variant it does not know halts, with [`HaltKind::Undecodable`]: so
+//! commands of a new kind are proposed only when all replicas know them. The records that a command
+//! holds are part of it, and are not converted as those of an image are
+//! ([`Table::VERSION`](crate::Table::VERSION)): when a record gets another form, a command that held one
+//! goes on holding the old form, and makes the new one of it by the same `From`.
+//!
 //! **Expiry.** Records that are due at a time have it in a field with `#[expires]`, set from the log's
 //! clock ([`Context::time`]). What becomes of one that is due is done by a command, as everything is,
 //! and what is due is asked by the log's clock there again, so that replicas agree and what was

@@ -93,12 +93,36 @@ pub enum ImageError {
         /// Its name.
         table: String,
     },
-    /// The image's records have a field that the table has not; restoring would lose it.
+    /// The image's records have a field that the table has not, or had not in their version;
+    /// restoring would lose it.
     UnknownField {
         /// The table.
         table: &'static str,
+        /// The version of the image's records.
+        version: u32,
         /// The field.
         field: String,
+    },
+    /// The image's records are of a later version than this program's
+    /// ([`Table::VERSION`](crate::Table::VERSION)).
+    NewerRecords {
+        /// The table.
+        table: &'static str,
+        /// The version of the image's records.
+        image: u32,
+        /// This program's.
+        schema: u32,
+    },
+    /// The image's records are of a version from which this program knows no way to its own.
+    OlderRecords {
+        /// The table.
+        table: &'static str,
+        /// The version of the image's records.
+        image: u32,
+        /// The oldest that this program reads.
+        oldest: u32,
+        /// This program's.
+        schema: u32,
     },
     /// The primary key is made of other fields in the image than in the schema.
     PrimaryKey {
@@ -194,9 +218,30 @@ impl fmt::Display for ImageError {
                 f,
                 "the image has a table `{table}` that this program does not know: restore it with the program that wrote it, or a newer one"
             ),
-            ImageError::UnknownField { table, field } => write!(
+            ImageError::UnknownField {
+                table,
+                version,
+                field,
+            } => write!(
                 f,
-                "the image's table `{table}` has a field `{field}` that this program does not know: restore it with the program that wrote it, or a newer one"
+                "the image's table `{table}` has a field `{field}` that this program does not know in records of version {version}: restore it with the program that wrote it, or a newer one"
+            ),
+            ImageError::NewerRecords {
+                table,
+                image,
+                schema,
+            } => write!(
+                f,
+                "the image's table `{table}` has records of version {image}, this program's are of version {schema}: restore it with the program that wrote it, or a newer one"
+            ),
+            ImageError::OlderRecords {
+                table,
+                image,
+                oldest,
+                schema,
+            } => write!(
+                f,
+                "the image's table `{table}` has records of version {image}, this program reads versions {oldest} to {schema}: let a program that reads version {image} write an image of its own, or add that version's form with `#[table(from = ..)]`"
             ),
             ImageError::PrimaryKey {
                 table,

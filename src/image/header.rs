@@ -10,6 +10,10 @@ use std::fmt;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct TableShape {
     pub(super) name: &'static str,
+    /// The version of its records.
+    pub(super) version: u32,
+    /// Of each version before that can be read, the newest first, the fields, if that is known.
+    pub(super) earlier: Vec<Option<&'static [&'static str]>>,
     pub(super) fields: &'static [&'static str],
     /// Other names of fields, each with the one in `fields`.
     pub(super) aliases: &'static [(&'static str, &'static str)],
@@ -24,6 +28,35 @@ impl TableShape {
     fn present_name<'a>(&self, field: &'a str) -> &'a str {
         let alias = self.aliases.iter().find(|(alias, _)| *alias == field);
         alias.map_or(field, |(_, name)| name)
+    }
+
+    /// How many versions of the records came after one, if records of that can be read.
+    fn versions_since(&self, version: u32) -> Result<usize, Refusal> {
+        if version == 0 {
+            let what = format!("it has records of version 0 of table `{}`", self.name);
+            return Err(Refusal::Malformed(what));
+        }
+        let Some(before) = self.version.checked_sub(version) else {
+            return Err(ImageError::NewerRecords {
+                table: self.name,
+                image: version,
+                schema: self.version,
+            }
+            .into());
+        };
+        let known = self.earlier.len();
+        usize::try_from(before)
+            .ok()
+            .filter(|before| *before <= known)
+            .ok_or_else(|| {
+                let known = u32::try_from(known).unwrap_or(u32::MAX);
+                Refusal::Error(ImageError::OlderRecords {
+                    table: self.name,
+                    image: version,
+                    oldest: self.version.saturating_sub(known),
+                    schema: self.version,
+                })
+            })
     }
 
     /// Whether fields of an image, in order, are these.
@@ -62,9 +95,21 @@ pub(super) struct Header {
 #[serde(deny_unknown_fields)]
 pub(super) struct TableHeader {
     name: String,
+    /// The version of its records; not written if it is the first.
+    #[serde(default = "first", skip_serializing_if = "is_first")]
+    version: u32,
     fields: Vec<String>,
     primary_key: Vec<String>,
     pub(super) indexes: Vec<IndexHeader>,
+}
+
+fn first() -> u32 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the form serde asks for")]
+fn is_first(version: &u32) -> bool {
+    *version == first()
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -124,6 +169,7 @@ impl Header {
         };
         let table = |table: &TableShape| TableHeader {
             name: table.name.into(),
+            version: table.version,
             fields: owned(table.fields),
             primary_key: owned(table.primary_key),
             indexes: table.indexes.iter().map(index).collect(),
@@ -164,15 +210,18 @@ impl Header {
 pub(super) struct TablePlan {
     /// Its ordinal in the schema.
     pub(super) table: usize,
+    /// How many versions of its records came after the image's.
+    pub(super) before: usize,
     /// For each index of the section: its ordinal in the table, or `None` if the table has no
     /// index of this name and definition.
     pub(super) indexes: Vec<Option<usize>>,
 }
 
 /// Matches an image's tables, in its order, with the schema's. One that has become local is taken as
-/// what it begins with. Nothing the image has may be lost:
-/// an unknown table or field is an error. A table or field that the image has not is none, and an
-/// index of another definition is another index.
+/// what it begins with. Nothing the image has may be lost: an unknown table, version or field is an
+/// error. A table or field that the image has not is none, and an index of another definition is
+/// another index. Of an earlier version, the fields are those of its own form, and the primary key is
+/// whatever its records are converted to.
 pub(super) fn plan(header: &Header, schema: &[TableShape]) -> Result<Vec<TablePlan>, Refusal> {
     let mut seen = vec![false; schema.len()];
     let mut plans = Vec::new();
@@ -190,18 +239,20 @@ pub(super) fn plan(header: &Header, schema: &[TableShape]) -> Result<Vec<TablePl
             )));
         }
         let shape = &schema[number];
-        if let Some(field) = table
-            .fields
-            .iter()
-            .find(|field| !shape.fields.contains(&shape.present_name(field)))
-        {
+        let before = shape.versions_since(table.version)?;
+        let known = |field: &&String| match before.checked_sub(1) {
+            None => shape.fields.contains(&shape.present_name(field)),
+            Some(i) => shape.earlier[i].is_none_or(|fields| fields.contains(&field.as_str())),
+        };
+        if let Some(field) = table.fields.iter().find(|field| !known(field)) {
             return Err(ImageError::UnknownField {
                 table: shape.name,
+                version: table.version,
                 field: field.clone(),
             }
             .into());
         }
-        if !shape.are(&table.primary_key, shape.primary_key) {
+        if before == 0 && !shape.are(&table.primary_key, shape.primary_key) {
             return Err(ImageError::PrimaryKey {
                 table: shape.name,
                 image: table.primary_key.clone(),
@@ -227,6 +278,7 @@ pub(super) fn plan(header: &Header, schema: &[TableShape]) -> Result<Vec<TablePl
         }
         plans.push(TablePlan {
             table: number,
+            before,
             indexes,
         });
     }
@@ -262,6 +314,8 @@ mod tests {
         vec![
             TableShape {
                 name: "services",
+                version: 1,
+                earlier: vec![],
                 fields: &["id", "node", "tags"],
                 aliases: &[],
                 primary_key: &["id"],
@@ -273,6 +327,8 @@ mod tests {
             },
             TableShape {
                 name: "nodes",
+                version: 1,
+                earlier: vec![],
                 fields: &["name"],
                 aliases: &[],
                 primary_key: &["name"],
@@ -306,6 +362,7 @@ mod tests {
             plans[0],
             TablePlan {
                 table: 0,
+                before: 0,
                 indexes: vec![Some(0), Some(1)]
             }
         );
@@ -313,6 +370,7 @@ mod tests {
             plans[1],
             TablePlan {
                 table: 1,
+                before: 0,
                 indexes: vec![]
             }
         );
@@ -326,6 +384,8 @@ mod tests {
         grown[1].indexes.swap(0, 1);
         grown.push(TableShape {
             name: "kv",
+            version: 1,
+            earlier: vec![],
             fields: &["key"],
             aliases: &[],
             primary_key: &["key"],
@@ -337,6 +397,7 @@ mod tests {
             plans[0],
             TablePlan {
                 table: 1,
+                before: 0,
                 indexes: vec![Some(1), Some(0)]
             }
         );
@@ -344,6 +405,7 @@ mod tests {
             plans[1],
             TablePlan {
                 table: 0,
+                before: 0,
                 indexes: vec![]
             }
         );
@@ -376,7 +438,7 @@ mod tests {
         fewer[0].fields = &["id", "tags"];
         assert!(matches!(
             plan(&header(), &fewer),
-            Err(Refusal::Error(ImageError::UnknownField { table: "services", field })) if field == "node"
+            Err(Refusal::Error(ImageError::UnknownField { table: "services", version: 1, field })) if field == "node"
         ));
         let mut other = shapes();
         other[0].primary_key = &["node", "id"];

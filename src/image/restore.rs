@@ -247,7 +247,7 @@ impl TableReader<'_, '_> {
             let table = tables[plan.table].as_ref();
             let base = tables.base(plan.table);
             self.frames.table = Some(table.name());
-            rows += self.rows(table, base)?;
+            rows += self.rows(table, plan.before, base)?;
             self.stamps(table, Some(base))?;
             for index in &plan.indexes {
                 self.stamps(table, index.map(|index| base + 1 + index))?;
@@ -257,10 +257,16 @@ impl TableReader<'_, '_> {
         self.trailer(rows)
     }
 
-    /// Reads the rows of one table and their count, which it returns.
-    fn rows(&mut self, table: &dyn TableOps, base: usize) -> Result<u64, ImageError> {
+    /// Reads the rows of one table, of the version that is so many before the present one, and their
+    /// count, which it returns.
+    fn rows(
+        &mut self,
+        table: &dyn TableOps,
+        before: usize,
+        base: usize,
+    ) -> Result<u64, ImageError> {
         let mut count = 0;
-        let mut intake = table.intake();
+        let mut intake = table.intake(before);
         // Where each begins, to say where it was if it is refused in the end.
         let mut offsets = Vec::new();
         loop {

@@ -81,6 +81,8 @@ impl<S: Schema> Snapshot<S> {
 pub(super) fn shapes(tables: &Tables) -> Vec<TableShape> {
     let shape = |table: &dyn TableOps| TableShape {
         name: table.name(),
+        version: table.version(),
+        earlier: table.earlier(),
         fields: table.fields(),
         aliases: table.aliases(),
         primary_key: table.primary_key(),

@@ -13,6 +13,7 @@
 //!   primary tree first, then one for each of `INDEXES` in order.
 //! * Memory ordering: nothing here is shared but through `Arc`, whose contents never change.
 
+pub(crate) mod earlier;
 mod index;
 mod row;
 mod table;

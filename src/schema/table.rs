@@ -1,6 +1,7 @@
 //! `Table`: a record type.
 
 use crate::key::{Key, KeyBuf};
+use crate::schema::earlier::Earlier;
 use crate::schema::{CheckDef, IndexDef};
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -45,6 +46,14 @@ use serde::{Serialize, de::DeserializeOwned};
 pub trait Table: PartialEq + Serialize + DeserializeOwned + Send + Sync + Sized + 'static {
     /// The table's name, in images and errors.
     const NAME: &'static str;
+
+    /// The version of the record's form: 1 unless it is declared (`#[table(version = 2, from = ..)]`).
+    /// An image says it of each table.
+    const VERSION: u32 = 1;
+
+    /// The forms of the versions before, the newest first, as far back as they can be read.
+    #[doc(hidden)]
+    const EARLIER: &'static [Earlier<Self>] = &[];
 
     /// Names of all fields, in declared order, as serialized.
     const FIELDS: &'static [&'static str];

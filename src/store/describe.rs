@@ -23,6 +23,10 @@ pub struct Schema {
 pub struct Table {
     /// Its name.
     pub name: &'static str,
+    /// The version of its records.
+    pub version: u32,
+    /// The oldest version of its records that an image may have.
+    pub oldest_version: u32,
     /// Its fields, in declared order.
     pub fields: Vec<Field>,
     /// Names of the primary key's fields.
@@ -84,6 +88,8 @@ impl Table {
         let indexes = (0..).map_while(|i| table.index(i));
         Table {
             name: table.name(),
+            version: table.version(),
+            oldest_version: table.oldest_version(),
             fields: fields.map(|(name, ty)| Field { name, ty }).collect(),
             primary_key: table.primary_key(),
             indexes: indexes

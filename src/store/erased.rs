@@ -14,6 +14,7 @@ use crate::feed::{Replaced, TableChanges};
 use crate::key::{Key, TextColumns, Unread};
 use crate::key::{KeyBuf, KeySink, MAX_KEY_LEN};
 use crate::position::LogIndex;
+use crate::schema::earlier::{Earlier, record};
 use crate::schema::{OnDelete, Row, Table};
 use crate::store::{KeyText, WriteError};
 use crate::tree::{NodeStamp, RawTree, Stamp, Tree};
@@ -119,6 +120,15 @@ pub(crate) trait Erased: Send + Sync {
     fn fields(&self) -> &'static [&'static str];
     /// Whether images leave it out.
     fn is_local(&self) -> bool;
+    /// The version of its records.
+    fn version(&self) -> u32;
+    /// The oldest version that can be read.
+    fn oldest_version(&self) -> u32 {
+        let before = u32::try_from(self.earlier().len()).unwrap_or(u32::MAX);
+        self.version().saturating_sub(before)
+    }
+    /// Of each version before that can be read, the newest first, the fields, if that is known.
+    fn earlier(&self) -> Vec<Option<&'static [&'static str]>>;
     /// The types of the fields, as written.
     fn types(&self) -> &'static [&'static str];
     /// The names of its checks.
@@ -177,8 +187,9 @@ pub(crate) trait Erased: Send + Sync {
 
     /// Empties all its trees; their stamps begin at `stamp`.
     fn reset(&self, edition: &mut Edition<Root>, base: usize, stamp: Stamp);
-    /// Takes records in, for its trees, which must be empty.
-    fn intake(&self) -> Box<dyn Intake>;
+    /// Takes in records of the version that is so many before the present one, for its trees, which
+    /// must be empty.
+    fn intake(&self, before: usize) -> Box<dyn Intake>;
     /// Every key of a tree, in order, with its record's modify index.
     fn entries(&self, version: &Version<Root>, tree: usize, f: &mut dyn FnMut(&[u8], Stamp));
     /// The same of an edition.
@@ -201,7 +212,8 @@ pub(crate) trait Erased: Send + Sync {
 
 /// The records of one table on their way in.
 pub(crate) trait Intake {
-    /// Decodes one record. Each primary key must be higher than the last.
+    /// Decodes one record. Each primary key must be higher than the last, unless the records are of an
+    /// earlier version: that may have had another key.
     fn push(
         &mut self,
         bytes: &[u8],
@@ -219,30 +231,34 @@ pub(crate) trait Intake {
     ) -> Result<(), (usize, LoadError)>;
 }
 
-impl<T: Table> Intake for Batch<T> {
+/// Takes records of one version in.
+struct Incoming<T: Table> {
+    batch: Batch<T>,
+    /// A version before the present one.
+    earlier: Option<&'static Earlier<T>>,
+}
+
+impl<T: Table> Intake for Incoming<T> {
     fn push(
         &mut self,
         bytes: &[u8],
         created: LogIndex,
         modified: LogIndex,
     ) -> Result<(), LoadError> {
-        let mut rest = bytes;
-        let record = T::deserialize(&mut rmp_serde::Deserializer::new(&mut rest))
-            .map_err(|error| LoadError::Decode(error.to_string()))?;
-        if !rest.is_empty() {
-            let extra = rest.len();
-            return Err(LoadError::Decode(format!(
-                "{extra} bytes follow the record"
-            )));
-        }
+        let read = self
+            .earlier
+            .map_or(record::<T> as _, |earlier| earlier.read);
+        let record = read(bytes).map_err(LoadError::Decode)?;
         let mut primary = KeyBuf::new();
         record.encode_key(&mut primary);
         let primary = primary.as_bytes();
         check_len(T::NAME, None, primary.len()).map_err(LoadError::Refused)?;
-        if self.last_key().is_some_and(|last| primary <= last) {
+        let follows = |last: &[u8]| primary > last;
+        if self.earlier.is_none() && !self.batch.last_key().is_none_or(follows) {
             return Err(LoadError::Order(KeyText::new(primary)));
         }
-        self.push(primary, Row::new(record, created, modified));
+        let row = Row::new(record, created, modified);
+        self.batch.push(primary, row);
         Ok(())
     }
 
@@ -253,7 +269,8 @@ impl<T: Table> Intake for Batch<T> {
         stamp: Stamp,
         threads: usize,
     ) -> Result<(), (usize, LoadError)> {
-        self.fill(edition, base, stamp, threads)
+        self.batch
+            .fill(edition, base, stamp, threads)
             .map_err(|(number, error)| (number, LoadError::Refused(error)))
     }
 }
@@ -348,6 +365,15 @@ impl<T: Table> Erased for Typed<T> {
 
     fn is_local(&self) -> bool {
         T::LOCAL
+    }
+
+    fn version(&self) -> u32 {
+        T::VERSION
+    }
+
+    fn earlier(&self) -> Vec<Option<&'static [&'static str]>> {
+        let fields = T::EARLIER.iter().map(|earlier| (earlier.fields)());
+        fields.collect()
     }
 
     fn types(&self) -> &'static [&'static str] {
@@ -516,8 +542,11 @@ impl<T: Table> Erased for Typed<T> {
         }
     }
 
-    fn intake(&self) -> Box<dyn Intake> {
-        Box::new(Batch::<T>::new())
+    fn intake(&self, before: usize) -> Box<dyn Intake> {
+        Box::new(Incoming::<T> {
+            batch: Batch::new(),
+            earlier: before.checked_sub(1).map(|i| &T::EARLIER[i]),
+        })
     }
 
     fn entries(&self, version: &Version<Root>, tree: usize, f: &mut dyn FnMut(&[u8], Stamp)) {

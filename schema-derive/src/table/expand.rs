@@ -24,6 +24,7 @@ fn table(model: &TableModel<'_>) -> TokenStream {
         krate,
         ident,
         name,
+        version,
         field_names,
         field_types,
         aliases,
@@ -43,6 +44,7 @@ fn table(model: &TableModel<'_>) -> TokenStream {
             #krate::CheckDef { name: #name, holds: #check }
         })
     });
+    let earlier = (0..model.earlier.len()).map(|i| earlier(model, i));
     let aliases = aliases.iter().map(|(alias, name)| quote!((#alias, #name)));
     let key_names = primary_key.iter().map(|column| &column.name);
     // Without a primary key there is an error already; this keeps the table's uses from failing too.
@@ -68,6 +70,8 @@ fn table(model: &TableModel<'_>) -> TokenStream {
             #[automatically_derived]
             impl #table_trait for #ident {
                 const NAME: &'static ::core::primitive::str = #name;
+                const VERSION: ::core::primitive::u32 = #version;
+                const EARLIER: &'static [#krate::__private::Earlier<#ident>] = &[#(#earlier),*];
                 const FIELDS: &'static [&'static ::core::primitive::str] = &[#(#field_names),*];
                 const TYPES: &'static [&'static ::core::primitive::str] = &[#(#field_types),*];
                 const ALIASES: &'static [(
@@ -90,6 +94,29 @@ fn table(model: &TableModel<'_>) -> TokenStream {
                 type Reader<'a> = #reader<'a>;
             }
         };
+    }
+}
+
+/// The form of the version that is `i + 1` before the present one: how it is read, and made the next
+/// one, and that the next, until it is the present one.
+fn earlier(model: &TableModel<'_>, i: usize) -> TokenStream {
+    let krate = &model.krate;
+    let form = &model.earlier[i];
+    let [bytes, record] = ["bytes", "record"].map(|name| Ident::new(name, Span::mixed_site()));
+    let mut value = record.to_token_stream();
+    for i in (0..=i).rev() {
+        let from = &model.earlier[i];
+        let next = match i.checked_sub(1) {
+            None => quote_spanned!(at(from)=> Self),
+            Some(next) => model.earlier[next].to_token_stream(),
+        };
+        value = quote_spanned!(at(from)=> <#next as ::core::convert::From<#from>>::from(#value));
+    }
+    quote_spanned! {at(form)=>
+        #krate::__private::Earlier::new(#krate::__private::fields_of::<#form>, |#bytes| {
+            let #record = #krate::__private::record::<#form>(#bytes)?;
+            ::core::result::Result::Ok(#value)
+        })
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod expand;
 mod index;
+mod versions;
 
 use crate::krate::Krate;
 use crate::names::{SerdeField, SerdeStruct, snake_case, type_text};
@@ -16,6 +17,7 @@ use quote::ToTokens;
 use std::collections::HashMap;
 use syn::ext::IdentExt;
 use syn::{Attribute, Data, DeriveInput, Fields, Ident, Path, Type, Visibility};
+use versions::Versions;
 
 /// A table as declared.
 pub(crate) struct TableModel<'a> {
@@ -23,6 +25,10 @@ pub(crate) struct TableModel<'a> {
     ident: &'a Ident,
     visibility: &'a Visibility,
     name: String,
+    /// The version of its records.
+    version: u32,
+    /// The forms of the versions before, the newest first.
+    earlier: Vec<Path>,
     /// As serialized.
     field_names: Vec<String>,
     /// The type of each, as written.
@@ -109,11 +115,13 @@ pub(crate) fn derive(input: &DeriveInput) -> TokenStream {
 
 /// The options of the struct itself; an index over several fields waits for the fields.
 fn read_struct<'a>(input: &'a DeriveInput, problems: &mut Problems) -> TableModel<'a> {
-    const EXPECTED: &str = "`name = \"..\"`, `check = path`, `local` or `crate = path`";
+    const EXPECTED: &str = "`name = \"..\"`, `version = 2`, `from = Type`, `check = path`, `local` or \
+                            `crate = path`";
     const CHECK: &str = "expected the path of a function of the record that returns `bool`, as in \
                          `check = Self::is_valid`";
     let (mut name, mut krate, mut checks) = (None, Krate::default(), Vec::new());
     let mut local = false;
+    let mut versions = Versions::default();
     for attribute in input
         .attrs
         .iter()
@@ -136,6 +144,8 @@ fn read_struct<'a>(input: &'a DeriveInput, problems: &mut Problems) -> TableMode
                 if std::mem::replace(&mut local, true) {
                     return Err(repeated_option(key, "table"));
                 }
+            } else if key == "version" || key == "from" {
+                versions.read(key, value)?;
             } else if key == "check" {
                 checks.push(path_value(key, value, CHECK)?);
             } else if key == "crate" {
@@ -148,6 +158,7 @@ fn read_struct<'a>(input: &'a DeriveInput, problems: &mut Problems) -> TableMode
             Ok(())
         });
     }
+    let (version, earlier) = versions.finish(local, problems);
     refuse_attributes(
         &input.attrs,
         &["expires"],
@@ -165,6 +176,8 @@ fn read_struct<'a>(input: &'a DeriveInput, problems: &mut Problems) -> TableMode
         ident: &input.ident,
         visibility: &input.vis,
         name: name.unwrap_or_else(|| snake_case(&input.ident.unraw().to_string())),
+        version,
+        earlier,
         field_names: Vec::new(),
         field_types: Vec::new(),
         aliases: Vec::new(),

@@ -1,5 +1,7 @@
 //! Images met by programs of another schema: nothing is lost silently, and what can be read is.
 
+mod versions;
+
 use highwater::{ImageError, LogIndex, Schema, Store, Table};
 use serde::{Deserialize, Serialize};
 
