@@ -472,23 +472,35 @@ fn a_command_above_the_limit_is_not_logged() {
 }
 
 #[test]
-fn who_writes_the_store_past_the_journal_halts_it() {
+fn nobody_writes_the_store_past_the_journal() {
     let dir = tempfile::tempdir().unwrap();
     let (journal, _) = open(dir.path());
     journal.propose(count("a")).unwrap().result.unwrap();
-    let mut txn = journal.store().write().unwrap();
-    txn.accounts_mut().insert(common::account("b", 1)).unwrap();
-    txn.commit().unwrap();
-    match journal.propose(count("a")) {
-        Err(ProposeError::Halted { reason }) => {
-            assert!(reason.contains("something else"), "{reason}");
-        }
-        other => panic!("{other:?}"),
-    }
+    common::only_its_driver_writes(journal.store(), "the journal");
+    assert_eq!(journal.propose(count("a")).unwrap().index, LogIndex(2));
     drop(journal);
     let (journal, recovery) = open(dir.path());
-    assert_eq!(recovery.index, LogIndex(1));
-    assert_eq!(balance(journal.store(), "b"), None);
+    assert_eq!(recovery.index, LogIndex(2));
+    assert_eq!(balance(journal.store(), "a"), Some(2));
+}
+
+#[test]
+fn an_error_says_once_that_the_journal_has_stopped() {
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, _) = open(dir.path());
+    journal.store().halt("maintenance");
+    for _ in 0..2 {
+        let error = journal.propose(count("a")).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "the journal has stopped: the store is halted: maintenance"
+        );
+    }
+    let error = journal.close().unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "the journal has stopped: the store is halted: maintenance; open it again"
+    );
 }
 
 #[test]

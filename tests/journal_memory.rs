@@ -80,13 +80,20 @@ fn a_panic_halts_it() {
 }
 
 #[test]
-fn a_foreign_write_halts_it() {
+fn nobody_else_writes_its_store() {
+    let journal = in_memory();
+    common::only_its_driver_writes(journal.store(), "the journal");
+    assert_eq!(journal.propose(count("a")).unwrap().index, LogIndex(1));
+}
+
+#[test]
+fn who_proposes_to_a_halted_one_is_told_why() {
     // Many times: the proposer is told why only if the journal halts before it lets go of it.
     for _ in 0..100 {
         let journal = in_memory();
-        journal.store().advance_to(LogIndex(5)).unwrap();
+        journal.store().halt("maintenance");
         let error = journal.propose(count("a")).unwrap_err().to_string();
-        assert!(error.contains("something else than the journal"), "{error}");
+        assert!(error.contains("maintenance"), "{error}");
     }
 }
 

@@ -143,6 +143,7 @@ fn a_node_comes_back_with_log_vote_and_image() {
         apply(&mut machine, entries).await.unwrap();
         assert_eq!(balance(machine.store(), "a"), Some(30));
         assert_eq!(machine.store().position().index, LogIndex(31));
+        common::only_its_driver_writes(machine.store(), "openraft");
         let error = apply(&mut machine, [count(33)]).await.unwrap_err();
         assert!(
             error.to_string().contains("entry 32 was expected"),

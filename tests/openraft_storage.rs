@@ -128,6 +128,7 @@ async fn a_node_comes_back_with_log_vote_and_image() {
     assert_eq!(entries.len(), 10);
     let answers = machine.apply(entries).await.unwrap();
     assert_eq!(answers[9].index, LogIndex(31));
+    common::only_its_driver_writes(machine.store(), "openraft");
     assert_eq!(balance(machine.store(), "a"), Some(30));
     assert!(log.try_get_log_entries(..=10).await.unwrap().is_empty());
     assert_eq!(log.try_get_log_entries(11..).await.unwrap().len(), 25);

@@ -3,11 +3,12 @@
 mod store_schema;
 
 use highwater::{
-    Conflict, Guard, HistoryId, LogIndex, ReadKeys, Start, Store, StoreOptions, WriteError,
-    WriteTxn,
+    Conflict, Guard, HistoryId, ImageError, LogIndex, ReadKeys, Start, Store, StoreError,
+    StoreOptions, WriteError, WriteTxn,
 };
 use proptest::prelude::*;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc;
 use std::thread;
 use store_schema::*;
 
@@ -509,4 +510,73 @@ fn insert_all_is_in_the_feed_and_says_what_it_refuses() {
     txn.checks_mut().insert_all(clash[1..2].to_vec()).unwrap();
     txn.commit().unwrap();
     store.snapshot().check().unwrap();
+}
+
+#[test]
+fn a_second_transaction_of_one_thread_is_refused() {
+    let store = Store::<Catalog>::new();
+    let mut txn = store.write().unwrap();
+    txn.nodes_mut().insert(node("a", 1)).unwrap();
+    let nested = |store: &Store<Catalog>| {
+        let text = store.write().unwrap_err().to_string();
+        assert!(text.contains("commit or drop"), "{text}");
+        let written = [
+            store.write().map(drop),
+            store.write_at(LogIndex(9)).map(drop),
+            store.advance_to(LogIndex(9)),
+        ];
+        written
+            .iter()
+            .all(|result| *result == Err(StoreError::Nested))
+    };
+    assert!(nested(&store) && nested(&store.clone()));
+    assert!(matches!(
+        store.rewind(&b""[..]),
+        Err(ImageError::Truncated { .. })
+    ));
+    let mut image = Vec::new();
+    store.snapshot().write_image(&mut image).unwrap();
+    let restored = store.restore(&image[..]);
+    assert!(matches!(
+        restored,
+        Err(ImageError::Store(StoreError::Nested))
+    ));
+    // What has nothing to wait for goes on: other stores, reads, another's view of the slot.
+    assert_eq!(store.try_write().map(|txn| txn.is_none()), Ok(true));
+    store.collect();
+    assert_eq!(Store::<Catalog>::new().advance_to(LogIndex(1)), Ok(()));
+    store.fork().write().unwrap().commit().unwrap();
+    // The transaction is as it was.
+    txn.commit().unwrap();
+    assert!(store.snapshot().nodes().contains("a"));
+    store.write().unwrap().commit().unwrap();
+}
+
+#[test]
+fn a_transaction_is_of_the_thread_that_wrote_in_it_last() {
+    let store = Store::<Catalog>::new();
+    let mut txn = store.write().unwrap();
+    txn.nodes_mut().insert(node("a", 1)).unwrap();
+    thread::scope(|scope| {
+        let (moved, written) = mpsc::channel();
+        let (go_on, went_on) = mpsc::channel::<()>();
+        let store = &store;
+        let other = scope.spawn(move || {
+            txn.nodes_mut().insert(node("b", 1)).unwrap();
+            assert_eq!(store.write().map(drop), Err(StoreError::Nested));
+            moved.send(()).unwrap();
+            went_on.recv().unwrap();
+            txn.commit().unwrap()
+        });
+        written.recv().unwrap();
+        // Not this one's any more: it waits, as any other, until the transaction ends.
+        let waiting = scope.spawn(|| store.write().map(|txn| txn.index()));
+        go_on.send(()).unwrap();
+        let mut txn = store.write().unwrap();
+        assert_eq!(other.join().unwrap(), LogIndex(1));
+        txn.nodes_mut().insert(node("c", 1)).unwrap();
+        txn.commit().unwrap();
+        waiting.join().unwrap().unwrap();
+    });
+    assert_eq!(store.snapshot().nodes().len(), 3);
 }

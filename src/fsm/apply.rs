@@ -6,7 +6,7 @@ use super::entry::{Body, Context, LogEntry};
 use crate::image::msgpack;
 use crate::position::LogIndex;
 use crate::session::{Answer, Kept, Known, Moment, SessionError, SessionId};
-use crate::store::{CommitError, Schema, Store, Turn, WriteError, WriteTxn};
+use crate::store::{CommitError, Schema, Store, StoreError, Turn, WriteError, WriteTxn};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::any::Any;
@@ -131,6 +131,14 @@ impl<C> Batch<C> {
     where
         C: Command<S>,
     {
+        if let Err(error @ StoreError::Driven { .. }) = store.may_write() {
+            // Another's store is none to halt.
+            let index = self.entries.first().map_or(LogIndex::ZERO, LogEntry::index);
+            return Applied {
+                outcomes: Vec::new(),
+                halted: Some(store_halt(index, &error)),
+            };
+        }
         let mut items: Vec<Item<C>> = self.entries.into_iter().map(Item::new).collect();
         let mut driver = self.driver;
         let mut failed = None;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use super::contact::Contact;
@@ -159,6 +159,8 @@ pub(crate) struct Core {
     scratch: Mutex<Option<Box<Scratch>>>,
     /// How many threads one operation may use.
     pub(crate) threads: usize,
+    /// What alone may write it, if somebody claimed that.
+    pub(super) driver: OnceLock<&'static str>,
     /// A fork: what happens in it is to have no effect outside of it.
     pub(super) forked: bool,
 }
@@ -198,6 +200,7 @@ impl Core {
             contact: Contact::default(),
             scratch: Mutex::new(None),
             threads,
+            driver: OnceLock::new(),
             forked: false,
         }
     }
@@ -226,6 +229,7 @@ impl Core {
             contact: Contact::authority(),
             scratch: Mutex::new(None),
             threads: 1,
+            driver: OnceLock::new(),
             forked: true,
         }
     }

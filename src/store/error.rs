@@ -260,6 +260,15 @@ pub enum StoreError {
     },
     /// The highest possible log index is applied.
     IndexesExhausted,
+    /// This thread has a write transaction open, or is in the middle of a restore, and would wait for
+    /// itself.
+    Nested,
+    /// A driver writes the store: what its log does not have would be lost with the process, and on no
+    /// other replica.
+    Driven {
+        /// Which driver.
+        by: &'static str,
+    },
 }
 
 impl fmt::Display for StoreError {
@@ -270,6 +279,15 @@ impl fmt::Display for StoreError {
             StoreError::IndexesExhausted => {
                 f.write_str("the highest possible log index is applied")
             }
+            StoreError::Nested => f.write_str(
+                "this thread has a write transaction open and would wait for itself: commit or drop \
+                 that one first",
+            ),
+            StoreError::Driven { by } => write!(
+                f,
+                "the store is driven by {by}, whose log would not have this write: propose a command \
+                 there, or write in a fork of the store to try something"
+            ),
         }
     }
 }

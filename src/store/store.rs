@@ -57,6 +57,8 @@ use crate::watch::Ended;
 /// ```
 pub struct Store<S: Schema> {
     handle: Arc<Handle>,
+    /// It is the driver's own.
+    drives: bool,
     schema: PhantomData<fn() -> S>,
 }
 
@@ -73,6 +75,7 @@ impl<S: Schema> Clone for Store<S> {
     fn clone(&self) -> Self {
         Store {
             handle: Arc::clone(&self.handle),
+            drives: self.drives,
             schema: PhantomData,
         }
     }
@@ -112,6 +115,18 @@ impl<S: Schema> Store<S> {
     pub(super) fn of(core: Core) -> Self {
         Store {
             handle: Arc::new(Handle(Arc::new(core))),
+            drives: false,
+            schema: PhantomData,
+        }
+    }
+
+    /// A handle that may write, as others may not from now on: for the driver of this name.
+    #[cfg(feature = "_disk")]
+    pub(crate) fn drive(&self, driver: &'static str) -> Self {
+        self.core().driver.get_or_init(|| driver);
+        Store {
+            handle: Arc::clone(&self.handle),
+            drives: true,
             schema: PhantomData,
         }
     }
@@ -132,15 +147,33 @@ impl<S: Schema> Store<S> {
 
     /// Waits for the writer's slot; the commit gets the next index.
     ///
-    /// A thread that has a transaction already waits for itself, for ever.
+    /// A store that a driver writes ([`StoreError::Driven`]), and a thread that has a transaction
+    /// already ([`StoreError::Nested`]), get none.
     pub fn write(&self) -> Result<WriteTxn<S>, StoreError> {
+        self.count(self.edit()?)
+    }
+
+    /// Waits for the writer's slot, if this handle may write.
+    fn edit(&self) -> Result<Edition<Root>, StoreError> {
+        self.may_write()?;
+        let edition = self.core().versions.wait_to_edit();
+        let edition = edition.ok_or(StoreError::Nested)?;
         self.open()?;
-        self.count(self.core().versions.edit())
+        Ok(edition)
+    }
+
+    /// Whether this handle takes writes.
+    pub(crate) fn may_write(&self) -> Result<(), StoreError> {
+        self.open()?;
+        match self.core().driver.get() {
+            Some(by) if !self.drives => Err(StoreError::Driven { by }),
+            _ => Ok(()),
+        }
     }
 
     /// The same without waiting: nothing if there is a transaction.
     pub fn try_write(&self) -> Result<Option<WriteTxn<S>>, StoreError> {
-        self.open()?;
+        self.may_write()?;
         self.core()
             .versions
             .try_edit()
@@ -198,9 +231,7 @@ impl<S: Schema> Store<S> {
     /// # }
     /// ```
     pub fn write_at(&self, index: LogIndex) -> Result<Turn<S>, StoreError> {
-        self.open()?;
-        let edition = self.core().versions.edit();
-        self.open()?;
+        let edition = self.edit()?;
         let applied = edition.base().payload().position.index;
         if index <= applied {
             return Ok(Turn::AlreadyApplied { applied });
@@ -241,7 +272,7 @@ impl<S: Schema> Store<S> {
     /// that are beyond the limits.
     ///
     /// Waits for the writer's slot, and gives it to who waits after every few thousand nodes; rows
-    /// are dropped while it is free.
+    /// are dropped while it is free. Does nothing on a thread that has a transaction open.
     pub fn collect(&self) {
         self.core().past.collect(self.core());
         self.core().versions.collect();
@@ -255,10 +286,8 @@ impl<S: Schema> Store<S> {
         &self,
         build: impl FnOnce(&mut Edition<Root>, &Core) -> Result<Restored, E>,
     ) -> Result<Position, E> {
-        self.open()?;
+        let mut edition = self.edit()?;
         let core = self.core();
-        let mut edition = core.versions.edit();
-        self.open()?;
         let Restored {
             position: from,
             driver,

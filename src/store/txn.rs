@@ -18,6 +18,7 @@ use super::view::{RawView, Schema, View};
 use crate::feed::{ChangeLog, ChangeSet, Mark, RawChanges};
 use crate::position::{LogIndex, Position};
 use crate::session::Kept;
+use crate::sync::this_thread;
 use crate::version::Edition;
 use crate::watch::ChangedKeys;
 
@@ -70,6 +71,8 @@ type Hook = Box<dyn FnOnce(LogIndex) + Send>;
 pub(crate) struct Txn {
     pub(super) edition: Edition<Root>,
     pub(super) core: Arc<Core>,
+    /// The thread that wrote in it last.
+    thread: u64,
     /// The index of the entry that is being written.
     pub(super) index: LogIndex,
     /// Begun by `write()`: the index is used only if something changed.
@@ -110,6 +113,7 @@ impl Txn {
         Box::new(Txn {
             edition,
             core: Arc::clone(core),
+            thread: this_thread(),
             index,
             counted,
             log: ChangeLog::default(),
@@ -122,6 +126,15 @@ impl Txn {
             undone: Vec::new(),
             scratch: core.take_scratch(),
         })
+    }
+
+    /// Notes that it was handed to another thread, if it was.
+    fn is_here(&mut self) {
+        let thread = this_thread();
+        if self.thread != thread {
+            self.thread = thread;
+            self.edition.hand_over();
+        }
     }
 
     /// How many threads one operation may use.
@@ -312,7 +325,8 @@ impl ChangedKeys for Published<'_> {
 /// The one write transaction. Derefs to the generated view; reads see its own writes.
 ///
 /// It is `Send`. Dropped without [`commit`](Self::commit), or unwound by a panic, it leaves
-/// nothing behind. While there is one, other writers wait.
+/// nothing behind. While there is one, other writers wait; on the thread that wrote in it last they are
+/// refused, because it would wait for itself ([`StoreError::Nested`](crate::StoreError::Nested)).
 #[must_use = "a transaction that is not committed leaves nothing behind"]
 pub struct WriteTxn<S: Schema> {
     view: S::View,
@@ -328,6 +342,7 @@ impl<S: Schema> Deref for WriteTxn<S> {
 
 impl<S: Schema> DerefMut for WriteTxn<S> {
     fn deref_mut(&mut self) -> &mut S::View {
+        self.txn_mut().is_here();
         &mut self.view
     }
 }

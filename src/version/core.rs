@@ -5,7 +5,9 @@ use super::edition::Edition;
 use super::live::Live;
 use super::reclaim::{Reclaimer, Trash};
 use super::record::{Record, Version};
-use crate::sync::{AtomicPtr, AtomicUsize, Condvar, Mutex, MutexGuard, Ordering, fence};
+use crate::sync::{
+    AtomicPtr, AtomicUsize, Condvar, Mutex, MutexGuard, Ordering, fence, this_thread,
+};
 use crate::tree::{Edits, RawTree, Usage, ValueKind};
 use std::fmt;
 use std::ptr::{self, NonNull};
@@ -26,6 +28,8 @@ const STEP: usize = 4096;
 struct Slot<P: Send + Sync + 'static> {
     /// Taken out while somebody writes.
     writer: Option<Box<Writer<P>>>,
+    /// The thread that has it.
+    owner: Option<u64>,
     /// What there was in memory when it was last put back.
     usage: Usage,
     /// How many wait for it.
@@ -37,8 +41,14 @@ struct Slot<P: Send + Sync + 'static> {
 impl<P: Send + Sync + 'static> Slot<P> {
     fn take(&mut self) -> Option<Box<Writer<P>>> {
         let writer = self.writer.take()?;
+        self.owner = Some(this_thread());
         self.turn += 1;
         Some(writer)
+    }
+
+    /// Whether this thread has it, and so would wait for itself.
+    fn is_own(&self) -> bool {
+        self.owner == Some(this_thread())
     }
 }
 
@@ -147,15 +157,23 @@ impl<P: Send + Sync + 'static> Core<P> {
             .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// Waits for the writer's slot.
-    fn enter(&self) -> Box<Writer<P>> {
+    /// Waits for the writer's slot; `None` if this thread has it.
+    fn enter(&self) -> Option<Box<Writer<P>>> {
         let mut slot = self.lock();
         loop {
             if let Some(writer) = slot.take() {
-                return writer;
+                return Some(writer);
+            }
+            if slot.is_own() {
+                return None;
             }
             slot = self.wait(slot);
         }
+    }
+
+    /// Says that this thread has the slot now.
+    pub(super) fn hand_over(&self) {
+        self.lock().owner = Some(this_thread());
     }
 
     /// The same for one who had the slot in turn number `last`: whoever waits comes first.
@@ -186,6 +204,7 @@ impl<P: Send + Sync + 'static> Core<P> {
         let mut slot = self.lock();
         slot.usage = writer.edits.usage();
         slot.writer = Some(writer);
+        slot.owner = None;
         let turn = slot.turn;
         drop(slot);
         self.vacant.notify_one();
@@ -241,6 +260,7 @@ impl<P: Send + Sync + 'static> Versions<P> {
             holders: AtomicUsize::new(2),
             slot: Mutex::new(Slot {
                 writer: None,
+                owner: None,
                 usage: Usage::default(),
                 waiting: 0,
                 turn: 0,
@@ -278,10 +298,16 @@ impl<P: Send + Sync + 'static> Versions<P> {
             .expect("published while a store handle lives")
     }
 
-    /// The next version, private until it is published. Waits for the one writer's slot; a thread
-    /// that has an edition already waits for itself, for ever.
+    /// The next version, private until it is published. Waits for the one writer's slot; `None` if
+    /// that is this thread's already, which would wait for itself for ever.
+    pub(crate) fn wait_to_edit(&self) -> Option<Edition<P>> {
+        let writer = self.core().enter()?;
+        Some(Edition::new(self.clone(), writer))
+    }
+
+    #[cfg(test)]
     pub(crate) fn edit(&self) -> Edition<P> {
-        Edition::new(self.clone(), self.core().enter())
+        self.wait_to_edit().expect("this thread has no edition")
     }
 
     /// The same, or `None` if somebody is writing.
@@ -291,10 +317,13 @@ impl<P: Send + Sync + 'static> Versions<P> {
     }
 
     /// Frees all that no live version needs, a step at a time: whoever waits for the writer's slot
-    /// gets it between two. Values are dropped while the slot is free.
+    /// gets it between two. Values are dropped while the slot is free. Does nothing if this thread has
+    /// the slot: whatever it does next frees more than that.
     pub(crate) fn collect(&self) {
         let core = self.core();
-        let mut writer = core.enter();
+        let Some(mut writer) = core.enter() else {
+            return;
+        };
         loop {
             core.exhume(&mut writer.reclaimer);
             let Writer {

@@ -117,6 +117,11 @@ impl<P: Send + Sync + 'static> Edition<P> {
         }
     }
 
+    /// Says that it is this thread's now.
+    pub(crate) fn hand_over(&self) {
+        self.versions.core().hand_over();
+    }
+
     /// The version it began from.
     pub(crate) fn base(&self) -> &Version<P> {
         self.base.as_ref().expect("held until the edition ends")

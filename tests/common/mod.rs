@@ -2,8 +2,8 @@
 #![allow(dead_code, reason = "each test uses a part of it")]
 #![allow(missing_docs, unreachable_pub, reason = "no interface of anybody")]
 
-use highwater::fsm::{Command, Context};
-use highwater::{Schema, Store, Table, WriteTxn};
+use highwater::fsm::{Batch, Command, Context, LogEntry};
+use highwater::{ImageError, LogIndex, Position, Schema, Store, StoreError, Table, WriteTxn};
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -156,4 +156,57 @@ pub fn request() -> impl Strategy<Value = Request> {
             bytes: "x".repeat(n)
         }),
     ]
+}
+
+/// That a store takes no write through any handle that its driver gives out, is as it was then, and can
+/// be forked.
+pub fn only_its_driver_writes(store: &Store<Bank>, driver: &str) {
+    let before = store.position();
+    let mut image = Vec::new();
+    let snapshot = store.snapshot();
+    snapshot.write_image(&mut image).unwrap();
+    let next = before.index.next();
+    let at = Position {
+        index: LogIndex(before.index.0 + 9),
+        ..before
+    };
+    let image = &image[..];
+    for store in [store.clone(), store.clone().clone()] {
+        let refused = [
+            store.write().map(drop),
+            store.try_write().map(drop),
+            store.write_at(next).map(drop),
+            store.advance_to(next),
+        ];
+        for refused in refused {
+            match refused {
+                Err(error @ StoreError::Driven { by }) => {
+                    assert_eq!(by, driver);
+                    assert!(error.to_string().contains("propose"), "{error}");
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        let restores = [
+            store.restore(image),
+            store.rewind(image),
+            store.restore_at(image, at, None),
+        ];
+        for restored in restores {
+            assert!(
+                matches!(restored, Err(ImageError::Store(StoreError::Driven { .. }))),
+                "{restored:?}"
+            );
+        }
+        let entry = LogEntry::<Request>::empty(next);
+        let applied = Batch::new(vec![entry]).apply(&store);
+        assert!(applied.outcomes.is_empty());
+        assert!(applied.halted.unwrap().to_string().contains(driver));
+        assert_eq!(store.position(), before);
+    }
+    let fork = store.fork();
+    let mut txn = fork.write().unwrap();
+    txn.accounts_mut().upsert(account("tried", 1)).unwrap();
+    txn.commit().unwrap();
+    assert!(!store.snapshot().accounts().contains("tried"));
 }

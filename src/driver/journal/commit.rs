@@ -25,11 +25,7 @@ pub(super) fn commit<S: Schema, C: Command<S>>(
         entries.push(LogEntry::of(index, proposal));
     }
     let applied = Batch::new(entries).apply(store);
-    let error = match applied.halted {
-        Some(halt) => Some(JournalError::Entry(halt)),
-        None if applied.outcomes.iter().any(skipped) => Some(foreign_write(store, index)),
-        None => None,
-    };
+    let error = applied.halted.map(JournalError::Entry);
     if let Some(error) = &error {
         halt(shared, store, error);
     }
@@ -37,7 +33,8 @@ pub(super) fn commit<S: Schema, C: Command<S>>(
         match outcome {
             Outcome::Done(result) => giver.give(Ok(Committed { index, result })),
             Outcome::Broken(rule) => giver.give(Err(ProposeError::Broken { index, rule })),
-            _ => {}
+            // Of no session, and after all that is applied: nobody else writes the store.
+            _ => unreachable!("an entry of the journal's own"),
         }
     }
     error.map_or(Ok(()), Err)
@@ -58,7 +55,7 @@ pub(super) fn serve<S: Schema, C: Command<S>>(
         }
         if !taken.items.is_empty() {
             let before = last;
-            if let Err(error) = takes(store, before) {
+            if let Err(error) = takes(store) {
                 // Before the givers go: their proposers ask the queue why.
                 halt(shared, store, &error);
                 return Err(error);
@@ -82,35 +79,20 @@ pub(super) fn halt<S: Schema, C: Command<S>>(
         shared.queue.shut(Shut::Closed);
         return;
     }
-    let reason = error.to_string();
+    let reason = match error {
+        JournalError::Halted { reason } => reason.clone(),
+        error => error.to_string(),
+    };
     store.halt(&reason);
     shared.queue.shut(Shut::Halted(reason));
 }
 
-/// Whether the store takes the entries after `log`, which is not in doubt any more when they are
-/// on the disk.
-pub(super) fn takes<S: Schema>(store: &Store<S>, log: LogIndex) -> Result<(), JournalError> {
-    if store.position().index != log {
-        return Err(foreign_write(store, log));
-    }
+/// Whether the store takes entries, before they are on the disk and not in doubt any more.
+pub(super) fn takes<S: Schema>(store: &Store<S>) -> Result<(), JournalError> {
     store.open().map_err(|ended| match ended {
         StoreError::Closed => JournalError::Closed,
         ended => JournalError::Halted {
             reason: ended.to_string(),
         },
     })
-}
-
-/// Somebody has written the store, which is not at the log's end.
-fn foreign_write<S: Schema>(store: &Store<S>, log: LogIndex) -> JournalError {
-    let reason = format!(
-        "the store is at {} and the log at {log}: something else than the journal wrote the store",
-        store.position().index,
-    );
-    JournalError::Halted { reason }
-}
-
-/// An entry of the journal's own that was not applied.
-fn skipped<R, E>(outcome: &Outcome<R, E>) -> bool {
-    !matches!(outcome, Outcome::Done(_) | Outcome::Broken(_))
 }

@@ -75,6 +75,9 @@ use std::thread::{self, JoinHandle};
 use std::time::SystemTime;
 use writer::{Control, Pending, Shared, Writer};
 
+/// What it is called where it refuses others' writes.
+const NAME: &str = "the journal";
+
 /// Settings of a journal.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -214,8 +217,13 @@ impl<S: Schema, C: Command<S>> Journal<S, C> {
         Ok((Self::start(dir, &options, recovered)?, report))
     }
 
-    fn start(dir: &Path, options: &Options, recovered: Recovered<S>) -> Result<Self, JournalError> {
+    fn start(
+        dir: &Path,
+        options: &Options,
+        mut recovered: Recovered<S>,
+    ) -> Result<Self, JournalError> {
         let store = recovered.store.clone();
+        recovered.store = store.drive(NAME);
         let shared = Arc::new(Shared::new(options));
         let writer = Writer::new(Arc::clone(&shared), dir.to_owned(), options, recovered);
         let thread = spawn(move || writer.run())
@@ -237,7 +245,7 @@ impl<S: Schema, C: Command<S>> Journal<S, C> {
         let store = Store::with_options(options.store.clone());
         let shared = Arc::new(Shared::new(&options));
         let thread = spawn({
-            let (shared, store) = (Arc::clone(&shared), store.clone());
+            let (shared, store) = (Arc::clone(&shared), store.drive(NAME));
             move || writer::run_in_memory(&shared, &store)
         });
         let thread = thread.expect("the operating system starts a thread");
@@ -260,7 +268,8 @@ impl<S: Schema, C: Command<S>> Journal<S, C> {
         }
     }
 
-    /// The store, to read, wait and subscribe. It may be cloned and outlive the journal.
+    /// The store, to read, wait, subscribe and fork. It may be cloned and outlive the journal. Writing
+    /// and restoring are the journal's ([`StoreError::Driven`](crate::StoreError::Driven)).
     pub fn store(&self) -> &Store<S> {
         &self.store
     }

@@ -231,8 +231,8 @@ impl<S: Schema, C: Command<S>> Writer<S, C> {
         if items.is_empty() {
             return self.log.append(std::iter::empty(), cut);
         }
+        commit::takes(&self.store)?;
         let before = self.log.last();
-        commit::takes(&self.store, before)?;
         let count = items.len() as u64;
         let bytes = items
             .iter()

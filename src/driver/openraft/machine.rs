@@ -85,7 +85,8 @@ impl<S: Schema, C, T: RaftTypeConfig> StateMachine<S, C, T> {
         self
     }
 
-    /// The store: to read, wait and subscribe. Writing it by other means halts the node.
+    /// The store: to read, wait, subscribe and fork. Writing and restoring are the node's
+    /// ([`StoreError::Driven`](crate::StoreError::Driven)).
     pub fn store(&self) -> &Store<S> {
         self.machine.store()
     }

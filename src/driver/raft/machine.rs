@@ -16,7 +16,10 @@ type ResponseOf<S, C> = Response<<C as Command<S>>::Reply, <C as Command<S>>::Er
 
 /// A store that Raft drives.
 pub(in super::super) struct Machine<S: Schema, C> {
+    /// For all others, to read.
     store: Store<S>,
+    /// The handle that may write.
+    driver: Store<S>,
     images: Arc<Images>,
     blocking: Blocking,
     gaps: bool,
@@ -44,6 +47,7 @@ impl<S: Schema, C: Command<S>> Machine<S, C> {
         let store = Store::with_options(options.store);
         let images = Images::open(dir, &store)?;
         Ok(Machine {
+            driver: store.drive("openraft"),
             store,
             images: Arc::new(images),
             blocking: options.blocking,
@@ -75,7 +79,7 @@ impl<S: Schema, C: Command<S>> Machine<S, C> {
         if !self.gaps {
             batch = batch.dense();
         }
-        let applied = batch.apply(&self.store);
+        let applied = batch.apply(&self.driver);
         if let Some(halt) = applied.halted {
             return Err(Fault::Entry(halt));
         }
@@ -118,7 +122,7 @@ impl<S: Schema, C> Machine<S, C> {
 
     /// Replaces the state by an image; readers go on meanwhile. On an error all is as it was.
     pub(in super::super) async fn install(&self, received: PathBuf) -> Result<Image, Fault> {
-        let (store, images) = (self.store.clone(), Arc::clone(&self.images));
+        let (store, images) = (self.driver.clone(), Arc::clone(&self.images));
         offload::run(self.blocking, self.images.dir(), move || {
             images.install(&store, &received)
         })
