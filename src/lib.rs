@@ -63,6 +63,7 @@ pub mod __private {
     pub use crate::key::columns::{TextColumns, Unread};
     pub use crate::key::compound::reversed;
     pub use crate::key::each::Sparse;
+    pub use crate::key::shown::{Encoded, Show};
     pub use crate::key::time::Expires;
     pub use crate::schema::earlier::{Earlier, fields_of, record};
     pub use crate::schema::{is_first, knows_references, refers_to_replicated};

@@ -234,7 +234,7 @@ fn what_is_referred_to_is_there_at_the_end() {
     };
     assert_eq!(
         rule.to_string(),
-        "table services, record (\"a\", \"web\") is deleted, but record 0x01 of table checks refers \
+        "table services, record (\"a\", \"web\") is deleted, but record 1 of table checks refers \
          to it by service"
     );
     // Also where the deletion was another's.

@@ -123,7 +123,7 @@ fn unique_indexes_refuse_and_leave_all_as_it_was() {
         .unwrap_err();
     assert_eq!(
         error.to_string(),
-        "table checks, unique index aliases: key \"k\" belongs to record 0x6e000080000001"
+        "table checks, unique index aliases: key \"k\" belongs to record (\"n\", 1)"
     );
     txn.checks_mut().insert(check("n", 2, &["z", "z"])).unwrap();
     txn.commit().unwrap();
@@ -499,7 +499,7 @@ fn insert_all_is_in_the_feed_and_says_what_it_refuses() {
     let error = txn.checks_mut().insert_all(clash.clone()).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "table checks, unique index aliases: key \"y\" belongs to record 0x6e000080000003"
+        "table checks, unique index aliases: key \"y\" belongs to record (\"n\", 3)"
     );
     let error = txn
         .checks_mut()

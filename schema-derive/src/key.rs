@@ -45,6 +45,7 @@ pub(crate) fn derive(input: &DeriveInput) -> TokenStream {
     let columns = problems
         .is_empty()
         .then(|| encode_columns(input, &krate, &out));
+    let show = problems.is_empty().then(|| show(input, &krate, &out));
     let problems = problems.into_tokens();
     let name = &input.ident;
     let newtype = newtype(input, &krate);
@@ -57,6 +58,7 @@ pub(crate) fn derive(input: &DeriveInput) -> TokenStream {
                     #body
                 }
                 #columns
+                #show
             }
             #[automatically_derived]
             impl #krate::key::AsKey<#name> for #name {
@@ -115,6 +117,59 @@ fn encode_columns(input: &DeriveInput, krate: &Krate, out: &Ident) -> Option<Tok
             #body
         }
     })
+}
+
+/// How such a key is shown: a newtype as what it wraps, other structs as a tuple of their fields, an enum
+/// by its variants' names.
+fn show(input: &DeriveInput, krate: &Krate, out: &Ident) -> TokenStream {
+    let encoded = Ident::new("encoded", Span::mixed_site());
+    let columns = |fields: &Fields| {
+        let shows = fields.iter().map(|field| {
+            let ty = &field.ty;
+            quote_spanned!(at(ty)=> <#ty as #krate::Key>::show)
+        });
+        quote!(#krate::__private::Encoded::columns(#encoded, &[#(#shows),*], #out))
+    };
+    let body = match &input.data {
+        Data::Struct(data) => match data.fields.iter().collect::<Vec<_>>()[..] {
+            [field] => {
+                let ty = &field.ty;
+                quote_spanned!(at(ty)=> <#ty as #krate::Key>::show(#encoded, #out))
+            }
+            _ => columns(&data.fields),
+        },
+        Data::Enum(data) => {
+            let arms = data.variants.iter().enumerate().map(|(i, variant)| {
+                let ordinal = Literal::usize_unsuffixed(i);
+                let name = variant.ident.unraw().to_string();
+                let fields = match variant.fields.is_empty() {
+                    true => quote!(::core::option::Option::Some(())),
+                    false => columns(&variant.fields),
+                };
+                quote! {
+                    #ordinal => {
+                        ::std::string::String::push_str(#out, #name);
+                        #fields
+                    }
+                }
+            });
+            quote! {
+                match #krate::__private::Encoded::ordinal(#encoded)? {
+                    #(#arms)*
+                    _ => ::core::option::Option::None,
+                }
+            }
+        }
+        Data::Union(_) => quote!(::core::option::Option::None),
+    };
+    quote! {
+        fn show(
+            #encoded: &mut #krate::__private::Encoded<'_>,
+            #out: &mut ::std::string::String,
+        ) -> ::core::option::Option<()> {
+            #body
+        }
+    }
 }
 
 /// A struct with one field is encoded as that field, and so can be looked up as it.

@@ -2,7 +2,8 @@
 
 use super::columns::by_from_str;
 use super::number::by_value;
-use super::{AsKey, Key, KeyBuf};
+use super::shown::display;
+use super::{AsKey, Encoded, Key, KeyBuf};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
 /// Before an IPv4 address where either kind may stand.
@@ -17,6 +18,10 @@ impl Key for Ipv4Addr {
     }
 
     by_from_str!();
+
+    fn show(encoded: &mut Encoded<'_>, out: &mut String) -> Option<()> {
+        display(&Ipv4Addr::from(encoded.take::<4>()?), out)
+    }
 }
 
 impl Key for Ipv6Addr {
@@ -26,6 +31,10 @@ impl Key for Ipv6Addr {
     }
 
     by_from_str!();
+
+    fn show(encoded: &mut Encoded<'_>, out: &mut String) -> Option<()> {
+        display(&Ipv6Addr::from(encoded.take::<16>()?), out)
+    }
 }
 
 /// All IPv4 addresses before all IPv6 addresses, as `IpAddr` orders them; an IPv4-mapped IPv6
@@ -46,6 +55,14 @@ impl Key for IpAddr {
     }
 
     by_from_str!();
+
+    fn show(encoded: &mut Encoded<'_>, out: &mut String) -> Option<()> {
+        match encoded.take()? {
+            [V4] => Ipv4Addr::show(encoded, out),
+            [V6] => Ipv6Addr::show(encoded, out),
+            _ => None,
+        }
+    }
 }
 
 impl Key for SocketAddrV4 {
@@ -56,6 +73,12 @@ impl Key for SocketAddrV4 {
     }
 
     by_from_str!();
+
+    fn show(encoded: &mut Encoded<'_>, out: &mut String) -> Option<()> {
+        let ip = Ipv4Addr::from(encoded.take::<4>()?);
+        let port = u16::from_be_bytes(encoded.take()?);
+        display(&SocketAddrV4::new(ip, port), out)
+    }
 }
 
 impl Key for SocketAddrV6 {
@@ -68,6 +91,14 @@ impl Key for SocketAddrV6 {
     }
 
     by_from_str!();
+
+    fn show(encoded: &mut Encoded<'_>, out: &mut String) -> Option<()> {
+        let ip = Ipv6Addr::from(encoded.take::<16>()?);
+        let port = u16::from_be_bytes(encoded.take()?);
+        let flow = u32::from_be_bytes(encoded.take()?);
+        let scope = u32::from_be_bytes(encoded.take()?);
+        display(&SocketAddrV6::new(ip, port, flow, scope), out)
+    }
 }
 
 /// All IPv4 addresses before all IPv6 addresses, as `SocketAddr` orders them.
@@ -87,6 +118,14 @@ impl Key for SocketAddr {
     }
 
     by_from_str!();
+
+    fn show(encoded: &mut Encoded<'_>, out: &mut String) -> Option<()> {
+        match encoded.take()? {
+            [V4] => SocketAddrV4::show(encoded, out),
+            [V6] => SocketAddrV6::show(encoded, out),
+            _ => None,
+        }
+    }
 }
 
 by_value!(
@@ -100,7 +139,7 @@ by_value!(
 
 #[cfg(feature = "uuid")]
 mod uuid {
-    use super::{AsKey, Key, KeyBuf, by_from_str, by_value};
+    use super::{AsKey, Encoded, Key, KeyBuf, by_from_str, by_value, display};
     use ::uuid::Uuid;
 
     impl Key for Uuid {
@@ -110,6 +149,10 @@ mod uuid {
         }
 
         by_from_str!();
+
+        fn show(encoded: &mut Encoded<'_>, out: &mut String) -> Option<()> {
+            display(&Uuid::from_bytes(encoded.take()?), out)
+        }
     }
 
     by_value!(Uuid);
@@ -117,7 +160,10 @@ mod uuid {
 
 #[cfg(feature = "ipnet")]
 mod net {
-    use super::{AsKey, IpAddr, Ipv4Addr, Ipv6Addr, Key, KeyBuf, V4, V6, by_from_str, by_value};
+    use super::{
+        AsKey, Encoded, IpAddr, Ipv4Addr, Ipv6Addr, Key, KeyBuf, V4, V6, by_from_str, by_value,
+        display,
+    };
     use crate::key::HasPrefixes;
     use ::ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
@@ -133,6 +179,13 @@ mod net {
                 }
 
                 by_from_str!();
+
+                fn show(encoded: &mut Encoded<'_>, out: &mut String) -> Option<()> {
+                    <$addr>::show(encoded, out)?;
+                    let [len] = encoded.take()?;
+                    out.push('/');
+                    display(&len, out)
+                }
             }
 
             impl HasPrefixes<$net> for $net {
@@ -184,6 +237,14 @@ mod net {
         }
 
         by_from_str!();
+
+        fn show(encoded: &mut Encoded<'_>, out: &mut String) -> Option<()> {
+            match encoded.take()? {
+                [V4] => Ipv4Net::show(encoded, out),
+                [V6] => Ipv6Net::show(encoded, out),
+                _ => None,
+            }
+        }
     }
 
     impl HasPrefixes<IpNet> for IpNet {

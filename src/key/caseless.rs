@@ -3,7 +3,7 @@
 //! A text is folded character by character, so that the folded beginning of a text is the beginning
 //! of the folded text, and a prefix query needs nothing special.
 
-use super::{AsKey, Key, KeyBuf, TextColumns, TextKey, Unread};
+use super::{AsKey, Encoded, Key, KeyBuf, TextColumns, TextKey, Unread};
 use std::borrow::Cow;
 
 /// The key type of an index over text without regard to case: `#[index(caseless)]`.
@@ -53,6 +53,10 @@ impl Key for Caseless {
             Caseless::encode_text(text, out);
         }
         Ok(())
+    }
+
+    fn show(encoded: &mut Encoded<'_>, out: &mut String) -> Option<()> {
+        String::show(encoded, out)
     }
 }
 

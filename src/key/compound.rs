@@ -1,7 +1,7 @@
 //! Keys made of keys: `Option`, tuples, arrays, `Reverse`; their look-up forms, prefixes and leading
 //! columns.
 
-use super::{AsKey, AsPrefix, Columns, Key, KeyBuf, Leading, TextColumns, Unread};
+use super::{AsKey, AsPrefix, Columns, Encoded, Key, KeyBuf, Leading, Show, TextColumns, Unread};
 use std::cmp::Reverse;
 
 const NONE: u8 = 0;
@@ -31,6 +31,19 @@ impl<K: Key> Key for Option<K> {
         }
         out.push(SOME);
         K::encode_columns(columns, out)
+    }
+
+    fn show(encoded: &mut Encoded<'_>, out: &mut String) -> Option<()> {
+        match encoded.take()? {
+            [NONE] => out.push_str("None"),
+            [SOME] => {
+                out.push_str("Some(");
+                K::show(encoded, out)?;
+                out.push(')');
+            }
+            _ => return None,
+        }
+        Some(())
     }
 }
 
@@ -66,6 +79,18 @@ impl<K: Key, const N: usize> Key for [K; N] {
     fn encode(&self, out: &mut KeyBuf) {
         K::encode_all(self, out);
     }
+
+    fn show(encoded: &mut Encoded<'_>, out: &mut String) -> Option<()> {
+        out.push('[');
+        for i in 0..N {
+            if i > 0 {
+                out.push_str(", ");
+            }
+            K::show(encoded, out)?;
+        }
+        out.push(']');
+        Some(())
+    }
 }
 
 impl<K, Q: AsKey<K>, const N: usize> AsKey<[K; N]> for [Q; N] {
@@ -98,6 +123,16 @@ impl<K: Key> Key for Reverse<K> {
         reversed(out, |out| result = K::encode_columns(columns, out));
         result
     }
+
+    fn show(encoded: &mut Encoded<'_>, out: &mut String) -> Option<()> {
+        let turned: Vec<u8> = encoded.rest.iter().map(|byte| !byte).collect();
+        let mut inner = Encoded::new(&turned, encoded.prefix);
+        out.push_str("Reverse(");
+        K::show(&mut inner, out)?;
+        out.push(')');
+        encoded.rest = &encoded.rest[turned.len() - inner.rest.len()..];
+        Some(())
+    }
 }
 
 impl<K, Q: AsKey<K>> AsKey<Reverse<K>> for Reverse<Q> {
@@ -123,6 +158,10 @@ impl Key for () {
     fn encode_columns(_: &mut TextColumns<'_>, _: &mut KeyBuf) -> Result<(), Unread> {
         Ok(())
     }
+
+    fn show(encoded: &mut Encoded<'_>, out: &mut String) -> Option<()> {
+        encoded.columns(&[], out)
+    }
 }
 
 impl AsKey<()> for () {
@@ -144,6 +183,11 @@ macro_rules! tuple {
             ) -> Result<(), Unread> {
                 $($key::encode_columns(columns, out)?;)*
                 Ok(())
+            }
+
+            fn show(encoded: &mut Encoded<'_>, out: &mut String) -> Option<()> {
+                let columns: &[Show] = &[$($key::show),*];
+                encoded.columns(columns, out)
             }
         }
 

@@ -49,6 +49,7 @@ pub(crate) mod each;
 mod lookup;
 mod number;
 mod range;
+pub(crate) mod shown;
 mod sink;
 mod text;
 pub(crate) mod time;
@@ -62,6 +63,7 @@ pub(crate) use columns::{TextColumns, Unread};
 pub use each::Each;
 pub use lookup::{AsKey, AsPrefix, Columns, HasPrefixes, KeyBounds, Leading};
 pub(crate) use range::{ByteRange, successor};
+pub(crate) use shown::{Encoded, Show};
 pub use sink::KeySink;
 pub use text::TextKey;
 pub(crate) use time::first_millisecond;
@@ -135,6 +137,16 @@ pub trait Key {
     {
         let _ = (columns, out);
         Err(Unread::Unsupported)
+    }
+
+    /// Takes an encoded key off the front and appends what it says, as far as there is one.
+    #[doc(hidden)]
+    fn show(encoded: &mut Encoded<'_>, out: &mut String) -> Option<()>
+    where
+        Self: Sized,
+    {
+        let _ = (encoded, out);
+        None
     }
 }
 

@@ -1,7 +1,8 @@
 //! Keys of fixed width: integers, `bool`, `char`, log indexes.
 
 use super::columns::by_from_str;
-use super::{AsKey, Key, KeyBuf, TextColumns, Unread};
+use super::shown::{debug, display};
+use super::{AsKey, Encoded, Key, KeyBuf, TextColumns, Unread};
 use crate::position::LogIndex;
 use std::num::{NonZero, Wrapping};
 
@@ -27,6 +28,10 @@ macro_rules! unsigned {
             }
 
             by_from_str!();
+
+            fn show(encoded: &mut Encoded<'_>, out: &mut String) -> Option<()> {
+                display(&<$int>::from_be_bytes(encoded.take()?), out)
+            }
         }
     )*};
 }
@@ -44,6 +49,11 @@ impl Key for u8 {
     fn encode_all(items: &[Self], out: &mut KeyBuf) {
         out.extend(items);
     }
+
+    fn show(encoded: &mut Encoded<'_>, out: &mut String) -> Option<()> {
+        let [byte] = encoded.take()?;
+        display(&byte, out)
+    }
 }
 
 // Flipping the sign bit maps MIN..=MAX onto 0..=MAX of the unsigned type in order.
@@ -56,6 +66,11 @@ macro_rules! signed {
             }
 
             by_from_str!();
+
+            fn show(encoded: &mut Encoded<'_>, out: &mut String) -> Option<()> {
+                let flipped = <$int>::from_be_bytes(encoded.take()?);
+                display(&(flipped ^ <$int>::MIN), out)
+            }
         }
     )*};
 }
@@ -69,6 +84,10 @@ impl Key for usize {
     }
 
     by_from_str!();
+
+    fn show(encoded: &mut Encoded<'_>, out: &mut String) -> Option<()> {
+        u64::show(encoded, out)
+    }
 }
 
 /// Encoded as 64 bits, so that replicas of any word size agree.
@@ -79,6 +98,10 @@ impl Key for isize {
     }
 
     by_from_str!();
+
+    fn show(encoded: &mut Encoded<'_>, out: &mut String) -> Option<()> {
+        i64::show(encoded, out)
+    }
 }
 
 impl Key for bool {
@@ -88,6 +111,14 @@ impl Key for bool {
     }
 
     by_from_str!();
+
+    fn show(encoded: &mut Encoded<'_>, out: &mut String) -> Option<()> {
+        match encoded.take()? {
+            [0] => display(&false, out),
+            [1] => display(&true, out),
+            _ => None,
+        }
+    }
 }
 
 impl Key for char {
@@ -98,6 +129,11 @@ impl Key for char {
     }
 
     by_from_str!();
+
+    fn show(encoded: &mut Encoded<'_>, out: &mut String) -> Option<()> {
+        let [a, b, c] = encoded.take()?;
+        debug(&char::from_u32(u32::from_be_bytes([0, a, b, c]))?, out)
+    }
 }
 
 impl Key for LogIndex {
@@ -108,6 +144,10 @@ impl Key for LogIndex {
 
     fn encode_columns(columns: &mut TextColumns<'_>, out: &mut KeyBuf) -> Result<(), Unread> {
         u64::encode_columns(columns, out)
+    }
+
+    fn show(encoded: &mut Encoded<'_>, out: &mut String) -> Option<()> {
+        u64::show(encoded, out)
     }
 }
 
@@ -124,6 +164,10 @@ macro_rules! non_zero {
             }
 
             by_from_str!();
+
+            fn show(encoded: &mut Encoded<'_>, out: &mut String) -> Option<()> {
+                <$int>::show(encoded, out)
+            }
         }
         by_value!(NonZero<$int>);
     )*};
@@ -140,6 +184,10 @@ impl<K: Key> Key for Wrapping<K> {
 
     fn encode_columns(columns: &mut TextColumns<'_>, out: &mut KeyBuf) -> Result<(), Unread> {
         K::encode_columns(columns, out)
+    }
+
+    fn show(encoded: &mut Encoded<'_>, out: &mut String) -> Option<()> {
+        K::show(encoded, out)
     }
 }
 

@@ -3,7 +3,8 @@
 //! Only these are escaped. `00` is written as `00 FF` and the end as `00 00`, so that the end sorts
 //! below every continuation, and no byte of the content can be taken for it.
 
-use super::{AsKey, AsPrefix, Key, KeyBuf, NewtypeKey, TextColumns, Unread};
+use super::shown::debug;
+use super::{AsKey, AsPrefix, Encoded, Key, KeyBuf, NewtypeKey, TextColumns, Unread};
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -29,6 +30,45 @@ fn extend_zeros(bytes: &[u8], out: &mut KeyBuf) {
     for part in parts {
         out.extend(ESCAPED_ZERO);
         out.extend(part);
+    }
+}
+
+/// Takes the content of text or bytes off the front, and its end.
+fn take_escaped(encoded: &mut Encoded<'_>) -> Option<Vec<u8>> {
+    let mut content = Vec::new();
+    loop {
+        let Some(zero) = encoded.rest.iter().position(|byte| *byte == 0) else {
+            content.extend(std::mem::take(&mut encoded.rest));
+            return encoded.prefix.then_some(content);
+        };
+        content.extend(&encoded.rest[..zero]);
+        let after = encoded.rest.get(zero + 1);
+        encoded.rest = encoded.rest.get(zero + 2..).unwrap_or_default();
+        match after {
+            Some(0) => return Some(content),
+            Some(0xFF) => content.push(0),
+            _ => return None,
+        }
+    }
+}
+
+/// Appends text, or bytes, as it would be written in a program.
+trait Shown {
+    fn shown(content: Vec<u8>, out: &mut String) -> Option<()>;
+}
+
+impl Shown for str {
+    fn shown(content: Vec<u8>, out: &mut String) -> Option<()> {
+        debug(&String::from_utf8(content).ok()?, out)
+    }
+}
+
+impl Shown for [u8] {
+    fn shown(content: Vec<u8>, out: &mut String) -> Option<()> {
+        out.push_str("b\"");
+        out.push_str(&content.escape_ascii().to_string());
+        out.push('"');
+        Some(())
     }
 }
 
@@ -115,6 +155,10 @@ macro_rules! owned {
                     out.extend(END);
                 }
                 Ok(())
+            }
+
+            fn show(encoded: &mut Encoded<'_>, out: &mut String) -> Option<()> {
+                <$borrowed>::shown(take_escaped(encoded)?, out)
             }
         }
 

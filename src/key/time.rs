@@ -1,7 +1,8 @@
 //! Keys that are times: `Duration`, `SystemTime`; [`Expires`], a time that something is due at.
 
 use super::number::by_value;
-use super::{AsKey, Key, KeyBuf};
+use super::shown::debug;
+use super::{AsKey, Encoded, Key, KeyBuf};
 use std::time::{Duration, SystemTime};
 
 const NANOS_PER_SEC: u32 = 1_000_000_000;
@@ -13,6 +14,16 @@ impl Key for Duration {
         self.as_secs().encode(out);
         self.subsec_nanos().encode(out);
     }
+
+    fn show(encoded: &mut Encoded<'_>, out: &mut String) -> Option<()> {
+        let secs = u64::from_be_bytes(encoded.take()?);
+        debug(&Duration::new(secs, nanos(encoded)?), out)
+    }
+}
+
+fn nanos(encoded: &mut Encoded<'_>) -> Option<u32> {
+    let nanos = u32::from_be_bytes(encoded.take()?);
+    (nanos < NANOS_PER_SEC).then_some(nanos)
 }
 
 /// Times before 1970 included: the seconds are rounded down, so the nanoseconds always count up.
@@ -34,6 +45,20 @@ impl Key for SystemTime {
         };
         secs.encode(out);
         nanos.encode(out);
+    }
+
+    /// The time since 1970, or before.
+    fn show(encoded: &mut Encoded<'_>, out: &mut String) -> Option<()> {
+        let secs = i64::from_be_bytes(encoded.take()?) ^ i64::MIN;
+        let nanos = Duration::new(0, nanos(encoded)?);
+        let whole = Duration::from_secs(secs.unsigned_abs());
+        if secs < 0 {
+            out.push_str("1970 - ");
+            debug(&(whole - nanos), out)
+        } else {
+            out.push_str("1970 + ");
+            debug(&(whole + nanos), out)
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! `IndexDef`: one secondary index of a table; what it refers to; `CheckDef`, a condition on records.
 
-use crate::key::{KeyBuf, KeySink, TextColumns, Unread};
+use crate::key::{KeyBuf, KeySink, Show, TextColumns, Unread};
 use std::fmt;
 
 /// One secondary index of a table: what it is over, and how its keys follow from a record.
@@ -34,6 +34,8 @@ pub struct IndexDef<T> {
         expect(dead_code, reason = "only who has no types looks up by text")
     )]
     pub(crate) text: fn(&mut TextColumns<'_>, &mut KeyBuf) -> Result<(), Unread>,
+    /// Shows an encoded key.
+    pub(crate) show: Show,
 }
 
 impl<T> IndexDef<T> {
@@ -54,6 +56,7 @@ impl<T> IndexDef<T> {
             references: None,
             keys,
             text: |_, _| Err(Unread::Unsupported),
+            show: |_, _| None,
         }
     }
 
@@ -71,6 +74,13 @@ impl<T> IndexDef<T> {
         text: fn(&mut TextColumns<'_>, &mut KeyBuf) -> Result<(), Unread>,
     ) -> Self {
         IndexDef { text, ..self }
+    }
+
+    /// The same with how an encoded key is shown.
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn show(self, show: Show) -> Self {
+        IndexDef { show, ..self }
     }
 
     /// The same with the name of the function by which `keys` leaves records out.

@@ -10,9 +10,9 @@ use super::operate::{At, Must};
 use super::rules;
 use super::txn::Txn;
 use crate::feed::{Replaced, TableChanges};
+use crate::key::{Key, KeyBuf, KeySink, MAX_KEY_LEN, Show};
 #[cfg(feature = "json")]
-use crate::key::{Key, TextColumns, Unread};
-use crate::key::{KeyBuf, KeySink, MAX_KEY_LEN};
+use crate::key::{TextColumns, Unread};
 use crate::position::LogIndex;
 use crate::schema::earlier::{Earlier, record};
 use crate::schema::{OnDelete, Row, Table};
@@ -141,6 +141,9 @@ pub(crate) trait Erased: Send + Sync {
     fn trees(&self) -> usize;
     /// Index number `i`, if there is one.
     fn index(&self, i: usize) -> Option<IndexInfo>;
+    /// How the keys of the table's tree number `which` (0: the primary one) are shown, and, if they have
+    /// primary keys after them, those.
+    fn shows(&self, which: usize) -> (Show, Option<Show>);
     /// Whether it has a record with this primary key.
     fn has(&self, txn: &Txn, at: At, primary: &[u8]) -> bool;
     /// The primary keys of the records that have this key in index number `i`.
@@ -255,7 +258,7 @@ impl<T: Table> Intake for Incoming<T> {
         check_len(T::NAME, None, primary.len()).map_err(LoadError::Refused)?;
         let follows = |last: &[u8]| primary > last;
         if self.earlier.is_none() && !self.batch.last_key().is_none_or(follows) {
-            return Err(LoadError::Order(KeyText::new(primary)));
+            return Err(LoadError::Order(KeyText::new(primary, T::Key::show)));
         }
         let row = Row::new(record, created, modified);
         self.batch.push(primary, row);
@@ -394,6 +397,16 @@ impl<T: Table> Erased for Typed<T> {
 
     fn trees(&self) -> usize {
         1 + T::INDEXES.len()
+    }
+
+    fn shows(&self, which: usize) -> (Show, Option<Show>) {
+        match which.checked_sub(1) {
+            None => (T::Key::show, None),
+            Some(i) => {
+                let index = &T::INDEXES[i];
+                (index.show, (!index.unique).then_some(T::Key::show))
+            }
+        }
     }
 
     fn index(&self, i: usize) -> Option<IndexInfo> {
@@ -595,7 +608,8 @@ impl<T: Table> Erased for Typed<T> {
                     if !found
                         .is_some_and(|found| std::ptr::eq(&raw const **found, &raw const **row))
                     {
-                        let key = KeyText::new(entry.as_bytes());
+                        let key =
+                            KeyText::beginning(entry.as_bytes(), index.show, Some(T::Key::show));
                         return Err(format!("{}.{}: entry {key} is wrong", T::NAME, index.name));
                     }
                     entries[i] += 1;
@@ -624,7 +638,7 @@ pub(super) fn not_unique<T: Table>(i: usize, key: &[u8], holder: &Row<T>) -> Wri
     WriteError::NotUnique {
         table: T::NAME.into(),
         index: T::INDEXES[i].name.into(),
-        key: KeyText::new(key),
-        holder: KeyText::new(primary.as_bytes()),
+        key: KeyText::new(key, T::INDEXES[i].show),
+        holder: KeyText::new(primary.as_bytes(), T::Key::show),
     }
 }

@@ -5,64 +5,73 @@ use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
 
-use crate::key::MAX_KEY_LEN;
+use crate::key::{Encoded, MAX_KEY_LEN, Show};
 use crate::position::{HistoryId, LogIndex};
 use crate::watch::Ended;
 
-/// Encoded key bytes in an error: shown as text where they are text, otherwise in hexadecimal.
+/// A key in an error, shown as its type is: `"web-1"`, `7`, `("n1", 7)`, `Critical`. One whose type
+/// cannot be shown, because its [`Key`](crate::Key) is written by hand, is in hexadecimal.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct KeyText(Box<[u8]>);
+pub struct KeyText {
+    bytes: Box<[u8]>,
+    text: Box<str>,
+}
 
 impl KeyText {
-    pub(crate) fn new(key: &[u8]) -> Self {
-        KeyText(key.into())
+    /// A key of the type that is shown so.
+    pub(crate) fn new(key: &[u8], show: Show) -> Self {
+        let mut text = String::new();
+        let mut encoded = Encoded::new(key, false);
+        if show(&mut encoded, &mut text).is_none() || !encoded.is_done() {
+            text = hexadecimal(key);
+        }
+        KeyText {
+            bytes: key.into(),
+            text: text.into(),
+        }
+    }
+
+    /// How keys begin that are shown by the first and, if there is more, by the second after it: the
+    /// entries of an index, and their records'.
+    pub(crate) fn beginning(key: &[u8], first: Show, second: Option<Show>) -> Self {
+        let mut text = String::new();
+        let mut encoded = Encoded::new(key, true);
+        let mut whole = first(&mut encoded, &mut text);
+        if let (Some(()), Some(second), false) = (whole, second, encoded.is_done()) {
+            text.push_str(" of ");
+            whole = second(&mut encoded, &mut text);
+        }
+        // Between two columns it has said so itself.
+        let said = whole.is_some() || text.ends_with(", ..)");
+        if !(said && encoded.is_done()) {
+            text = hexadecimal(key);
+        }
+        KeyText {
+            bytes: key.into(),
+            text: text.into(),
+        }
     }
 
     /// The encoded key.
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        &self.bytes
     }
+}
 
-    /// The text columns that make up the whole key, if that is what it is.
-    fn text(&self) -> Option<Vec<&str>> {
-        let mut columns = Vec::new();
-        let mut rest: &[u8] = &self.0;
-        while !rest.is_empty() {
-            let end = rest.windows(2).position(|pair| pair == [0, 0])?;
-            let column = std::str::from_utf8(&rest[..end]).ok()?;
-            if column.chars().any(char::is_control) {
-                return None;
-            }
-            columns.push(column);
-            rest = &rest[end + 2..];
-        }
-        Some(columns)
-    }
+fn hexadecimal(bytes: &[u8]) -> String {
+    let digits = bytes.iter().map(|byte| format!("{byte:02x}"));
+    format!("0x{}", digits.collect::<String>())
 }
 
 impl fmt::Debug for KeyText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
+        f.write_str(&self.text)
     }
 }
 
 impl fmt::Display for KeyText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.text().as_deref() {
-            Some([column]) => write!(f, "{column:?}"),
-            Some(columns) if !columns.is_empty() => {
-                let mut tuple = f.debug_tuple("");
-                for column in columns {
-                    tuple.field(column);
-                }
-                tuple.finish()
-            }
-            _ => {
-                f.write_str("0x")?;
-                self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-            }
-        }
+        f.write_str(&self.text)
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use super::error::KeyText;
 use super::rows::TreeOf;
 use super::track;
-use crate::key::{ByteRange, KeyBuf, successor};
+use crate::key::{ByteRange, Key, KeyBuf, Show, successor};
 use crate::schema::Table;
 use crate::watch::Scope;
 
@@ -21,7 +21,15 @@ pub struct Explain {
     pub index: Option<&'static str>,
     /// How many entries the query can yield, which is how many it passes at most.
     pub entries: usize,
-    range: ByteRange,
+    keys: Keys,
+}
+
+/// The keys that a query reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Keys {
+    All,
+    Beginning(KeyText),
+    Between(KeyText, Option<KeyText>),
 }
 
 impl Explain {
@@ -35,11 +43,24 @@ impl Explain {
             let entries = tree.range(range.lo.as_bytes(), hi).len();
             usize::try_from(entries).unwrap_or(usize::MAX)
         };
+        let (first, second) = match of.which.checked_sub(1) {
+            None => (T::Key::show as Show, None),
+            Some(i) => (T::INDEXES[i].show, Some(T::Key::show as Show)),
+        };
+        let text = |key: &KeyBuf| KeyText::beginning(key.as_bytes(), first, second);
+        let ByteRange { lo, hi } = &range;
+        let keys = if lo.is_empty() && hi.is_none() {
+            Keys::All
+        } else if *hi == successor(lo.as_bytes()) {
+            Keys::Beginning(text(lo))
+        } else {
+            Keys::Between(text(lo), hi.as_ref().map(text))
+        };
         Explain {
             table: T::NAME,
             index: of.index_name::<T>(),
             entries,
-            range,
+            keys,
         }
     }
 }
@@ -50,21 +71,16 @@ impl fmt::Display for Explain {
             table,
             index,
             entries,
-            range: ByteRange { lo, hi },
+            keys,
         } = self;
         let index = index.unwrap_or("primary key");
-        write!(f, "{table}.{index}: {entries} entries, ")?;
-        let text = |key: &KeyBuf| KeyText::new(key.as_bytes());
-        if lo.is_empty() && hi.is_none() {
-            f.write_str("all there are")
-        } else if *hi == successor(lo.as_bytes()) {
-            write!(f, "those that begin with {}", text(lo))
-        } else {
-            write!(f, "from {}", text(lo))?;
-            match hi {
-                Some(hi) => write!(f, " to before {}", text(hi)),
-                None => Ok(()),
-            }
+        let noun = if *entries == 1 { "entry" } else { "entries" };
+        write!(f, "{table}.{index}: {entries} {noun}, ")?;
+        match keys {
+            Keys::All => f.write_str("all there are"),
+            Keys::Beginning(key) => write!(f, "those that begin with {key}"),
+            Keys::Between(lo, None) => write!(f, "from {lo}"),
+            Keys::Between(lo, Some(hi)) => write!(f, "from {lo} to before {hi}"),
         }
     }
 }

@@ -12,7 +12,7 @@ use super::entries::{Entries, Repeated};
 use super::erased::{append_entry_key, check_len, index_keys, not_unique};
 use super::error::{KeyText, WriteError};
 use super::operate::same;
-use crate::key::{KeyBuf, KeySink};
+use crate::key::{Key, KeyBuf, KeySink};
 use crate::schema::{Row, Table};
 use crate::sync::{AtomicUsize, Ordering};
 use crate::tree::Stamp;
@@ -149,7 +149,7 @@ impl<T: Table> Batch<T> {
             let error = match which.checked_sub(1) {
                 None => WriteError::AlreadyExists {
                     table: T::NAME.into(),
-                    key: KeyText::new(key),
+                    key: KeyText::new(key, T::Key::show),
                 },
                 Some(i) => not_unique(i, key, holder),
             };

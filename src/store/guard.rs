@@ -19,7 +19,7 @@ use super::snapshot::Snapshot;
 use super::track::Seen;
 use super::txn::{Txn, WriteTxn};
 use super::view::{RawView, Schema, View};
-use crate::key::{ByteRange, KeyBuf};
+use crate::key::{ByteRange, KeyBuf, Show};
 use crate::position::{HistoryId, LogIndex, Position};
 use crate::version::Version;
 use crate::watch::{Region, Scope};
@@ -209,9 +209,10 @@ pub enum ReadKeys {
     Range(KeyText, Option<KeyText>),
 }
 
-impl From<&Part> for ReadKeys {
-    fn from(part: &Part) -> Self {
-        let text = |bytes: &Bytes| KeyText::new(&bytes.0);
+impl ReadKeys {
+    /// `shows`: how keys of that index are shown.
+    fn new(part: &Part, (first, second): (Show, Option<Show>)) -> Self {
+        let text = |bytes: &Bytes| KeyText::beginning(&bytes.0, first, second);
         match part {
             Part::Point(key) => ReadKeys::One(text(key)),
             Part::Prefix(prefix) if prefix.0.is_empty() => ReadKeys::All,
@@ -344,7 +345,7 @@ impl Guard {
                     return Err(Conflict::Changed {
                         table: table.clone(),
                         index: index.clone(),
-                        keys: part.into(),
+                        keys: ReadKeys::new(part, ops.shows(which)),
                         read: LogIndex(*read),
                         now: LogIndex(now),
                     });

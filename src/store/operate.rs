@@ -9,7 +9,7 @@ use super::error::{KeyText, WriteError};
 use super::plan::Plan;
 use super::txn::Txn;
 use crate::feed::Replaced;
-use crate::key::{KeyBuf, KeySink};
+use crate::key::{Key, KeyBuf, KeySink};
 use crate::position::LogIndex;
 use crate::schema::{Row, Table};
 
@@ -88,7 +88,7 @@ impl Txn {
         check_expected(expected, previous.as_ref(), primary)?;
         match (must, &previous) {
             (Must::BeNew, Some(_)) => {
-                let key = KeyText::new(primary.as_bytes());
+                let key = KeyText::new(primary.as_bytes(), T::Key::show);
                 return Err(WriteError::AlreadyExists {
                     table: T::NAME.into(),
                     key,
@@ -259,7 +259,7 @@ pub(super) fn same<T>(row: &Row<T>, other: &Row<T>) -> bool {
 pub(super) fn not_found<T: Table>(primary: &KeyBuf) -> WriteError {
     WriteError::NotFound {
         table: T::NAME.into(),
-        key: KeyText::new(primary.as_bytes()),
+        key: KeyText::new(primary.as_bytes(), T::Key::show),
     }
 }
 
@@ -272,7 +272,7 @@ fn check_expected<T: Table>(
     match expected {
         Some(expected) if expected != found => Err(WriteError::Conflict {
             table: T::NAME.into(),
-            key: KeyText::new(primary.as_bytes()),
+            key: KeyText::new(primary.as_bytes(), T::Key::show),
             expected,
             found,
         }),

@@ -12,7 +12,7 @@ use super::error::{KeyText, WriteError};
 use super::operate::{At, same};
 use super::txn::Txn;
 use crate::feed::Replaced;
-use crate::key::{KeyBuf, KeySink};
+use crate::key::{Key, KeyBuf, KeySink};
 use crate::schema::{Row, Table};
 
 /// What the references and checks of a schema say of one table.
@@ -227,7 +227,7 @@ pub(super) fn verify<T: Table>(txn: &Txn, at: At, ops: &[Replaced<T>]) -> Result
         };
         primary.clear();
         row.encode_key(&mut primary);
-        let key = || KeyText::new(primary.as_bytes());
+        let key = || KeyText::new(primary.as_bytes(), T::Key::show);
         let now = txn.edition.tree::<Row<T>>(at.base).get(primary.as_bytes());
         match (now, after) {
             (Some(now), Some(after)) if same(now, after) => {
@@ -248,7 +248,7 @@ pub(super) fn verify<T: Table>(txn: &Txn, at: At, ops: &[Replaced<T>]) -> Result
                             index: T::INDEXES[index].name.into(),
                             record: key(),
                             target: ops.name().into(),
-                            key: KeyText::new(absent),
+                            key: KeyText::new(absent, T::INDEXES[index].show),
                         });
                     }
                 }
@@ -267,7 +267,7 @@ pub(super) fn verify<T: Table>(txn: &Txn, at: At, ops: &[Replaced<T>]) -> Result
                             key: key(),
                             by: ops.name().into(),
                             index: index.into(),
-                            holder: KeyText::new(holder.as_bytes()),
+                            holder: KeyText::new(holder.as_bytes(), ops.shows(0).0),
                         });
                     }
                 }

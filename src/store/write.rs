@@ -15,7 +15,7 @@ use super::rows::Rows;
 use super::txn::Attempt;
 use super::view::{RawView, Readable};
 use crate::feed::Replaced;
-use crate::key::{AsKey, AsPrefix, KeyBuf};
+use crate::key::{AsKey, AsPrefix, Key, KeyBuf};
 use crate::position::LogIndex;
 use crate::schema::Row;
 
@@ -129,8 +129,8 @@ impl<'a, T: Readable> TableWriter<'a, T> {
         if changed != primary {
             return Err(WriteError::KeyChanged {
                 table: T::NAME.into(),
-                key: KeyText::new(primary.as_bytes()),
-                changed: KeyText::new(changed.as_bytes()),
+                key: KeyText::new(primary.as_bytes(), T::Key::show),
+                changed: KeyText::new(changed.as_bytes(), T::Key::show),
             });
         }
         self.put(record, Must::Exist, None).map(present)

@@ -245,11 +245,17 @@ fn index_def(model: &TableModel<'_>, index: &IndexModel<'_>) -> TokenStream {
         let span = at(&part.ty());
         quote_spanned!(span=> <#key as #krate::Key>::encode_columns(#columns, #out)?;)
     });
+    let key = index_type(model, index);
+    let span = index
+        .parts
+        .first()
+        .map_or_else(Span::mixed_site, |part| at(&part.ty()));
+    let show = quote_spanned!(span=> <#key as #krate::Key>::show);
     def = quote! {
         #def.parts(&[#(#parts),*]).text(|#columns, #out| {
             #(#texts)*
             ::core::result::Result::Ok(())
-        })
+        }).show(#show)
     };
     if let Some(path) = &index.when {
         let path = path_text(path);

@@ -5,6 +5,7 @@ mod columns;
 mod laws;
 mod lookup;
 mod ranges;
+mod shown;
 
 use super::*;
 use proptest::collection::vec;
