@@ -60,12 +60,13 @@ pub mod untyped {
 #[doc(hidden)]
 pub mod __private {
     pub use crate::key::caseless::Text;
+    pub use crate::key::column::{Column, KeyColumn, NoKeyColumn};
     pub use crate::key::columns::{TextColumns, Unread};
     pub use crate::key::compound::reversed;
     pub use crate::key::each::Sparse;
     pub use crate::key::shown::{Encoded, Show};
     pub use crate::key::time::Expires;
     pub use crate::schema::earlier::{Earlier, fields_of, record};
-    pub use crate::schema::{is_first, knows_references, refers_to_replicated};
+    pub use crate::schema::{is_first, knows_references, refers, refers_to_replicated};
     pub use crate::store::{RawChanges, RawView, Readable, TableOps, View, table_ops};
 }

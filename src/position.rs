@@ -99,9 +99,13 @@ impl HistoryId {
     }
 }
 
+/// In hexadecimal; `unnamed` if it is that.
 impl fmt::Display for HistoryId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", self.0)
+        match *self {
+            HistoryId::UNNAMED => f.write_str("unnamed"),
+            HistoryId(id) => write!(f, "{id:x}"),
+        }
     }
 }
 
@@ -116,8 +120,26 @@ pub struct Position {
     pub index: LogIndex,
 }
 
+/// `7`; in a history that has a name, `7@1f`, with the history's id in hexadecimal.
 impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}@{}", self.index, self.history)
+        match self.history {
+            HistoryId::UNNAMED => self.index.fmt(f),
+            history => write!(f, "{}@{history}", self.index),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_position_is_its_index_and_its_history_if_that_has_a_name() {
+        let index = LogIndex(7);
+        let at = |history| Position { history, index }.to_string();
+        assert_eq!(at(HistoryId::UNNAMED), "7");
+        assert_eq!(at(HistoryId(0x1f)), "7@1f");
+        assert_eq!(HistoryId::UNNAMED.to_string(), "unnamed");
     }
 }

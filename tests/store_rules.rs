@@ -163,6 +163,22 @@ fn a_schema_is_data() {
         "local": false,
     });
     assert_eq!(described["tables"][2], expected);
+    let shown = Store::<Catalog>::describe().tables[2].to_string();
+    assert_eq!(
+        shown.lines().collect::<Vec<_>>(),
+        [
+            "table services",
+            "  primary key (node, id)",
+            "  field node: String",
+            "  field id: String",
+            "  field backup: Option<String>",
+            "  field port: u16",
+            "  index host (node) references nodes, cascade",
+            "  index backup (sparse(backup)) references nodes, set_null",
+            "  check Self::has_port",
+            "  check is_short",
+        ]
+    );
 }
 
 #[cfg(feature = "json")]
@@ -181,8 +197,18 @@ fn a_snapshot_is_read_by_names_and_text() {
         (db.create_index, db.modify_index),
         (LogIndex(1), LogIndex(1))
     );
-    for absent in [&["b", "web"][..], &["b"], &["b", "db", ""], &[]] {
-        assert_eq!(services.get(absent).unwrap(), None);
+    assert_eq!(services.get(&["b", "web"]).unwrap(), None);
+    let unknown = |table: &highwater::untyped::Table<'_>, key: &[&str]| {
+        let error = table.get(key).unwrap_err();
+        assert!(matches!(
+            error,
+            highwater::untyped::Error::NoKey { index: None, .. }
+        ));
+        error.to_string()
+    };
+    for other in [&["b"][..], &["b", "db", ""], &[]] {
+        let error = unknown(&services, other);
+        assert!(error.contains("of services.primary key"), "{error}");
     }
     let ids = services.rows().map(|row| row.unwrap().value["id"].clone());
     assert_eq!(ids.collect::<Vec<_>>(), ["web", "db", "dns"]);
@@ -192,6 +218,8 @@ fn a_snapshot_is_read_by_names_and_text() {
         LogIndex(2)
     );
     assert_eq!(checks.get(&["2"]).unwrap(), None);
+    let error = unknown(&checks, &["two"]);
+    assert!(error.starts_with(r#"["two"] is no key"#), "{error}");
     assert!(snap.untyped("nobody").is_none());
 }
 
@@ -246,7 +274,7 @@ fn what_is_referred_to_is_there_at_the_end() {
     let error = commit(&store, |txn| txn.checks_mut().insert(check(2, "a", "db")));
     assert_eq!(
         error.unwrap_err().to_string(),
-        "table checks, record 0x02: its service refers to (\"a\", \"db\"), which table services has \
+        "table checks, record 2: its service refers to (\"a\", \"db\"), which table services has \
          not"
     );
     // In between it may be otherwise.

@@ -281,13 +281,14 @@ fn the_past_is_found_by_its_exact_index() {
         })
     );
     put_at(&store, 12);
-    let compacted = |oldest| {
+    let compacted = |wanted, oldest| {
         Err(AsOfError::Compacted {
+            wanted: LogIndex(wanted),
             oldest: at_position(oldest),
         })
     };
-    assert_eq!(seen(0), compacted(4));
-    assert_eq!(seen(3), compacted(4));
+    assert_eq!(seen(0), compacted(0, 4));
+    assert_eq!(seen(3), compacted(3, 4));
     assert_eq!(seen(4), Ok(Some(4)));
     assert_eq!(seen(11), unpublished(11, 9, 12));
     let foreign = Position {
@@ -309,6 +310,7 @@ fn the_past_is_found_by_its_exact_index() {
     assert_eq!(
         store.as_of(LogIndex(1)).unwrap_err(),
         AsOfError::Compacted {
+            wanted: LogIndex(1),
             oldest: at_position(2)
         }
     );
@@ -341,6 +343,7 @@ fn the_past_ends_where_a_restore_goes_back() {
     assert_eq!(
         store.as_of(LogIndex(10)).unwrap_err(),
         AsOfError::Compacted {
+            wanted: LogIndex(10),
             oldest: at_position(20)
         }
     );
@@ -360,7 +363,10 @@ fn the_past_ends_where_a_restore_goes_back() {
     let oldest = store.position();
     assert_eq!(
         store.as_of(LogIndex(30)).unwrap_err(),
-        AsOfError::Compacted { oldest }
+        AsOfError::Compacted {
+            wanted: LogIndex(30),
+            oldest
+        }
     );
     store.collect();
     assert_eq!(
@@ -627,6 +633,7 @@ fn one_entry_for_every_way_to_read() {
     assert_eq!(
         both(exactly(2)),
         Err(ReadError::AsOf(AsOfError::Compacted {
+            wanted: LogIndex(2),
             oldest: at_position(3)
         }))
     );

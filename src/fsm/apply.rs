@@ -178,14 +178,26 @@ impl<C> Batch<C> {
     }
 }
 
-/// What became of a batch.
+/// What became of a batch. Whoever has nothing to do with the outcomes before a halt takes
+/// [`into_result`](Self::into_result), in which the halt cannot be overlooked.
 #[derive(Debug)]
-#[must_use = "a batch may have halted the store"]
+#[must_use = "a batch may have halted the store: see `into_result`"]
 pub struct Applied<R, E> {
     /// One for each entry, in order; if the batch halted, for those before the entry that did it.
     pub outcomes: Vec<Outcome<R, E>>,
-    /// Why the store is halted, if it is.
+    /// Why the store is halted, if it is. (A store that is another driver's is only refused, and goes
+    /// on.)
     pub halted: Option<Halt>,
+}
+
+impl<R, E> Applied<R, E> {
+    /// The outcomes of all entries, or why the store is halted.
+    pub fn into_result(self) -> Result<Vec<Outcome<R, E>>, Halt> {
+        match self.halted {
+            None => Ok(self.outcomes),
+            Some(halt) => Err(halt),
+        }
+    }
 }
 
 /// What became of one entry.

@@ -43,6 +43,7 @@
 mod address;
 mod buf;
 pub(crate) mod caseless;
+pub(crate) mod column;
 pub(crate) mod columns;
 pub(crate) mod compound;
 pub(crate) mod each;

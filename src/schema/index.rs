@@ -166,6 +166,19 @@ impl<T> Reference<T> {
     }
 }
 
+/// The keys of an index that is a reference are of the type of the primary key that it refers to.
+#[diagnostic::on_unimplemented(
+    message = "keys of type `{Self}` cannot refer to a table whose primary key is a `{K}`",
+    label = "not of the type of the primary key that it refers to",
+    note = "give both the same type; of an `Option`, with `sparse`, what it holds is the key"
+)]
+pub trait RefersTo<K> {}
+
+impl<K> RefersTo<K> for K {}
+
+/// For generated code: that keys of an index are primary keys `P`.
+pub const fn refers<K: RefersTo<P>, P>() {}
+
 impl<T> Clone for Reference<T> {
     fn clone(&self) -> Self {
         *self

@@ -18,7 +18,7 @@ mod index;
 mod row;
 mod table;
 
-pub use index::{CheckDef, IndexDef, OnDelete, Reference};
+pub use index::{CheckDef, IndexDef, OnDelete, Reference, refers};
 pub use row::Row;
 pub use table::Table;
 

@@ -13,7 +13,8 @@ use serde::{Serialize, de::DeserializeOwned};
 /// A record is immutable once stored. It is written to images as a map of its fields, by name
 /// (through serde), and compared with `==` to tell a change from a write that changes nothing.
 /// Both must depend on its fields alone, and be equal on every replica: do not use collections
-/// without an order, such as `HashMap`, in a record.
+/// without an order in a record. The derive refuses a field whose type names `HashMap` or `HashSet`; what
+/// a type of yours holds it cannot see.
 ///
 /// # Examples
 ///

@@ -1,6 +1,7 @@
 //! A schema as data: what its tables, fields and indexes are.
 
 use serde::Serialize;
+use std::fmt;
 
 use super::core::Tables;
 use super::erased::{Follow, TableOps};
@@ -9,7 +10,7 @@ use super::view;
 
 /// A schema as data, for tools and for people: what its tables, fields and indexes are.
 ///
-/// It encodes with serde.
+/// It encodes with serde, and is displayed as lines of text, an item a line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Schema {
@@ -81,6 +82,56 @@ pub struct Reference {
     pub on_delete: &'static str,
 }
 
+impl fmt::Display for Schema {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, table) in self.tables.iter().enumerate() {
+            if i > 0 {
+                f.write_str("\n")?;
+            }
+            table.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "table {}", self.name)?;
+        if self.version > 1 {
+            write!(f, ", version {}", self.version)?;
+            if self.oldest_version < self.version {
+                write!(f, " (reads from {} on)", self.oldest_version)?;
+            }
+        }
+        f.write_str(if self.local { ", local\n" } else { "\n" })?;
+        writeln!(f, "  primary key ({})", self.primary_key.join(", "))?;
+        for Field { name, ty } in &self.fields {
+            writeln!(f, "  field {name}: {ty}")?;
+        }
+        for index in &self.indexes {
+            writeln!(f, "  {index}")?;
+        }
+        for check in &self.checks {
+            writeln!(f, "  check {check}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Index {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let unique = if self.unique { "unique " } else { "" };
+        write!(f, "{unique}index {} ({})", self.name, self.parts.join(", "))?;
+        if let Some(when) = self.when {
+            write!(f, " when {when}")?;
+        }
+        match &self.references {
+            Some(Reference { table, on_delete }) => write!(f, " references {table}, {on_delete}"),
+            None => Ok(()),
+        }
+    }
+}
+
 impl Table {
     fn new(table: &dyn TableOps) -> Self {
         let types = table.types().iter().chain(std::iter::repeat(&""));
@@ -139,6 +190,11 @@ impl<S: view::Schema> Store<S> {
     /// let schema = Store::<Cluster>::describe();
     /// assert_eq!(schema.tables[0].primary_key, ["name"]);
     /// assert_eq!(schema.tables[0].indexes[0].parts, ["caseless(zone)"]);
+    /// assert_eq!(
+    ///     schema.to_string(),
+    ///     "table node\n  primary key (name)\n  field name: String\n  field zone: String\n  \
+    ///      index zone (caseless(zone))\n"
+    /// );
     /// ```
     pub fn describe() -> Schema {
         let tables = Tables::new(S::tables());

@@ -67,6 +67,8 @@ impl Default for Retention {
 pub enum AsOfError {
     /// It is of before what is retained.
     Compacted {
+        /// The index that was asked for.
+        wanted: LogIndex,
         /// The oldest position there is a snapshot of.
         oldest: Position,
     },
@@ -99,9 +101,9 @@ pub enum AsOfError {
 impl fmt::Display for AsOfError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            AsOfError::Compacted { oldest } => write!(
+            AsOfError::Compacted { wanted, oldest } => write!(
                 f,
-                "that index is no longer retained; the oldest position that is: {oldest}"
+                "log index {wanted} is no longer retained; the oldest position that is: {oldest}"
             ),
             AsOfError::Unpublished {
                 wanted,
@@ -256,7 +258,10 @@ impl Past {
             .map_or(root.position, |kept| kept.version.payload().position);
         let before = after.checked_sub(1).map(|at| &ring.kept[at]);
         match before.filter(|kept| kept.place().0 == line) {
-            None => Err(AsOfError::Compacted { oldest: next }),
+            None => Err(AsOfError::Compacted {
+                wanted,
+                oldest: next,
+            }),
             Some(kept) if kept.place().1 == wanted => Ok(kept.version.clone()),
             Some(kept) => Err(AsOfError::Unpublished {
                 wanted,

@@ -64,6 +64,16 @@ pub enum Error {
         /// The index; none for the primary key.
         index: Option<&'static str>,
     },
+    /// The texts are not those of a key: there are more or fewer than it has columns, or one is not of
+    /// its column's type.
+    NoKey {
+        /// The table.
+        table: &'static str,
+        /// The index; none for the primary key.
+        index: Option<&'static str>,
+        /// The texts.
+        texts: Vec<String>,
+    },
     /// A record cannot be JSON: a map in it has keys that are not text.
     NoJson(serde_json::Error),
 }
@@ -76,6 +86,15 @@ impl fmt::Display for Error {
                 "keys of {table}.{} are not looked up by such text: read all rows and choose",
                 index.unwrap_or("primary key")
             ),
+            Error::NoKey {
+                table,
+                index,
+                texts,
+            } => {
+                let index = index.unwrap_or("primary key");
+                write!(f, "{texts:?} is no key of {table}.{index}: ")?;
+                f.write_str("one text is expected for each column, of the column's type")
+            }
             Error::NoJson(error) => write!(f, "the record cannot be JSON: {error}"),
         }
     }
@@ -84,7 +103,7 @@ impl fmt::Display for Error {
 impl error::Error for Error {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         match self {
-            Error::NoText { .. } => None,
+            Error::NoText { .. } | Error::NoKey { .. } => None,
             Error::NoJson(error) => Some(error),
         }
     }
@@ -115,7 +134,7 @@ impl<'a> Table<'a> {
     }
 
     /// The record with this primary key: the text of each of its columns, as JSON shows it but
-    /// without the quotes of a string (`["n1", "80"]`). None also if it is not the text of a key.
+    /// without the quotes of a string (`["n1", "80"]`).
     ///
     /// In an optional column `null` stands for no value. A text there that says `null` itself cannot
     /// be looked up, only found as a beginning ([`prefix`](Self::prefix)).
@@ -123,8 +142,8 @@ impl<'a> Table<'a> {
     /// Cost: that of a look-up.
     pub fn get(&self, key: &[&str]) -> Result<Option<Row>, Error> {
         match self.key(0, None, key, false)? {
-            Some((key, true)) => self.beginning(0, &key).next().transpose(),
-            _ => Ok(None),
+            (encoded, true) => self.beginning(0, &encoded).next().transpose(),
+            (_, false) => Err(self.no_key(None, key)),
         }
     }
 
@@ -153,23 +172,31 @@ impl<'a> Table<'a> {
         })
     }
 
-    /// The encoded key, and whether it has all columns; none if the texts are of no key.
+    fn no_key(&self, index: Option<&'static str>, texts: &[&str]) -> Error {
+        Error::NoKey {
+            table: self.name(),
+            index,
+            texts: texts.iter().map(ToString::to_string).collect(),
+        }
+    }
+
+    /// The encoded key, and whether it has all columns.
     fn key(
         &self,
         which: usize,
         index: Option<&'static str>,
-        columns: &[&str],
+        texts: &[&str],
         prefix: bool,
-    ) -> Result<Option<(Vec<u8>, bool)>, Error> {
+    ) -> Result<(Vec<u8>, bool), Error> {
         let ops = &self.tables[self.number];
-        let mut columns = TextColumns::new(columns, prefix);
+        let mut columns = TextColumns::new(texts, prefix);
         let mut key = KeyBuf::new();
         let whole = match ops.encode_columns(which, &mut columns, &mut key) {
             // More columns than the key has.
-            Ok(()) if !columns.is_done() => return Ok(None),
+            Ok(()) if !columns.is_done() => return Err(self.no_key(index, texts)),
             Ok(()) => true,
             Err(Unread::Ended) => false,
-            Err(Unread::Malformed) => return Ok(None),
+            Err(Unread::Malformed) => return Err(self.no_key(index, texts)),
             Err(Unread::Unsupported) => {
                 return Err(Error::NoText {
                     table: ops.name(),
@@ -177,7 +204,7 @@ impl<'a> Table<'a> {
                 });
             }
         };
-        Ok(Some((key.as_bytes().to_vec(), whole)))
+        Ok((key.as_bytes().to_vec(), whole))
     }
 
     fn found(
@@ -187,11 +214,8 @@ impl<'a> Table<'a> {
         columns: &[&str],
         prefix: bool,
     ) -> Result<Rows<'a>, Error> {
-        let key = self.key(which, index, columns, prefix)?;
-        Ok(match key {
-            Some((key, _)) => self.beginning(which, &key),
-            None => Box::new(std::iter::empty()),
-        })
+        let (key, _) = self.key(which, index, columns, prefix)?;
+        Ok(self.beginning(which, &key))
     }
 
     fn beginning(&self, which: usize, key: &[u8]) -> Rows<'a> {

@@ -352,12 +352,20 @@ fn every_indexer_is_asked_by_text() {
         ("initial", &["null"], &[1]),
         ("grade", &["Bad"], &[0]),
         ("has_owner", &["true"], &[0, 1]),
-        // What is no key's text finds nothing.
-        ("size", &["many"], &[]),
-        ("size", &["300", "7"], &[]),
-        ("grade", &["Worse"], &[]),
+        ("size", &["301"], &[]),
     ] {
         assert_eq!(get(index, key), found, "{index} {key:?}");
+    }
+    // What is no key's text is an error.
+    for (index, key) in [
+        ("size", &["many"][..]),
+        ("size", &["300", "7"]),
+        ("grade", &["Worse"]),
+    ] {
+        let of = gadgets.index(index).unwrap();
+        let error = of.get(key).err().unwrap();
+        assert!(matches!(error, Error::NoKey { .. }), "{error}");
+        assert!(error.to_string().contains(key[0]), "{error}");
     }
     let prefix = |index: &str, key: &[&str]| {
         let index = gadgets.index(index).unwrap();

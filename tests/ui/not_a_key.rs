@@ -16,6 +16,14 @@ struct Reading {
     value: f32,
 }
 
+#[derive(PartialEq, Serialize, Deserialize, Table)]
+struct Sample {
+    #[primary_key]
+    sensor: String,
+    #[primary_key]
+    value: f32,
+}
+
 #[derive(Key)]
 struct Weight(f32);
 

@@ -167,7 +167,15 @@ fn encode_column(
     out: &Ident,
 ) -> TokenStream {
     let (krate, ident, ty) = (&model.krate, column.ident, column.ty);
-    quote_spanned!(at(&ty)=> <#ty as #krate::Key>::encode(&#row.#ident, #out);)
+    // Of several, this error is at the place of the one that is no key; of one, the table's own is, and
+    // is enough.
+    if model.primary_key.len() > 1 {
+        return quote_spanned!(at(&ty)=> <#ty as #krate::Key>::encode(&#row.#ident, #out););
+    }
+    quote_spanned! {at(&ty)=> {
+        use #krate::__private::{KeyColumn as _, NoKeyColumn as _};
+        (&#krate::__private::Column(&#row.#ident)).encode_column(#out);
+    }}
 }
 
 fn index_def(model: &TableModel<'_>, index: &IndexModel<'_>) -> TokenStream {
@@ -245,12 +253,14 @@ fn index_def(model: &TableModel<'_>, index: &IndexModel<'_>) -> TokenStream {
         let span = at(&part.ty());
         quote_spanned!(span=> <#key as #krate::Key>::encode_columns(#columns, #out)?;)
     });
-    let key = index_type(model, index);
-    let span = index
-        .parts
-        .first()
-        .map_or_else(Span::mixed_site, |part| at(&part.ty()));
-    let show = quote_spanned!(span=> <#key as #krate::Key>::show);
+    let shows = index.parts.iter().map(|part| {
+        let key = part_type(model, part);
+        quote_spanned!(at(&part.ty())=> <#key as #krate::Key>::show)
+    });
+    let show = match &shows.collect::<Vec<_>>()[..] {
+        [show] => show.clone(),
+        shows => quote!(|#columns, #out| #columns.columns(&[#(#shows),*], #out)),
+    };
     def = quote! {
         #def.parts(&[#(#parts),*]).text(|#columns, #out| {
             #(#texts)*
@@ -322,11 +332,9 @@ fn reference(model: &TableModel<'_>, index: &IndexModel<'_>, reference: &Referen
             }))
         }
     };
-    let same = Ident::new("same", Span::mixed_site());
     // The keys of the two are one type, or this is an error at the path.
     quote_spanned! {at(target)=> {
-        let #same: fn(&<#target as #krate::Table>::Key) -> &#key = |key| key;
-        let _ = #same;
+        #krate::__private::refers::<#key, <#target as #krate::Table>::Key>();
         #krate::Reference::new(
             <#target as #krate::Table>::NAME,
             #krate::OnDelete::#on_delete,

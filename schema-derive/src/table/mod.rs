@@ -16,7 +16,10 @@ use proc_macro2::{Span, TokenStream};
 use quote::ToTokens;
 use std::collections::HashMap;
 use syn::ext::IdentExt;
-use syn::{Attribute, Data, DeriveInput, Fields, Ident, Path, Type, Visibility};
+use syn::{
+    Attribute, Data, DeriveInput, Fields, GenericArgument, Ident, Path, PathArguments, Type,
+    Visibility,
+};
 use versions::Versions;
 
 /// A table as declared.
@@ -207,6 +210,9 @@ fn read_field<'a>(
         let ty = type_text(&field.ty.to_token_stream());
         model.field_types.push(ty);
     }
+    if !model.local && own.not_written.is_none() {
+        refuse_unordered(&field.ty, problems);
+    }
     let aliases = own.aliases.into_iter().map(|alias| (alias, name.clone()));
     model.aliases.extend(aliases);
     refuse_attributes(&field.attrs, &["table"], "it is for the struct", problems);
@@ -253,6 +259,48 @@ fn read_field<'a>(
         skip: own.not_written.or(own.not_read),
         primary_key,
         indexes,
+    }
+}
+
+/// Refuses collections without an order, wherever in a field's type they are named: serde would write
+/// them in another order on every replica.
+fn refuse_unordered(ty: &Type, problems: &mut Problems) {
+    let mut rest = vec![ty];
+    while let Some(ty) = rest.pop() {
+        match ty {
+            Type::Array(array) => rest.push(&array.elem),
+            Type::Group(group) => rest.push(&group.elem),
+            Type::Paren(paren) => rest.push(&paren.elem),
+            Type::Slice(slice) => rest.push(&slice.elem),
+            Type::Tuple(tuple) => rest.extend(tuple.elems.iter().rev()),
+            Type::Path(path) => {
+                let Some(last) = path.path.segments.last() else {
+                    continue;
+                };
+                let ordered = match last.ident.to_string().as_str() {
+                    "HashMap" => Some("BTreeMap"),
+                    "HashSet" => Some("BTreeSet"),
+                    _ => None,
+                };
+                if let Some(ordered) = ordered {
+                    let message = format!(
+                        "a `{}` has no order, so replicas would write different images of equal \
+                         records: expected a `{ordered}`",
+                        last.ident
+                    );
+                    problems.at(last.ident.span(), message);
+                }
+                if let PathArguments::AngleBracketed(arguments) = &last.arguments {
+                    rest.extend(arguments.args.iter().rev().filter_map(
+                        |argument| match argument {
+                            GenericArgument::Type(ty) => Some(ty),
+                            _ => None,
+                        },
+                    ));
+                }
+            }
+            _ => {}
+        }
     }
 }
 
