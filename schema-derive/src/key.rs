@@ -142,9 +142,10 @@ fn show(input: &DeriveInput, krate: &Krate, out: &Ident) -> TokenStream {
             let arms = data.variants.iter().enumerate().map(|(i, variant)| {
                 let ordinal = Literal::usize_unsuffixed(i);
                 let name = variant.ident.unraw().to_string();
-                let fields = match variant.fields.is_empty() {
-                    true => quote!(::core::option::Option::Some(())),
-                    false => columns(&variant.fields),
+                let fields = if variant.fields.is_empty() {
+                    quote!(::core::option::Option::Some(()))
+                } else {
+                    columns(&variant.fields)
                 };
                 quote! {
                     #ordinal => {

@@ -1,49 +1,63 @@
-//! Commands, entries and their application: what any driver of a store needs.
+//! Commands and their application: a store as the state machine of a replicated log.
 //!
-//! **Promises.** The state after an entry is a function of the state before it and of the entry
-//! alone: the same log gives the same store, and so the same image, however its entries were
-//! batched and wherever it was restarted from an image. Time and randomness come from the entry.
-//! A command that returns an error has changed nothing, and has used its index all the same. An
-//! entry that cannot be applied (bytes that are no command of this program, a panic) halts the
-//! store: the entries before it are published, reads go on, the mark stays.
+//! A [`Command`] is one request of your application: what is put into the log, and what is done to the
+//! store when the log has it for good. You say what it does; this module sees to it that it does the same
+//! wherever the log is applied:
 //!
-//! **May not know.** Any particular driver: where entries come from, when they are durable, who
-//! waits for their replies. It opens no file and starts no thread.
+//! * the entry's index is the commit's, and the modify index of every record that it changed;
+//! * time and randomness come from the entry ([`Context`]), never from the machine it is applied on;
+//! * a command that returns an error has changed nothing, and has used its index all the same;
+//! * an entry that was applied before is skipped, so a log may be replayed;
+//! * an entry that *cannot* be applied (bytes that are no command of this program, a panic) halts the
+//!   store: what was before it is published, reads go on, and nothing is guessed.
 //!
-//! **The one data structure** is [`LogEntry`]: an index, and what is in the log there. Its bytes:
+//! With a driver of this crate (the modules `journal`, `openraft` and `openraft_next`, each behind its
+//! feature) a command is all there is to write. With a log of your own, make a [`Proposal`] of each command, replicate its
+//! bytes, and hand what is committed to a [`Batch`], which has an example:
 //!
 //! ```text
-//! | kind: u8 = 1 | time: u64 | seed: u64 | command                                    |
-//! | kind: u8 = 2 | time: u64 | seed: u64 | session, sequence, answered: u64 | command |
-//! | kind: u8 = 3 | time: u64 | seed: u64 | time to live: u64 | window: u32   opens     |
-//! | kind: u8 = 4 | time: u64 | seed: u64 | session: u64                      renews    |
-//! | kind: u8 = 5 | time: u64 | seed: u64 | session: u64                      closes    |
+//! Proposal::new(&command, now, seed)  ->  bytes  ->  your log  ->  LogEntry::new(index, bytes)
+//!     -> Batch::new(entries).driver_state(..).apply(&store)  ->  an Outcome for each
 //! ```
 //!
-//! with integers big-endian, and the command as `MessagePack` with named fields. An *empty* entry
-//! (a leader's no-op, a change of membership) has no bytes that matter here and only raises the
-//! mark.
+//! A batch is published once, so it costs one commit; each of its entries keeps its own index, rollback
+//! and place in the feed. A driver's own state (a term, a membership) is stored with the batch
+//! ([`Batch::driver_state`]), in the same commit and so in every image.
 //!
-//! What entries leave for those to come travels with the data, in the same commit and image: the
-//! clock, which is the running maximum of the entries' times, in milliseconds since the Unix
-//! epoch; and the sessions of clients. So do the driver's own bytes ([`Batch::driver_state`]).
+//! # Errors
 //!
-//! **Exactly once.** A client that does not know whether its command was applied sends it again.
-//! In a session ([`Proposal::in_session`]) that is safe: the command is applied once, and answered
-//! each time as it was at first. A session is opened by an entry, and ends when it is closed, or
-//! by the log's clock; one that is not there is refused, never made anew.
+//! | what | where | then |
+//! |---|---|---|
+//! | the command rejects the request | `Err` of [`Command::apply`], in [`Outcome::Done`] | it is undone; the log goes on |
+//! | it would break a reference or check of the schema | [`Outcome::Broken`] | it is undone; the log goes on |
+//! | its session is unknown, or has ended | [`Outcome::Refused`] | nothing was done; open another |
+//! | it cannot be applied | [`Applied::halted`] | the store is halted: mend the program, and start again from an image and the log |
+//! | it is not fit for a log | [`ProposalError`], before it is logged | nothing was done |
 //!
-//! **Versions of commands.** A log outlives the program that wrote it: commands are read by later
-//! programs, and must do what they did. A command can get a field with `#[serde(default)]`, which says
-//! what it meant without; an enum of commands can get a variant. One whose meaning is to change becomes
-//! another variant, and the old one stays as it was, for as long as a log has it that is not cut by an
-//! image. A program that meets a variant it does not know halts, with [`HaltKind::Undecodable`]: so
-//! commands of a new kind are proposed only when all replicas know them. The records that a command
-//! holds are part of it, and are not converted as those of an image are
+//! # Exactly once
+//!
+//! A client that does not know whether its command was applied sends it again. In a session
+//! ([`Proposal::in_session`]) that is safe: the command is applied once, and answered each time as it was
+//! at first. A session is opened by an entry, and ends when it is closed, or by the log's clock; one that
+//! is not there is refused, never made anew. It costs the memory of the answers that the client has not
+//! yet said it has.
+//!
+//! # Versions of commands
+//!
+//! A log outlives the program that wrote it: commands are read by later programs, and must do what they
+//! did. A command can get a field with `#[serde(default)]`, which says what it meant without; an enum of
+//! commands can get a variant. One whose meaning is to change becomes another variant, and the old one
+//! stays as it was, for as long as there is a log that has it and is not cut by an image. A program that
+//! meets a variant it does not know halts, with [`HaltKind::Undecodable`]: so commands of a new kind are
+//! proposed only when all replicas know them.
+//!
+//! The records that a command holds are part of it, and are not converted as those of an image are
 //! ([`Table::VERSION`](crate::Table::VERSION)): when a record gets another form, a command that held one
 //! goes on holding the old form, and makes the new one of it by the same `From`.
 //!
-//! **Expiry.** Records that are due at a time have it in a field with `#[expires]`, set from the log's
+//! # Expiry
+//!
+//! Records that are due at a time have it in a field with `#[expires]`, set from the log's
 //! clock ([`Context::time`]). What becomes of one that is due is done by a command, as everything is,
 //! and what is due is asked by the log's clock there again, so that replicas agree and what was
 //! renewed in between is not hit. Somebody has to propose that command when the time has come; who
@@ -157,6 +171,37 @@
 //!
 //! **Memory ordering.** Nothing here is shared between threads: a batch is applied by the thread
 //! that holds the store's one write transaction.
+
+// For who works on this room.
+//
+// Promises: the state after an entry is a function of the state before it and of the entry alone: the
+// same log gives the same store, and so the same image, however its entries were batched and wherever it
+// was restarted from an image.
+//
+// May not know: any particular driver: where entries come from, when they are durable, who waits for
+// their replies. It opens no file and starts no thread.
+//
+// The one data structure is `LogEntry`: an index, and what is in the log there. Its bytes:
+//
+// | kind: u8 = 1 | time: u64 | seed: u64 | command                                    |
+// | kind: u8 = 2 | time: u64 | seed: u64 | session, sequence, answered: u64 | command |
+// | kind: u8 = 3 | time: u64 | seed: u64 | time to live: u64 | window: u32   opens     |
+// | kind: u8 = 4 | time: u64 | seed: u64 | session: u64                      renews    |
+// | kind: u8 = 5 | time: u64 | seed: u64 | session: u64                      closes    |
+//
+// with integers big-endian, and the command as `MessagePack` with named fields. An empty entry (a
+// leader's no-op, a change of membership) has no bytes that matter here and only raises the mark.
+//
+// What entries leave for those to come travels with the data, in the same commit and image: the clock,
+// which is the running maximum of the entries' times, in milliseconds since the Unix epoch; and the
+// sessions of clients.
+//
+// Invariants: an entry's time is never before that of the entry ahead of it. Only commands that survive
+// being encoded and decoded become a `Proposal`, so what is applied at once and what is applied after a
+// restart are the same value.
+//
+// Memory ordering: nothing here is shared between threads: a batch is applied by the thread that holds
+// the store's one write transaction.
 
 mod apply;
 mod codec;

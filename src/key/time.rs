@@ -54,7 +54,7 @@ impl Key for SystemTime {
         let whole = Duration::from_secs(secs.unsigned_abs());
         if secs < 0 {
             out.push_str("1970 - ");
-            debug(&(whole - nanos), out)
+            debug(&whole.checked_sub(nanos)?, out)
         } else {
             out.push_str("1970 + ");
             debug(&(whole + nanos), out)

@@ -12,12 +12,23 @@ use crate::watch::Ended;
 /// A key in an error, shown as its type is: `"web-1"`, `7`, `("n1", 7)`, `Critical`. One whose type
 /// cannot be shown, because its [`Key`](crate::Key) is written by hand, is in hexadecimal.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KeyText {
+#[serde(transparent)]
+pub struct KeyText(Box<Shown>);
+
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Shown {
     bytes: Box<[u8]>,
     text: Box<str>,
 }
 
 impl KeyText {
+    fn of(bytes: &[u8], text: String) -> Self {
+        KeyText(Box::new(Shown {
+            bytes: bytes.into(),
+            text: text.into(),
+        }))
+    }
+
     /// A key of the type that is shown so.
     pub(crate) fn new(key: &[u8], show: Show) -> Self {
         let mut text = String::new();
@@ -25,10 +36,7 @@ impl KeyText {
         if show(&mut encoded, &mut text).is_none() || !encoded.is_done() {
             text = hexadecimal(key);
         }
-        KeyText {
-            bytes: key.into(),
-            text: text.into(),
-        }
+        KeyText::of(key, text)
     }
 
     /// How keys begin that are shown by the first and, if there is more, by the second after it: the
@@ -46,15 +54,12 @@ impl KeyText {
         if !(said && encoded.is_done()) {
             text = hexadecimal(key);
         }
-        KeyText {
-            bytes: key.into(),
-            text: text.into(),
-        }
+        KeyText::of(key, text)
     }
 
     /// The encoded key.
     pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes
+        &self.0.bytes
     }
 }
 
@@ -65,13 +70,13 @@ fn hexadecimal(bytes: &[u8]) -> String {
 
 impl fmt::Debug for KeyText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        f.write_str(&self.0.text)
     }
 }
 
 impl fmt::Display for KeyText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        f.write_str(&self.0.text)
     }
 }
 

@@ -1,49 +1,102 @@
-//! A single process with a durable log: the driver for a program that has no consensus yet.
+//! A durable log on one machine, which drives a store: for a program that has no consensus yet, and may
+//! get one later.
 //!
-//! **Promises.** A proposal that was answered is in the log, on the disk, and will be in the store
-//! again after the process or the machine has died. The store publishes an entry only when it is
-//! on the disk, so no reader has ever seen what a crash can take away. Concurrent proposals share
-//! one fsync. The disk holds at most two images and the log since the older of them.
+//! [`Journal::open`] takes a directory. A command that is proposed is written to the log and synced, then
+//! applied, then answered:
 //!
-//! An error of the disk is final: the store halts, proposers are told, nothing is retried (after a
-//! failed fsync nobody knows what is on the disk; opening the journal again finds out).
+//! ```no_run
+//! # use highwater::fsm::{Command, Context};
+//! # use highwater::journal::{Journal, Options};
+//! # use highwater::{Schema, Table, WriteError, WriteTxn};
+//! # use serde::{Deserialize, Serialize};
+//! # #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
+//! # pub struct Note { #[primary_key] pub title: String }
+//! # #[derive(Debug, Schema)]
+//! # pub struct Notes { notes: Note }
+//! # #[derive(Serialize, Deserialize)]
+//! # enum Request { Write(Note) }
+//! # impl Command<Notes> for Request {
+//! #     type Reply = ();
+//! #     type Error = WriteError;
+//! #     fn apply(self, _: &Context, txn: &mut WriteTxn<Notes>) -> Result<(), WriteError> {
+//! #         let Request::Write(note) = self;
+//! #         txn.notes_mut().insert(note)
+//! #     }
+//! # }
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let (journal, found) = Journal::<Notes, Request>::open("data", Options::default())?;
+//! println!("{found}");
+//! let committed = journal.propose(Request::Write(Note { title: "tea".into() }))?;
+//! let snapshot = journal.store().snapshot_at_least(committed.index, std::time::Instant::now())?;
+//! assert!(snapshot.notes().contains("tea"));
+//! # Ok(())
+//! # }
+//! ```
 //!
-//! **May not know.** The other drivers, and what the commands mean.
+//! What was answered is there again after the process, or the machine, has died. No reader has ever seen
+//! what a crash can take away: an entry is published only when it is on the disk. The commands are those
+//! of [`fsm`](crate::fsm), so the same program goes on behind a consensus driver. The store's only writer
+//! is the journal: others read, wait, subscribe, and fork.
 //!
-//! **The one data structure** is the directory:
+//! # Costs
 //!
-//! | file | holds |
-//! |---|---|
-//! | `journal.redb` | the log: entries by index, the history's id, each with a checksum |
-//! | `image-` + index | the newest two images of the store |
-//! | `acknowledged` | how far the log had come, to tell a torn batch from a damaged one |
-//! | `lock` | nothing; it is locked while the journal is open |
+//! A proposal waits for one fsync, which all that wait at the same time share: throughput grows with the
+//! number of proposers. One thread does it all, a second one writes an image now and then, which delays no
+//! commit. The disk holds at most two images and the log since the older; opening reads the newest image
+//! and what the log has after it, both bounded by [`Options`], not by the journal's age.
 //!
-//! **A batch** goes this way, on one thread: taken whole from a bounded queue; noted in
-//! `acknowledged`; appended in one transaction of the log, with one fsync; noted again; applied to
-//! the store and published, each entry with its own index; answered. **An image** is written by
-//! another thread from a snapshot, to a name that is not an image's, synced, renamed, and the
-//! directory synced. Then the log is cut up to the image before it, a piece with every batch.
+//! # Errors
 //!
-//! **Invariants.** Stopped at any point, what is on the disk is one of these, and each opens:
+//! A command that its own code rejects is an answer ([`Committed::result`]). An error of the disk is
+//! final: the store halts, proposers are told ([`ProposeError::Halted`]), nothing is retried, because
+//! after a failed fsync nobody knows what is on the disk; opening the journal again finds out. So does an
+//! entry that cannot be applied, which [`JournalError::Entry`] names.
 //!
-//! | stopped | found |
-//! |---|---|
-//! | before the append is synced | the log before the batch, or with it; it was never answered |
-//! | after that, before it is applied | the batch is replayed |
-//! | in the middle of an image | an unfinished file, which is removed |
-//! | with the image renamed, the log not cut | entries that the image has, which are skipped |
-//! | in the middle of a cut | a log that begins later, at or before what the older image lacks |
+//! Opening finds whatever a crash can leave, and goes on from there; [`Recovery`] says what it was. What
+//! a crash cannot leave is damage: it is refused, with the file and the index where there is one, and
+//! nothing is lost silently. Only a damaged image is passed over, while an older one and the log have it
+//! all.
 //!
-//! Images are intact at or after the index through which the log is cut; entries are contiguous
-//! from there to the log's end; the end is not before what was acknowledged. Whatever else is
-//! found is damage: it is refused, with the file, the index where there is one, and nothing lost
-//! silently. Only a damaged *image* is passed over while an older one and the log have it all.
+//! # Without a disk
 //!
-//! A journal *in memory* takes the same way from queue to answer, without the disk.
-//!
-//! **Memory ordering.** Proposers and the log thread meet in the queue's mutex; answers go through
-//! a mutex each. There are no atomics.
+//! [`Journal::in_memory`] takes commands the same way, and keeps nothing: for tests.
+
+// For who works on this driver.
+//
+// May not know: the other drivers, and what the commands mean.
+//
+// The one data structure is the directory:
+//
+// | file | holds |
+// |---|---|
+// | `journal.redb` | the log: entries by index, the history's id, each with a checksum |
+// | `image-` + index | the newest two images of the store |
+// | `acknowledged` | how far the log had come, to tell a torn batch from a damaged one |
+// | `lock` | nothing; it is locked while the journal is open |
+//
+// A batch goes this way, on one thread: taken whole from a bounded queue; noted in
+// `acknowledged`; appended in one transaction of the log, with one fsync; noted again; applied to
+// the store and published, each entry with its own index; answered. An image is written by
+// another thread from a snapshot, to a name that is not an image's, synced, renamed, and the
+// directory synced. Then the log is cut up to the image before it, a piece with every batch.
+//
+// Invariants. Stopped at any point, what is on the disk is one of these, and each opens:
+//
+// | stopped | found |
+// |---|---|
+// | before the append is synced | the log before the batch, or with it; it was never answered |
+// | after that, before it is applied | the batch is replayed |
+// | in the middle of an image | an unfinished file, which is removed |
+// | with the image renamed, the log not cut | entries that the image has, which are skipped |
+// | in the middle of a cut | a log that begins later, at or before what the older image lacks |
+//
+// Images are intact at or after the index through which the log is cut; entries are contiguous
+// from there to the log's end; the end is not before what was acknowledged. Whatever else is
+// found is damage: it is refused, with the file, the index where there is one, and nothing lost
+// silently. Only a damaged image is passed over while an older one and the log have it all.
+//
+// Memory ordering. Proposers and the log thread meet in the queue's mutex; answers go through
+// a mutex each. There are no atomics.
 
 mod acknowledged;
 mod commit;
@@ -136,8 +189,7 @@ fn spawn(
 /// A store whose commands are logged on this machine's disk.
 ///
 /// Read from [`store`](Self::store); write by [`propose`](Self::propose), from any number of
-/// threads or tasks: put the journal into an `Arc`. Whoever writes the store without the journal
-/// halts it.
+/// threads or tasks: put the journal into an `Arc`.
 ///
 /// Dropped, it closes, as by [`close`](Self::close).
 ///
