@@ -13,7 +13,7 @@ pub mod fsm;
 mod image;
 pub mod key;
 mod position;
-mod schema;
+pub mod schema;
 mod session;
 mod store;
 mod sync;
@@ -34,7 +34,7 @@ pub use highwater_derive::{Key, Schema, Table};
 pub use image::{ImageError, ImagePlace, ImageSummary};
 pub use key::Key;
 pub use position::{HistoryId, LogIndex, Position};
-pub use schema::{CheckDef, IndexDef, OnDelete, Reference, Row, Table};
+pub use schema::{Row, Table};
 pub use store::{
     Answer, AsOfError, Change, Changes, CommitError, Conflict, Cursor, CursorError, Diff, Event,
     Explain, Feed, FeedItem, FeedIter, Guard, IndexReader, KeyText, Mark, Matches, Newest,

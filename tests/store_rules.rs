@@ -3,9 +3,8 @@
 
 use highwater::fsm::{Batch, Command, Context, LogEntry, Outcome, Proposal, SessionOptions};
 use highwater::fsm::{RequestId, SessionId};
-use highwater::{
-    CommitError, LogIndex, OnDelete, Schema, Store, Table, Turn, WriteError, WriteTxn,
-};
+use highwater::schema::OnDelete;
+use highwater::{CommitError, LogIndex, Schema, Store, Table, Turn, WriteError, WriteTxn};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};

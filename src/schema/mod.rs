@@ -1,4 +1,9 @@
-//! What `derive(Table)` implements: tables and their indexes; and the handle of a record.
+//! What `derive(Table)` makes of a record type: its indexes, references and checks; and the handle of a
+//! record.
+//!
+//! Whoever uses a store meets [`Table`] and [`Row`]. The rest is read from [`Table::INDEXES`] and
+//! [`Table::CHECKS`]; without the type, and for people, there is
+//! [`Store::describe`](crate::Store::describe).
 //!
 //! * Promises: a [`Table`] says all that the store needs to keep a record under its keys (name,
 //!   fields, how each key follows from a record) as constants and plain functions, so that no table
@@ -18,7 +23,9 @@ mod index;
 mod row;
 mod table;
 
-pub use index::{CheckDef, IndexDef, OnDelete, Reference, refers};
+#[doc(hidden)]
+pub use index::refers;
+pub use index::{CheckDef, IndexDef, OnDelete, Reference};
 pub use row::Row;
 pub use table::Table;
 

@@ -41,7 +41,7 @@ fn table(model: &TableModel<'_>) -> TokenStream {
         let check = Ident::new("check", Span::mixed_site());
         quote_spanned!(at(path)=> {
             let #check: fn(&#ident) -> ::core::primitive::bool = #path;
-            #krate::CheckDef { name: #name, holds: #check }
+            #krate::schema::CheckDef { name: #name, holds: #check }
         })
     });
     let earlier = (0..model.earlier.len()).map(|i| earlier(model, i));
@@ -79,9 +79,9 @@ fn table(model: &TableModel<'_>) -> TokenStream {
                     &'static ::core::primitive::str,
                 )] = &[#(#aliases),*];
                 const PRIMARY_KEY: &'static [&'static ::core::primitive::str] = &[#(#key_names),*];
-                const INDEXES: &'static [#krate::IndexDef<#ident>] = &[#(#indexes),*];
+                const INDEXES: &'static [#krate::schema::IndexDef<#ident>] = &[#(#indexes),*];
                 const LOCAL: ::core::primitive::bool = #local;
-                const CHECKS: &'static [#krate::CheckDef<#ident>] = &[#(#checks),*];
+                const CHECKS: &'static [#krate::schema::CheckDef<#ident>] = &[#(#checks),*];
                 #key
 
                 fn encode_key(&self, #out: &mut #krate::key::KeyBuf) {
@@ -244,7 +244,7 @@ fn index_def(model: &TableModel<'_>, index: &IndexModel<'_>) -> TokenStream {
         };
     }
     let mut def = quote! {
-        #krate::IndexDef::<#table>::new(#name, &[#(#fields),*], |#row, #sink| { #keys })
+        #krate::schema::IndexDef::<#table>::new(#name, &[#(#fields),*], |#row, #sink| { #keys })
     };
     let parts = index.parts.iter().map(part_text);
     let columns = Ident::new("columns", Span::mixed_site());
@@ -335,9 +335,9 @@ fn reference(model: &TableModel<'_>, index: &IndexModel<'_>, reference: &Referen
     // The keys of the two are one type, or this is an error at the path.
     quote_spanned! {at(target)=> {
         #krate::__private::refers::<#key, <#target as #krate::Table>::Key>();
-        #krate::Reference::new(
+        #krate::schema::Reference::new(
             <#target as #krate::Table>::NAME,
-            #krate::OnDelete::#on_delete,
+            #krate::schema::OnDelete::#on_delete,
         )
     }}
 }
