@@ -36,12 +36,12 @@ pub use key::Key;
 pub use position::{HistoryId, LogIndex, Position};
 pub use schema::{Row, Table};
 pub use store::{
-    Answer, AsOfError, Change, Changes, CommitError, Conflict, Cursor, CursorError, Diff, Event,
-    Explain, Feed, FeedItem, FeedIter, Guard, IndexReader, KeyText, Mark, Matches, Newest,
-    NodeStats, ReadError, ReadKeys, ReadMode, ReadSession, ReadSessionError, Retention, Rows,
-    Savepoint, Schema, Snapshot, Start, Stats, Store, StoreError, StoreOptions, SubscribeError,
-    Subscription, TableEvent, TableReader, TableStats, TableWriter, Turn, WaitError, WriteError,
-    WriteTxn,
+    Answer, AsOfError, Change, Changes, CommitError, Conflict, Cursor, CursorError, DerivedTable,
+    Diff, Event, Explain, Feed, FeedItem, FeedIter, Guard, IndexReader, KeyText, Mark, Matches,
+    Newest, NodeStats, ReadError, ReadKeys, ReadMode, ReadSession, ReadSessionError, Retention,
+    Rows, Savepoint, Schema, Snapshot, Start, Stats, Store, StoreError, StoreOptions,
+    SubscribeError, Subscription, TableEvent, TableReader, TableStats, TableWriter, Turn,
+    WaitError, WriteError, WriteTxn,
 };
 pub use watch::{Watch, WatchSet};
 
@@ -67,6 +67,7 @@ pub mod __private {
     pub use crate::key::shown::{Encoded, Show};
     pub use crate::key::time::Expires;
     pub use crate::schema::earlier::{Earlier, fields_of, record};
-    pub use crate::schema::{is_first, knows_references, refers, refers_to_replicated};
+    pub use crate::schema::{is_first, knows_references, refers, refers_to_no};
+    pub use crate::store::{Derivation, SourceChanges, derives_from_written, knows_sources};
     pub use crate::store::{RawChanges, RawView, Readable, TableOps, View, table_ops};
 }

@@ -159,7 +159,7 @@ fn a_schema_is_data() {
             },
         ],
         "checks": ["Self::has_port", "is_short"],
-        "local": false,
+        "local": false, "derived_from": [],
     });
     assert_eq!(described["tables"][2], expected);
     let shown = Store::<Catalog>::describe().tables[2].to_string();

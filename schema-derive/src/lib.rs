@@ -29,6 +29,7 @@ use syn::{DeriveInput, parse_macro_input};
 /// | `#[table(version = 2, from = ServiceV1)]` | the records have another form than in version 1, which was the type `ServiceV1`; see below |
 /// | `#[table(check = path)]` | `path(&record)` is true of every record at the end of each entry; there may be several |
 /// | `#[table(local)]` | the table is this process's own: no image has it, and a restore leaves it |
+/// | `#[table(derived_from = Table, by = path)]` | the table is what `path` makes of the records of another; there may be several |
 /// | `#[table(crate = path)]` | where `highwater` is |
 /// | `#[index(by_name_node(name, node))]` | an index over several fields, in this order; its name is `name_node` |
 /// | `#[index(unique, by_name_node(name, node))]` | the same, with at most one record a key |
@@ -73,6 +74,112 @@ use syn::{DeriveInput, parse_macro_input};
 /// `#[expires]` brings an index, named like the field, of the records that have such a time, and the
 /// methods `due` and `next_due`. Nothing is done with what is due by itself: time, too, comes from the
 /// log, so a command does it, by the log's clock; see the module `highwater::fsm`.
+///
+/// A table that is `derived_from` others of the same schema is kept by its functions, and written by
+/// nobody else: a count, a sum, a join, which are then look-ups, watched and followed as those of any
+/// table. At the end of each entry its function is called for each record of the source that the entry
+/// has changed, with the record before and after, and with what writes the derived table; an error
+/// refuses the entry, a panic is as one of a command. So no snapshot has the one without the other; within
+/// the entry the derived table is as it was before. It is local: no image has it, and a restore makes it
+/// anew, of all records of its sources as if they had just been inserted. So what the function makes of
+/// records must not depend on the order in which they come, and it must depend on nothing but what it is
+/// given. One that is derived cannot be a source, nor have references or checks. A record that is written
+/// with what it was is not changed, so a function is cheap where it first looks whether what it needs
+/// of the two differs:
+///
+/// ```
+/// use highwater::{Schema, Store, Table, TableWriter, WriteError};
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
+/// pub struct Service {
+///     #[primary_key]
+///     pub id: u32,
+///     pub node: String,
+/// }
+///
+/// #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
+/// pub struct Node {
+///     #[primary_key]
+///     pub name: String,
+///     pub zone: String,
+/// }
+///
+/// /// A node with how many services it has: a join of two tables, with a count.
+/// #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, Table)]
+/// #[table(derived_from = Service, by = Load::count, derived_from = Node, by = Load::place)]
+/// pub struct Load {
+///     #[primary_key]
+///     pub node: String,
+///     #[index]
+///     pub zone: Option<String>,
+///     pub services: u32,
+/// }
+///
+/// impl Load {
+///     fn change(
+///         node: &str,
+///         loads: &mut TableWriter<'_, Load>,
+///         change: impl FnOnce(&mut Load),
+///     ) -> Result<(), WriteError> {
+///         let found = loads.read().get(node).map(|load| Load::clone(load));
+///         let mut load = found.unwrap_or_else(|| Load { node: node.into(), ..Load::default() });
+///         change(&mut load);
+///         if load.services == 0 && load.zone.is_none() {
+///             loads.delete(node).map(drop)
+///         } else {
+///             loads.upsert(load).map(drop)
+///         }
+///     }
+///
+///     fn count(
+///         before: Option<&Service>,
+///         after: Option<&Service>,
+///         loads: &mut TableWriter<'_, Load>,
+///     ) -> Result<(), WriteError> {
+///         if before.map(|service| &service.node) == after.map(|service| &service.node) {
+///             return Ok(());
+///         }
+///         if let Some(service) = before {
+///             Load::change(&service.node, loads, |load| load.services -= 1)?;
+///         }
+///         if let Some(service) = after {
+///             Load::change(&service.node, loads, |load| load.services += 1)?;
+///         }
+///         Ok(())
+///     }
+///
+///     fn place(
+///         before: Option<&Node>,
+///         after: Option<&Node>,
+///         loads: &mut TableWriter<'_, Load>,
+///     ) -> Result<(), WriteError> {
+///         let Some(node) = after.or(before) else { return Ok(()) };
+///         Load::change(&node.name, loads, |load| load.zone = after.map(|node| node.zone.clone()))
+///     }
+/// }
+///
+/// #[derive(Schema)]
+/// pub struct Catalog {
+///     services: Service,
+///     nodes: Node,
+///     loads: Load,
+/// }
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let store = Store::<Catalog>::new();
+/// let mut txn = store.write()?;
+/// txn.nodes_mut().insert(Node { name: "n1".into(), zone: "a".into() })?;
+/// for id in 0..3 {
+///     txn.services_mut().insert(Service { id, node: "n1".into() })?;
+/// }
+/// txn.commit()?;
+/// let snapshot = store.snapshot();
+/// let load = snapshot.loads().get("n1").ok_or("no n1")?;
+/// assert_eq!((load.zone.as_deref(), load.services), (Some("a"), 3));
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// Fields go by the names that serde gives them (`rename`, `rename_all`) in `Table::FIELDS` and in
 /// images. A field that was renamed reads older images by its old name with `alias`. What a record

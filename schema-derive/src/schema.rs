@@ -357,11 +357,10 @@ fn view_methods(names: &Names<'_>, table: &TableField<'_>) -> TokenStream {
     let read_doc = format!("Reads the table `{plain}`, whose records are `{text}`s.");
     let write_doc = format!(
         "Writes the table `{plain}`, whose records are `{text}`s; only reachable in a write \
-         transaction."
+         transaction, and not if the table is derived."
     );
     let gap = (!docs.is_empty()).then(|| quote!(#[doc = ""]));
     let readable = table.readable(krate);
-    let krate = krate.at(ty.span());
     quote_spanned! {ty.span()=>
         #(#docs)*
         #gap
@@ -375,7 +374,7 @@ fn view_methods(names: &Names<'_>, table: &TableField<'_>) -> TokenStream {
         #gap
         #[doc = #write_doc]
         #[must_use]
-        #visibility fn #mutable(&mut self) -> #krate::TableWriter<'_, #ty> {
+        #visibility fn #mutable(&mut self) -> #readable::Writer<'_> {
             #readable::write(&mut self.0, #ordinal, #base)
         }
     }
@@ -439,8 +438,44 @@ fn known_references(
          expected `#[table(local)]` on both or on neither",
         table.ident
     );
+    let source = format!(
+        "the table of `{}` is derived from one which `{schema}` has not: add it",
+        table.ident
+    );
+    let chain = format!(
+        "the table of `{}` is derived from a derived one: expected the sources of that",
+        table.ident
+    );
+    let derived = format!(
+        "the table of `{}` has an index that refers to a derived table, which is written by its \
+         function alone",
+        table.ident
+    );
     let readable = table.readable(krate);
     quote_spanned! {at(&table.ty)=>
+        const _: () = ::core::assert!(
+            #krate::__private::knows_sources(
+                #readable::DERIVATIONS,
+                <#schema as #krate::Schema>::TABLES
+            ),
+            #source
+        );
+        const _: () = ::core::assert!(
+            #krate::__private::derives_from_written(
+                #readable::DERIVATIONS,
+                <#schema as #krate::Schema>::TABLES,
+                &[#(#readables::DERIVED),*]
+            ),
+            #chain
+        );
+        const _: () = ::core::assert!(
+            #krate::__private::refers_to_no(
+                &[#(#readables::DERIVED),*],
+                #readable::REFERRING,
+                <#schema as #krate::Schema>::TABLES
+            ),
+            #derived
+        );
         const _: () = ::core::assert!(
             #krate::__private::knows_references(
                 #readable::REFERRING,
@@ -450,10 +485,10 @@ fn known_references(
         );
         const _: () = ::core::assert!(
             #readable::OWN
-                || #krate::__private::refers_to_replicated(
+                || #krate::__private::refers_to_no(
+                    &[#(#readables::OWN),*],
                     #readable::REFERRING,
-                    <#schema as #krate::Schema>::TABLES,
-                    &[#(#readables::OWN),*]
+                    <#schema as #krate::Schema>::TABLES
                 ),
             #local
         );

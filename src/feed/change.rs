@@ -67,6 +67,20 @@ impl<T> fmt::Debug for Log<T> {
     }
 }
 
+impl<T> Log<T> {
+    /// The operations from number `from` on.
+    fn copy_from(&self, from: usize) -> Self {
+        let ops = self.ops[from..].iter().map(|op| Replaced {
+            before: op.before.clone(),
+            after: op.after.clone(),
+        });
+        Log {
+            ops: ops.collect(),
+            ..*self
+        }
+    }
+}
+
 /// The changes of one table, its record type erased.
 pub(crate) trait TableChanges: Any + Send + Sync + fmt::Debug {
     /// How many there are.
@@ -75,6 +89,8 @@ pub(crate) trait TableChanges: Any + Send + Sync + fmt::Debug {
     fn split_off(&mut self, len: usize) -> Box<dyn Any + Send + Sync>;
     /// The same operations again.
     fn copy(&self) -> Box<dyn TableChanges>;
+    /// The net changes of the operations from number `from` on.
+    fn net_from(&self, from: usize) -> Box<dyn TableChanges>;
     /// Makes one change of each record's operations, in the order of first touch. What begins and
     /// ends absent is left out.
     fn make_net(&mut self);
@@ -90,14 +106,13 @@ impl<T: Table> TableChanges for Log<T> {
     }
 
     fn copy(&self) -> Box<dyn TableChanges> {
-        let ops = self.ops.iter().map(|op| Replaced {
-            before: op.before.clone(),
-            after: op.after.clone(),
-        });
-        Box::new(Log {
-            ops: ops.collect(),
-            ..*self
-        })
+        Box::new(self.copy_from(0))
+    }
+
+    fn net_from(&self, from: usize) -> Box<dyn TableChanges> {
+        let mut copy = self.copy_from(from);
+        copy.make_net();
+        Box::new(copy)
     }
 
     fn make_net(&mut self) {
@@ -131,6 +146,19 @@ impl<T: Table> TableChanges for Log<T> {
 }
 
 impl dyn TableChanges {
+    /// As if these rows, of different keys, were inserted.
+    pub(crate) fn insertions<T: Table>(rows: impl Iterator<Item = Row<T>>) -> Box<Self> {
+        let insertion = |row| Replaced {
+            before: None,
+            after: Some(row),
+        };
+        Box::new(Log {
+            ops: rows.map(insertion).collect(),
+            revisited: false,
+            deleted: false,
+        })
+    }
+
     /// The changes as those of table `T`; none if they are another table's.
     pub(crate) fn typed<T: Table>(&self) -> &[Replaced<T>] {
         let any: &dyn Any = self;
@@ -181,6 +209,12 @@ impl ChangeLog {
     /// The operations by table, tables in the order of first touch.
     pub(crate) fn tables(&self) -> impl Iterator<Item = (usize, &dyn TableChanges)> {
         self.tables.iter().map(|(table, log)| (*table, &**log))
+    }
+
+    /// The operations on table number `table`, if there are any.
+    pub(crate) fn table(&self, table: usize) -> Option<&dyn TableChanges> {
+        self.tables()
+            .find_map(|(of, log)| (of == table).then_some(log))
     }
 
     /// Where the log is now.

@@ -473,7 +473,7 @@ fn perform<S: Schema, C: Command<S>>(
     let apply = || {
         let applied = txn.attempt(|txn| {
             let reply = command.apply(&seen, txn).map_err(Answered::Err)?;
-            txn.check_rules().map_err(Answered::Broken)?;
+            txn.conclude().map_err(Answered::Broken)?;
             Ok(reply)
         });
         applied.map_or_else(identity, Answered::Ok)

@@ -7,8 +7,11 @@ use super::write::{Entries, shapes};
 use super::{msgpack, stamps, varint};
 use crate::position::{LogIndex, Position};
 use crate::session::{Kept, KeptImage};
-use crate::store::{LoadError, Restored, Root, Schema, Store, StoreOptions, TableOps, Tables};
+use crate::store::{
+    Core, LoadError, Restored, Root, Schema, Store, StoreOptions, TableOps, Tables,
+};
 use crate::version::Edition;
+use std::cell::Cell;
 use std::io::Read;
 use std::sync::Arc;
 
@@ -96,7 +99,8 @@ fn restore<S: Schema>(
     let tables = Tables::new(S::tables());
     let mut frames = FrameReader::begin(image)?;
     let opening = Opening::read(&mut frames, &tables)?;
-    store.restore_with::<ImageError>(|edition, core| {
+    let end = Cell::new(0);
+    let build = |edition: &mut Edition<Root>, core: &Core| {
         let root = edition.base().payload();
         let position = opening.target(&mode, root.position)?;
         let (driver, kept) = match mode {
@@ -114,13 +118,24 @@ fn restore<S: Schema>(
             threads: core.threads,
         };
         reader.tables(&core.tables, &opening.plans)?;
+        end.set(frames.offset_of(&[]));
         frames.finish()?;
         Ok(Restored {
             position,
             driver,
             kept,
         })
-    })
+    };
+    // What the program derives of the image's records.
+    let refused = |source| ImageError::Refused {
+        place: ImagePlace {
+            offset: end.get(),
+            table: None,
+            row: None,
+        },
+        source: Box::new(source),
+    };
+    store.restore_with(build, refused)
 }
 
 /// What is known before the first table.

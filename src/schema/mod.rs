@@ -36,7 +36,7 @@ pub use table::Table;
 pub const fn is_first(names: &[&str], i: usize) -> bool {
     let mut before = 0;
     while before < i {
-        if same(names[before].as_bytes(), names[i].as_bytes()) {
+        if same_text(names[before], names[i]) {
             return false;
         }
         before += 1;
@@ -51,36 +51,33 @@ pub const fn knows_references<T>(indexes: &[IndexDef<T>], names: &[&str]) -> boo
     refers_within(indexes, names, None)
 }
 
-/// Whether every table that one of these indexes refers to is replicated, as `local` says of each of
-/// `names`. One that is not among them is.
+/// Whether no table that one of these indexes refers to is of some sort, as `sort` says of each of
+/// `names`. One that is not among them is not.
 #[doc(hidden)]
 #[must_use]
-pub const fn refers_to_replicated<T>(
-    indexes: &[IndexDef<T>],
-    names: &[&str],
-    local: &[bool],
-) -> bool {
-    refers_within(indexes, names, Some(local))
+pub const fn refers_to_no<T>(sort: &[bool], indexes: &[IndexDef<T>], names: &[&str]) -> bool {
+    refers_within(indexes, names, Some(sort))
 }
 
-/// Whether each table referred to is in `names`; or, given which of them are local, is not a local one.
-const fn refers_within<T>(indexes: &[IndexDef<T>], names: &[&str], local: Option<&[bool]>) -> bool {
+/// Whether each table referred to is in `names`; or, given which of them are of some sort, is none of
+/// those.
+const fn refers_within<T>(indexes: &[IndexDef<T>], names: &[&str], sort: Option<&[bool]>) -> bool {
     let mut i = 0;
     while i < indexes.len() {
         if let Some(Reference { table, .. }) = indexes[i].references {
             let mut known = false;
-            let mut own = false;
+            let mut of_sort = false;
             let mut n = 0;
             while n < names.len() {
-                if same(names[n].as_bytes(), table.as_bytes()) {
+                if same_text(names[n], table) {
                     known = true;
-                    if let Some(local) = local {
-                        own |= local[n];
+                    if let Some(sort) = sort {
+                        of_sort |= sort[n];
                     }
                 }
                 n += 1;
             }
-            if own || (local.is_none() && !known) {
+            if of_sort || (sort.is_none() && !known) {
                 return false;
             }
         }
@@ -89,7 +86,8 @@ const fn refers_within<T>(indexes: &[IndexDef<T>], names: &[&str], local: Option
     true
 }
 
-const fn same(a: &[u8], b: &[u8]) -> bool {
+pub(crate) const fn same_text(a: &str, b: &str) -> bool {
+    let (a, b) = (a.as_bytes(), b.as_bytes());
     if a.len() != b.len() {
         return false;
     }

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use super::contact::Contact;
+use super::derive::Deriving;
 use super::erased::TableOps;
 use super::fork::Origin;
 use super::operate::{At, Scratch};
@@ -83,6 +84,7 @@ pub(crate) struct Tables {
     /// The first tree of each table, and the number of all trees.
     bases: Box<[usize]>,
     rules: Box<[Rules]>,
+    derivings: Box<[Deriving]>,
 }
 
 impl fmt::Debug for Tables {
@@ -103,6 +105,7 @@ impl Tables {
         }
         Tables {
             rules: Rules::of(&ops),
+            derivings: Deriving::of(&ops),
             ops: ops.into(),
             bases: bases.into(),
         }
@@ -121,6 +124,11 @@ impl Tables {
     /// What the references and checks of the schema say of table number `table`.
     pub(super) fn rules(&self, table: usize) -> &Rules {
         &self.rules[table]
+    }
+
+    /// What is derived from what.
+    pub(super) fn derivings(&self) -> &[Deriving] {
+        &self.derivings
     }
 
     /// Table number `table`, for operations.

@@ -38,6 +38,8 @@ pub struct Table {
     pub checks: Vec<&'static str>,
     /// Whether it is the process's own: no image has it.
     pub local: bool,
+    /// The tables it is derived from, if it is.
+    pub derived_from: Vec<&'static str>,
 }
 
 /// A field as data.
@@ -163,6 +165,7 @@ impl Table {
                 .collect(),
             checks: table.checks(),
             local: table.is_local(),
+            derived_from: table.sources(),
         }
     }
 }

@@ -5,10 +5,12 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use super::core::Root;
+use super::derive::Derivation;
 use super::fill::Batch;
 use super::operate::{At, Must};
 use super::rules;
 use super::txn::Txn;
+use super::view::{RawView, Readable};
 use crate::feed::{Replaced, TableChanges};
 use crate::key::{Key, KeyBuf, KeySink, MAX_KEY_LEN, Show};
 #[cfg(feature = "json")]
@@ -30,7 +32,7 @@ pub trait TableOps: Erased {
 }
 
 /// The operations of a table with records `T`, for `Schema::tables`.
-pub fn table_ops<T: Table>() -> Box<dyn TableOps> {
+pub fn table_ops<T: Readable>() -> Box<dyn TableOps> {
     Box::new(Typed::<T>(PhantomData))
 }
 
@@ -144,6 +146,25 @@ pub(crate) trait Erased: Send + Sync {
     /// How the keys of the table's tree number `which` (0: the primary one) are shown, and, if they have
     /// primary keys after them, those.
     fn shows(&self, which: usize) -> (Show, Option<Show>);
+    /// The names of the tables it is derived from.
+    fn sources(&self) -> Vec<&'static str>;
+    /// Writes what follows from these changes of its source number `number`.
+    fn derive(
+        &self,
+        view: &mut RawView,
+        at: At,
+        number: usize,
+        changes: &dyn TableChanges,
+    ) -> Result<(), WriteError>;
+    /// Its next records, at most so many, from the key `from` on, as if they were inserted just now;
+    /// `from` is then where to go on.
+    fn rows_from(
+        &self,
+        txn: &Txn,
+        base: usize,
+        from: &mut Vec<u8>,
+        most: usize,
+    ) -> Box<dyn TableChanges>;
     /// Whether it has a record with this primary key.
     fn has(&self, txn: &Txn, at: At, primary: &[u8]) -> bool;
     /// The primary keys of the records that have this key in index number `i`.
@@ -280,7 +301,7 @@ impl<T: Table> Intake for Incoming<T> {
 
 struct Typed<T>(PhantomData<fn() -> T>);
 
-impl<T: Table> TableOps for Typed<T> {
+impl<T: Readable> TableOps for Typed<T> {
     fn name(&self) -> &'static str {
         T::NAME
     }
@@ -361,7 +382,7 @@ fn for_each_entry<T: Table>(tree: Tree<'_, Row<T>>, f: &mut dyn FnMut(&[u8], Sta
     }
 }
 
-impl<T: Table> Erased for Typed<T> {
+impl<T: Readable> Erased for Typed<T> {
     fn fields(&self) -> &'static [&'static str] {
         T::FIELDS
     }
@@ -426,6 +447,40 @@ impl<T: Table> Erased for Typed<T> {
                 (reference.table, follow)
             }),
         })
+    }
+
+    fn sources(&self) -> Vec<&'static str> {
+        T::DERIVATIONS.iter().map(Derivation::source).collect()
+    }
+
+    fn derive(
+        &self,
+        view: &mut RawView,
+        at: At,
+        number: usize,
+        changes: &dyn TableChanges,
+    ) -> Result<(), WriteError> {
+        T::DERIVATIONS[number].run(view, at, changes)
+    }
+
+    fn rows_from(
+        &self,
+        txn: &Txn,
+        base: usize,
+        from: &mut Vec<u8>,
+        most: usize,
+    ) -> Box<dyn TableChanges> {
+        let mut rows = txn.edition.tree::<Row<T>>(base).range(from, None);
+        let mut found = Vec::new();
+        while found.len() < most
+            && let Some(row) = rows.next()
+        {
+            found.push(row.clone());
+            rows.front_key(from);
+            // The least key after it.
+            from.push(0);
+        }
+        <dyn TableChanges>::insertions(found.into_iter())
     }
 
     fn has(&self, txn: &Txn, at: At, primary: &[u8]) -> bool {

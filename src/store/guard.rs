@@ -186,6 +186,12 @@ pub enum Conflict {
         /// The history of the store now.
         now: HistoryId,
     },
+    /// The table is a process's own, or is derived: replicas that hold the same differ in its indexes, so
+    /// what was read of it cannot be guarded.
+    Local {
+        /// The table.
+        table: Cow<'static, str>,
+    },
     /// This program has no such table or index.
     Unknown {
         /// The table.
@@ -252,6 +258,10 @@ impl fmt::Display for Conflict {
             Conflict::OtherHistory { read, now } => write!(
                 f,
                 "it was read in history {read}, but the store now holds history {now}; read it again"
+            ),
+            Conflict::Local { table } => write!(
+                f,
+                "table {table} is no part of what is replicated: guard what was read of others"
             ),
             Conflict::Unknown { table, index } => {
                 write!(f, "there is no table {table}")?;
@@ -330,6 +340,11 @@ impl Guard {
             let number = tables.iter().position(|ops| ops.name() == *table);
             let number = number.ok_or_else(|| unknown(None))?;
             let ops = &tables[number];
+            if ops.is_local() {
+                return Err(Conflict::Local {
+                    table: table.clone(),
+                });
+            }
             let which = match index {
                 None => 0,
                 Some(name) => {

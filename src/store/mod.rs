@@ -30,6 +30,7 @@
 mod contact;
 mod core;
 mod cursor;
+mod derive;
 pub(crate) mod describe;
 mod diff;
 mod entries;
@@ -63,8 +64,11 @@ mod view;
 mod write;
 
 pub use self::core::StoreOptions;
-pub(crate) use self::core::{Restored, Root, Tables};
+pub(crate) use self::core::{Core, Restored, Root, Tables};
 pub use self::cursor::{Cursor, CursorError};
+pub use self::derive::{
+    Derivation, DerivedTable, SourceChanges, derives_from_written, knows_sources,
+};
 pub use self::diff::Diff;
 pub(crate) use self::erased::LoadError;
 pub use self::erased::{TableOps, table_ops};

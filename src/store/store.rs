@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::core::{Core, Restored, Root, StoreOptions};
-use super::error::StoreError;
+use super::error::{StoreError, WriteError};
 use super::fork::Origin;
 use super::snapshot::Snapshot;
 use super::txn::{Turn, Txn, WriteTxn};
-use super::view::Schema;
+use super::view::{RawView, Schema};
 use crate::position::{LogIndex, Position};
 use crate::version::Edition;
 use crate::watch::Ended;
@@ -279,12 +279,14 @@ impl<S: Schema> Store<S> {
     }
 
     /// Replaces the content by what `build` makes of an edition of the newest version: it empties
-    /// and fills all trees and says where that is. Readers go on; then all watches fire. On an
+    /// and fills all trees and says where that is; what is derived is then made anew, unless it is
+    /// `refused`. Readers go on; then all watches fire. On an
     /// error the store is unchanged. Holds the writer's slot meanwhile. Returns the position of the
     /// store then: of a fork, and of what was a fork's, as of a new fork from there.
     pub(crate) fn restore_with<E: From<StoreError>>(
         &self,
         build: impl FnOnce(&mut Edition<Root>, &Core) -> Result<Restored, E>,
+        refused: impl FnOnce(WriteError) -> E,
     ) -> Result<Position, E> {
         let mut edition = self.edit()?;
         let core = self.core();
@@ -298,6 +300,7 @@ impl<S: Schema> Store<S> {
         } else {
             (from, None)
         };
+        let (edition, told) = self.derived(edition, position.index).map_err(refused)?;
         let base = edition.base().payload();
         let number = base.number + 1;
         let back = position.index < base.position.index;
@@ -320,8 +323,20 @@ impl<S: Schema> Store<S> {
         };
         let trash = core.publish(edition, root);
         core.watches.restored();
-        drop(trash);
+        drop((trash, told));
         Ok(position)
+    }
+
+    /// An edition with the derived tables made anew at `index`; and rows, to be dropped when all is
+    /// done.
+    fn derived(
+        &self,
+        edition: Edition<Root>,
+        index: LogIndex,
+    ) -> Result<(Edition<Root>, impl Sized + use<S>), WriteError> {
+        let mut view = RawView::writing(Txn::begin(self.core(), edition, index, false));
+        view.derive_anew()?;
+        Ok(view.into_txn().into_parts())
     }
 
     pub(crate) fn open(&self) -> Result<(), StoreError> {

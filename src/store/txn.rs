@@ -59,6 +59,7 @@ static SAVEPOINTS: AtomicU64 = AtomicU64::new(0);
 struct Point {
     id: u64,
     mark: Mark,
+    told: Mark,
     driver: Option<Arc<[u8]>>,
     hooks: usize,
 }
@@ -78,6 +79,8 @@ pub(crate) struct Txn {
     /// Begun by `write()`: the index is used only if something changed.
     counted: bool,
     pub(super) log: ChangeLog,
+    /// What of it derived tables were told.
+    pub(super) told: Mark,
     /// The change sets of the entries ended.
     sets: SmallVec<[Arc<ChangeSet>; 1]>,
     savepoints: Vec<Point>,
@@ -117,6 +120,7 @@ impl Txn {
             index,
             counted,
             log: ChangeLog::default(),
+            told: Mark::new(),
             sets: SmallVec::new(),
             savepoints: Vec::new(),
             driver: None,
@@ -142,7 +146,8 @@ impl Txn {
         self.core.threads
     }
 
-    fn next_entry(&mut self, index: LogIndex) -> Result<(), CommitError> {
+    /// Whether the next entry can be this one.
+    fn can_follow(&self, index: LogIndex) -> Result<(), CommitError> {
         if let Some(ended) = self.core.watches.ended() {
             return Err(ended.into());
         }
@@ -150,6 +155,11 @@ impl Txn {
         if index <= last {
             return Err(CommitError::IndexNotHigher { given: index, last });
         }
+        Ok(())
+    }
+
+    /// What is derived is written already.
+    fn next_entry(&mut self, index: LogIndex) -> Result<(), CommitError> {
         self.check_rules()?;
         self.release_to(0);
         self.end_entry();
@@ -159,6 +169,7 @@ impl Txn {
     }
 
     fn end_entry(&mut self) {
+        self.told.clear();
         self.sets.extend(self.log.finish(self.index));
     }
 
@@ -169,6 +180,7 @@ impl Txn {
         self.savepoints.push(Point {
             id,
             mark: self.log.mark(),
+            told: self.told.clone(),
             driver: self.driver.clone(),
             hooks,
         });
@@ -178,6 +190,20 @@ impl Txn {
     /// How many savepoints there are.
     pub(super) fn savepoints(&self) -> usize {
         self.savepoints.len()
+    }
+
+    /// The edition, and the rows that were replaced on the way to it.
+    pub(super) fn into_parts(self: Box<Self>) -> (Edition<Root>, impl Sized) {
+        let Txn {
+            edition,
+            log,
+            undone,
+            core,
+            scratch,
+            ..
+        } = *self;
+        core.keep_scratch(scratch);
+        (edition, (log, undone))
     }
 
     fn hooks(&mut self) -> &mut Vec<Hook> {
@@ -196,6 +222,7 @@ impl Txn {
             };
             self.edition.rollback();
             self.undone.extend(self.log.back_to(&point.mark));
+            self.told = point.told;
             self.driver = point.driver;
             // What hooks hold is dropped at the end, as rows are.
             let undone: Vec<Hook> = self.hooks().split_off(point.hooks);
@@ -212,10 +239,8 @@ impl Txn {
         }
     }
 
+    /// What is derived is written already.
     fn commit(mut self: Box<Self>) -> Result<LogIndex, CommitError> {
-        if let Some(ended) = self.core.watches.ended() {
-            return Err(ended.into());
-        }
         // The last user code: if it panics, the transaction is dropped as it is.
         self.check_rules()?;
         self.end_entry();
@@ -387,6 +412,8 @@ impl<S: Schema> WriteTxn<S> {
     /// Savepoints made so far are released: an entry that has ended is not undone. On an error the
     /// current entry goes on: also if it has broken a rule of the schema.
     pub fn next_entry(&mut self, index: LogIndex) -> Result<(), CommitError> {
+        self.txn().can_follow(index)?;
+        self.view.raw_mut().derive_together()?;
         self.txn_mut().next_entry(index)
     }
 
@@ -450,7 +477,8 @@ impl<S: Schema> WriteTxn<S> {
     }
 
     /// The net changes of the current entry so far, in all tables: what the feed would tell of it.
-    /// A copy: it does not follow later writes. Cost: O(changes).
+    /// A copy: it does not follow later writes. What is derived of them is written at the entry's end.
+    /// Cost: O(changes).
     pub fn changes(&self) -> S::Changes {
         let txn = self.txn();
         RawChanges::new(txn.log.so_far(txn.index)).into()
@@ -460,6 +488,13 @@ impl<S: Schema> WriteTxn<S> {
     /// its end does: to find out while it can still be rolled back.
     pub fn check_rules(&self) -> Result<(), WriteError> {
         self.txn().check_rules()
+    }
+
+    /// Does what the end of the current entry would: writes what is derived, and tests the rules. On an
+    /// error a part of it may be done.
+    pub(crate) fn conclude(&mut self) -> Result<(), WriteError> {
+        self.view.raw_mut().derive()?;
+        self.check_rules()
     }
 
     /// Has `hook` run after the commit, with the commit's index, unless the transaction is dropped
@@ -489,7 +524,12 @@ impl<S: Schema> WriteTxn<S> {
     /// unchanged: also if the last entry has broken a rule of the schema
     /// ([`CommitError::Broken`]).
     pub fn commit(self) -> Result<LogIndex, CommitError> {
-        self.view.into_raw().into_txn().commit()
+        if let Some(ended) = self.txn().core.watches.ended() {
+            return Err(ended.into());
+        }
+        let mut view = self.view.into_raw();
+        view.derive()?;
+        view.into_txn().commit()
     }
 }
 

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::core::{Root, Tables};
+use super::derive::Derivation;
 use super::erased::{TableOps, table_ops};
 use super::reader::TableReader;
 use super::track::Tracker;
@@ -27,6 +28,15 @@ pub trait Readable: Table {
     /// `ServiceReader<'a>`: one method an index.
     type Reader<'a>: From<TableReader<'a, Self>> + Copy;
 
+    /// [`TableWriter`]; of a table that is derived, [`DerivedTable`](super::DerivedTable).
+    type Writer<'a>: From<TableWriter<'a, Self>>;
+
+    /// What it is derived from, if it is.
+    const DERIVATIONS: &'static [Derivation<Self>] = &[];
+
+    /// Whether it is derived from others.
+    const DERIVED: bool = !Self::DERIVATIONS.is_empty();
+
     /// The table's name.
     const TABLE: &'static str = Self::NAME;
 
@@ -45,8 +55,8 @@ pub trait Readable: Table {
     }
 
     /// [`RawView::table_mut`].
-    fn write(view: &mut RawView, table: usize, base: usize) -> TableWriter<'_, Self> {
-        view.table_mut(table, base)
+    fn write(view: &mut RawView, table: usize, base: usize) -> Self::Writer<'_> {
+        view.table_mut::<Self>(table, base)
     }
 
     /// [`RawChanges::table`].
@@ -167,8 +177,8 @@ impl RawView {
     }
 
     /// For generated code: writes of a table.
-    pub fn table_mut<T: Readable>(&mut self, table: usize, base: usize) -> TableWriter<'_, T> {
-        TableWriter::new(self, table, base)
+    pub fn table_mut<T: Readable>(&mut self, table: usize, base: usize) -> T::Writer<'_> {
+        TableWriter::new(self, table, base).into()
     }
 
     /// Tree number `id` as it is here.

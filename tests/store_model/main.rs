@@ -5,6 +5,7 @@
 //! changed), the index of every query of a fixed pool (never earlier than the truth, never
 //! falling), and what a follower of the feed has put together.
 
+mod derived;
 mod forks;
 mod item;
 mod op;

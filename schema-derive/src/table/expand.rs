@@ -63,6 +63,12 @@ fn table(model: &TableModel<'_>) -> TokenStream {
         .iter()
         .map(|column| encode_column(model, column, &this, &out));
     let indexes = indexes.iter().map(|index| index_def(model, index));
+    let writer = if model.derivations.is_empty() {
+        quote!(TableWriter)
+    } else {
+        quote!(DerivedTable)
+    };
+    let derivations = derivations(model);
     let table_at = at(&ident);
     let table_trait = quote_spanned!(table_at=> #krate::Table);
     quote! {
@@ -92,6 +98,8 @@ fn table(model: &TableModel<'_>) -> TokenStream {
             #[automatically_derived]
             impl #krate::__private::Readable for #ident {
                 type Reader<'a> = #reader<'a>;
+                type Writer<'a> = #krate::#writer<'a, #ident>;
+                #derivations
             }
         };
     }
@@ -118,6 +126,42 @@ fn earlier(model: &TableModel<'_>, i: usize) -> TokenStream {
             ::core::result::Result::Ok(#value)
         })
     }
+}
+
+/// What the table is derived from, if it is.
+fn derivations(model: &TableModel<'_>) -> Option<TokenStream> {
+    let TableModel { krate, ident, .. } = model;
+    if model.derivations.is_empty() {
+        return None;
+    }
+    let [changes, table, derive, before, after] = ["changes", "table", "derive", "before", "after"]
+        .map(|name| Ident::new(name, Span::mixed_site()));
+    let each = model.derivations.iter().map(|(source, function)| {
+        // In a variable of its type, so that another type is an error at the path.
+        let derive_it = quote_spanned! {at(function)=>
+            let #derive: fn(
+                ::core::option::Option<&#source>,
+                ::core::option::Option<&#source>,
+                &mut #krate::TableWriter<'_, #ident>,
+            ) -> ::core::result::Result<(), #krate::WriteError> = #function;
+        };
+        let krate = krate.at(source.span());
+        quote_spanned! {at(source)=>
+            #krate::__private::Derivation::new(
+                <#source as #krate::Table>::NAME,
+                |#changes, #table| {
+                    #derive_it
+                    #krate::__private::SourceChanges::each::<#source>(
+                        #changes,
+                        |#before, #after| #derive(#before, #after, #table),
+                    )
+                },
+            )
+        }
+    });
+    Some(quote! {
+        const DERIVATIONS: &'static [#krate::__private::Derivation<#ident>] = &[#(#each),*];
+    })
 }
 
 /// The field's type, or the tuple of the fields' types.

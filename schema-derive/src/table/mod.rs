@@ -11,11 +11,14 @@ use crate::options::{
     unknown_option,
 };
 use crate::problems::Problems;
-use index::{FieldIndex, Forms, IndexModel, NamedPart, Part, Source, StructIndex, path_value};
+use index::{
+    FieldIndex, Forms, IndexModel, NamedPart, Part, Source, StructIndex, path_text, path_value,
+};
 use proc_macro2::{Span, TokenStream};
 use quote::ToTokens;
 use std::collections::HashMap;
 use syn::ext::IdentExt;
+use syn::spanned::Spanned;
 use syn::{
     Attribute, Data, DeriveInput, Fields, GenericArgument, Ident, Path, PathArguments, Type,
     Visibility,
@@ -44,6 +47,8 @@ pub(crate) struct TableModel<'a> {
     checks: Vec<Path>,
     /// It is no part of images.
     local: bool,
+    /// What it is derived from, and by which function.
+    derivations: Vec<(Path, Path)>,
     /// A field is the time that a record is due at.
     expires: bool,
 }
@@ -118,12 +123,16 @@ pub(crate) fn derive(input: &DeriveInput) -> TokenStream {
 
 /// The options of the struct itself; an index over several fields waits for the fields.
 fn read_struct<'a>(input: &'a DeriveInput, problems: &mut Problems) -> TableModel<'a> {
-    const EXPECTED: &str = "`name = \"..\"`, `version = 2`, `from = Type`, `check = path`, `local` or \
-                            `crate = path`";
+    const EXPECTED: &str = "`name = \"..\"`, `version = 2`, `from = Type`, `check = path`, `local`, \
+                            `derived_from = Table, by = path` or `crate = path`";
+    const SOURCE: &str =
+        "expected the record type of the source, as in `derived_from = Service, by = Self::count`";
+    const BY: &str = "expected the path of a function of a change of the source, as in `derived_from = \
+                      Service, by = Self::count`";
     const CHECK: &str = "expected the path of a function of the record that returns `bool`, as in \
                          `check = Self::is_valid`";
     let (mut name, mut krate, mut checks) = (None, Krate::default(), Vec::new());
-    let mut local = false;
+    let (mut local, mut sources) = (false, Sources::default());
     let mut versions = Versions::default();
     for attribute in input
         .attrs
@@ -151,6 +160,10 @@ fn read_struct<'a>(input: &'a DeriveInput, problems: &mut Problems) -> TableMode
                 versions.read(key, value)?;
             } else if key == "check" {
                 checks.push(path_value(key, value, CHECK)?);
+            } else if key == "derived_from" {
+                sources.add(path_value(key, value, SOURCE)?)?;
+            } else if key == "by" {
+                sources.complete(key, path_value(key, value, BY)?)?;
             } else if key == "crate" {
                 if krate.read(key, value)? {
                     return Err(repeated_option(key, "table"));
@@ -162,6 +175,16 @@ fn read_struct<'a>(input: &'a DeriveInput, problems: &mut Problems) -> TableMode
         });
     }
     let (version, earlier) = versions.finish(local, problems);
+    let derivations = sources.finish(problems);
+    if let (Some((source, _)), Some(check)) = (derivations.first(), checks.first()) {
+        let source = path_text(source);
+        problems.at(
+            check.span(),
+            format!(
+                "a derived table is what its function makes of `{source}`: expected the check there"
+            ),
+        );
+    }
     refuse_attributes(
         &input.attrs,
         &["expires"],
@@ -187,8 +210,56 @@ fn read_struct<'a>(input: &'a DeriveInput, problems: &mut Problems) -> TableMode
         primary_key: Vec::new(),
         indexes: Vec::new(),
         checks,
-        local,
+        // Nobody but this process has it.
+        local: local || !derivations.is_empty(),
+        derivations,
         expires: false,
+    }
+}
+
+/// The sources of a derived table, while they are read.
+#[derive(Default)]
+struct Sources {
+    all: Vec<(Path, Path)>,
+    /// One whose function is still to come.
+    open: Option<Path>,
+}
+
+impl Sources {
+    fn without_function(source: &Path) -> syn::Error {
+        let text = path_text(source);
+        let message =
+            format!("expected `by = path` after it, the function of a change of `{text}`");
+        syn::Error::new(source.span(), message)
+    }
+
+    fn add(&mut self, source: Path) -> syn::Result<()> {
+        match self.open.replace(source) {
+            None => Ok(()),
+            Some(before) => Err(Self::without_function(&before)),
+        }
+    }
+
+    fn complete(&mut self, key: &Ident, function: Path) -> syn::Result<()> {
+        let Some(source) = self.open.take() else {
+            let message = "`by` is for a source: expected `derived_from = Table` before it";
+            return Err(syn::Error::new(key.span(), message));
+        };
+        let text = path_text(&source);
+        if self.all.iter().any(|(other, _)| path_text(other) == text) {
+            let message =
+                format!("the table is derived from `{text}` already: expected one function");
+            return Err(syn::Error::new(source.span(), message));
+        }
+        self.all.push((source, function));
+        Ok(())
+    }
+
+    fn finish(self, problems: &mut Problems) -> Vec<(Path, Path)> {
+        if let Some(source) = self.open {
+            problems.push(Self::without_function(&source));
+        }
+        self.all
     }
 }
 
@@ -351,6 +422,17 @@ impl<'a> TableModel<'a> {
                     when: index.when.clone(),
                     reference: index.reference.clone(),
                 });
+            }
+        }
+        if !self.derivations.is_empty() {
+            for reference in self
+                .indexes
+                .iter()
+                .filter_map(|index| index.reference.as_ref())
+            {
+                let message = "a derived table cannot refer to another: what it has is what its function \
+                               makes of its sources";
+                problems.at(reference.target.span(), message);
             }
         }
         self.refuse_same_names(problems);
