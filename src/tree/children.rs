@@ -1,5 +1,6 @@
 //! The children of an inner node: found, added, removed, and walked in order.
 
+use super::cursor::{Forward, Way};
 use super::node::{
     Kind, LANE, Link, OWN, Place, add_children, bytes, children as count, is_leaf, kind, layout,
     links, one_child_less, own,
@@ -276,17 +277,25 @@ pub(super) unsafe fn first_place(node: Link) -> Place {
     }
 }
 
+/// Calls `f` for every node right below an inner node, in the order of a walk.
+#[inline]
+pub(super) unsafe fn children_in_order<W: Way>(node: Link, mut f: impl FnMut(Link)) {
+    // SAFETY: the caller's: `node` is a live inner node.
+    unsafe {
+        let mut place = Some(W::first(node));
+        while let Some(at) = place {
+            f(child_at(node, at));
+            place = W::next(node, at);
+        }
+    }
+}
+
 /// Calls `f` for every node right below `node`.
-pub(crate) unsafe fn for_each_below(node: Link, mut f: impl FnMut(Link)) {
+pub(crate) unsafe fn for_each_below(node: Link, f: impl FnMut(Link)) {
     // SAFETY: the caller's: `node` is live.
     unsafe {
-        if is_leaf(node) {
-            return;
-        }
-        let mut at = Some(first_place(node));
-        while let Some(place) = at {
-            f(child_at(node, place));
-            at = next_place(node, place);
+        if !is_leaf(node) {
+            children_in_order::<Forward>(node, f);
         }
     }
 }

@@ -26,6 +26,7 @@
 //! as it and all references it gives out live; a version's nodes are not written and not freed
 //! while it is held. That is the fact behind the `unsafe` blocks of the readers.
 
+mod ahead;
 mod build;
 #[cfg(any(test, debug_assertions))]
 mod check;
@@ -42,17 +43,18 @@ mod newest;
 mod node;
 mod pool;
 mod prefetch;
+mod range;
 mod rank;
 mod read;
 mod stamp;
 
 pub(crate) use children::for_each_below;
-pub(crate) use cursor::Range;
 pub(crate) use diff::Diff;
 pub(crate) use edit::{Edits, Usage};
 pub(crate) use newest::Newest;
 pub(crate) use node::{Link, birth, size};
 pub(crate) use prefetch::prefetch;
+pub(crate) use range::Range;
 pub(crate) use stamp::NodeStamp;
 
 use node::Slot;

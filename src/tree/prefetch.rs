@@ -6,8 +6,9 @@
 //! time that what follows takes.
 
 use super::RawTree;
-use super::children::{child_link, for_each_below};
-use super::node::{Leaf, Link, children, is_leaf, key_bytes};
+use super::children::{child_at, child_link, for_each_below};
+use super::cursor::Way;
+use super::node::{Leaf, Link, Place, children, is_leaf, key_bytes};
 use smallvec::SmallVec;
 
 /// Bytes of a cache line.
@@ -47,6 +48,22 @@ pub(super) fn first_of(node: Link) {
     line(node, 0);
 }
 
+/// Asks for the first lines of the next children of a node, so many at most.
+///
+/// # Safety
+/// `node` is a live inner node, `place` one of its places.
+#[inline]
+pub(super) unsafe fn children_from<W: Way>(node: Link, mut place: Option<Place>, most: usize) {
+    for _ in 0..most {
+        let Some(at) = place else { return };
+        // SAFETY: the caller's.
+        unsafe {
+            first_of(child_at(node, at));
+            place = W::next(node, at);
+        }
+    }
+}
+
 /// Looks at a node that a walk will come to, and asks for what it reads next: of a leaf its value,
 /// of an inner node the rest.
 ///
@@ -65,7 +82,7 @@ pub(super) unsafe fn look(node: Link) {
 }
 
 /// How many nodes below one are asked for at most.
-const NEAREST: usize = 64;
+pub(super) const NEAREST: usize = 64;
 
 /// Looks at all nodes below an inner one, level by level, until a level would be too many.
 ///

@@ -46,7 +46,7 @@ impl Cursor {
                     place = next_place(node, place).expect("the node counts as many");
                     child = child_at(node, place);
                 }
-                cursor.path.push(Frame::new(node, place));
+                cursor.path.push(Frame { node, place });
                 node = child;
             }
         }

@@ -324,6 +324,72 @@ proptest! {
     }
 }
 
+/// Keys of trees with nodes of all sizes: runs beside each other, and chains of prefixes.
+fn many_keys() -> impl Strategy<Value = std::collections::BTreeSet<Vec<u8>>> {
+    let group = prop_oneof![
+        prop::collection::vec(key(), 0..60),
+        (key(), 1..300_u16).prop_map(|(prefix, n)| {
+            (0..n)
+                .map(|i| [&prefix[..], &i.to_be_bytes()].concat())
+                .collect()
+        }),
+        (key(), 1..80_usize).prop_map(|(prefix, n)| {
+            (0..n)
+                .map(|i| [&prefix[..], &vec![b'a'; i]].concat())
+                .collect()
+        }),
+    ];
+    prop::collection::vec(group, 1..5).prop_map(|groups| groups.into_iter().flatten().collect())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
+
+    /// Walks that are long enough to look ahead yield what a vector does, from both ends, and know
+    /// where they are.
+    #[test]
+    fn long_walks_are_those_of_a_vector(
+        keys in many_keys(),
+        query in query(),
+        moves in prop::collection::vec((0..4_u8, 0..70_usize), 0..12),
+    ) {
+        let versions = Versions::new(vec![RawTree::empty::<Arc<u64>>(0)], ());
+        let mut edition = versions.edit();
+        for (n, key) in keys.iter().enumerate() {
+            edition.insert(0, key, Arc::new(n as u64), 1);
+        }
+        let tree = edition.tree::<Arc<u64>>(0);
+        let (mut walk, depth) = match &query {
+            Query::Prefix(prefix) => (tree.prefix(prefix), tree.depth_of(prefix)),
+            Query::Range(lo, hi) => (tree.range(lo, hi.as_deref()), 0),
+            Query::Point(_) => (tree.iter(), 0),
+        };
+        let covers = |key: &[u8]| matches!(query, Query::Point(_)) || query.covers(key);
+        let found: Vec<_> = (0..).zip(&keys).filter(|(_, key)| covers(key)).collect();
+        let mut model = found.iter();
+        let mut at = Vec::new();
+        for (which, n) in moves {
+            for _ in 0..n {
+                let back = which % 2 == 1;
+                let (seen, expected) =
+                    if back { (walk.next_back(), model.next_back()) } else { (walk.next(), model.next()) };
+                prop_assert_eq!(seen.map(|v| **v), expected.map(|(n, _)| *n));
+                let Some((_, key)) = expected else { break };
+                if back { walk.back_key(&mut at) } else { walk.front_key(&mut at) }
+                prop_assert_eq!(&at[..], &key[depth..]);
+            }
+            prop_assert_eq!(walk.len(), model.len() as u64);
+            if which == 2 {
+                let copy: Vec<_> = walk.clone().map(|v| **v).collect();
+                prop_assert_eq!(copy, model.clone().map(|(n, _)| *n).collect::<Vec<_>>());
+            } else if which == 3 {
+                let copy: Vec<_> = walk.clone().rev().map(|v| **v).collect();
+                prop_assert_eq!(copy, model.clone().rev().map(|(n, _)| *n).collect::<Vec<_>>());
+            }
+        }
+    }
+}
+
 #[test]
 fn a_diff_looks_at_what_differs() {
     let versions = Versions::new(vec![RawTree::empty::<Arc<u64>>(0)], ());
