@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use highwater::{LogIndex, Store};
 use tokio::sync::{Notify, watch};
@@ -9,8 +10,8 @@ use tokio::sync::{Notify, watch};
 use crate::command::{Command, Reply};
 use crate::http::HttpError;
 use crate::log::{Log, Written};
+use crate::prober::Prober;
 use crate::schema::{Catalog, Node};
-use crate::timers::Timers;
 
 /// The only datacenter there is.
 pub const DATACENTER: &str = "dc1";
@@ -23,7 +24,9 @@ pub struct App {
     /// Writes.
     pub log: Arc<Log>,
     pub agent: Arc<Agent>,
-    pub timers: Timers,
+    pub prober: Prober,
+    /// The least TTL that a session can have.
+    pub least_ttl: Duration,
     /// Told when this node is to end.
     pub end: Arc<Notify>,
     /// Whether this node has what it had answered before it was started.
@@ -39,12 +42,13 @@ pub struct Agent {
 }
 
 impl App {
-    pub fn new(log: Log, agent: Agent, timers: Timers) -> Self {
+    pub fn new(log: Log, agent: Agent, least_ttl: Duration) -> Self {
         App {
             store: log.store().clone(),
             log: Arc::new(log),
             agent: Arc::new(agent),
-            timers,
+            prober: Prober::default(),
+            least_ttl,
             end: Arc::default(),
             caught_up: Arc::new(watch::Sender::new(false)),
         }

@@ -1,13 +1,17 @@
-//! The commands of the log, and what each does to the tables.
+//! The commands of the log. What each does to the tables is in `kv.rs`, `registry.rs`, `sessions.rs`,
+//! `events.rs` and `deadlines.rs`.
 
 use std::fmt;
 
 use highwater::fsm::{self, Context};
 use highwater::{WriteError, WriteTxn};
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::kv::{self, KvOp, KvPair, TxnError};
-use crate::schema::{Catalog, Check, Node, Service, Status};
+use crate::registry::{Deregistration, Registration, Report};
+use crate::schema::{Catalog, Event, Session};
+use crate::{deadlines, events, sessions};
 
 /// A change of the catalog, as it is written to the log.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -18,42 +22,27 @@ pub enum Command {
     Txn(Vec<KvOp>),
     Register(Box<Registration>),
     Deregister(Deregistration),
-    UpdateCheck {
-        node: String,
-        check: String,
-        status: Status,
-        output: String,
-    },
-}
-
-/// A node with services and checks on it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Registration {
-    pub node: Node,
-    /// Leave the node as it is, if it is there.
-    pub skip_node_update: bool,
-    pub service: Option<Service>,
-    pub checks: Vec<Check>,
-    /// A check that is there already keeps its status and output.
-    pub keep_status: bool,
-    /// The service's checks that are not named here go.
-    pub replace_checks: bool,
-}
-
-/// What leaves: a service with its checks, a check, or else a node with all that is on it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Deregistration {
-    pub node: String,
-    pub service: Option<String>,
-    pub check: Option<String>,
+    UpdateCheck(Report),
+    /// Its ID is drawn when it is applied.
+    CreateSession(Box<Session>),
+    RenewSession(Uuid),
+    DestroySession(Uuid),
+    /// Its number and ID are drawn when it is applied.
+    Fire(Box<Event>),
+    /// Another lets time pass now.
+    Begin,
+    /// What is due is done.
+    Expire,
 }
 
 /// What a command answers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Reply {
     Done,
-    /// Deregistered: whether it was there.
+    /// Whether what was deregistered or renewed was there.
     Was(bool),
+    Session(Uuid),
+    Event(Event),
     /// What the operations on the key/value store returned.
     Pairs(Vec<KvPair>),
 }
@@ -65,6 +54,15 @@ pub enum Rejected {
     Stale,
     Absent,
     Exists,
+    /// Somebody else has the key locked.
+    Locked,
+    /// The session has not the key locked.
+    NotLocked,
+    /// The key was locked a short while ago, by a session that has ended.
+    LockDelay,
+    InvalidSession(String),
+    /// Why there can be no such session.
+    Session(String),
     Txn(Vec<TxnError>),
     UnknownService(String),
     UnknownCheck(String),
@@ -78,6 +76,10 @@ impl fmt::Display for Rejected {
             Rejected::Stale => f.write_str("index is stale"),
             Rejected::Absent => f.write_str("it doesn't exist"),
             Rejected::Exists => f.write_str("it exists"),
+            Rejected::Locked => f.write_str("lock is already held"),
+            Rejected::NotLocked => f.write_str("lock isn't held, or is held by another session"),
+            Rejected::LockDelay => f.write_str("due to lock delay"),
+            Rejected::InvalidSession(id) => write!(f, "invalid session {id:?}"),
             Rejected::Txn(errors) => write!(f, "{} operations were refused", errors.len()),
             Rejected::UnknownService(id) => write!(
                 f,
@@ -87,7 +89,7 @@ impl fmt::Display for Rejected {
                 f,
                 "Unknown check ID {id:?}. Ensure that the check ID is passed, not the check name."
             ),
-            Rejected::Invalid(why) => f.write_str(why),
+            Rejected::Session(why) | Rejected::Invalid(why) => f.write_str(why),
         }
     }
 }
@@ -105,89 +107,32 @@ impl fsm::Command<Catalog> for Command {
     type Reply = Reply;
     type Error = Rejected;
 
-    fn apply(self, _: &Context, txn: &mut WriteTxn<Catalog>) -> Result<Reply, Rejected> {
+    fn apply(self, context: &Context, txn: &mut WriteTxn<Catalog>) -> Result<Reply, Rejected> {
         match self {
-            Command::Kv(op) => kv::apply(op, txn).map(Reply::Pairs),
-            Command::Txn(ops) => kv::apply_all(ops, txn).map(Reply::Pairs),
-            Command::Register(registration) => registration.apply(txn),
-            Command::Deregister(deregistration) => deregistration.apply(txn),
-            Command::UpdateCheck {
-                node,
-                check,
-                status,
-                output,
-            } => {
-                let updated = txn.checks_mut().update_with((&node, &check), |check| {
-                    check.status = status;
-                    check.output = output;
-                });
-                match updated {
-                    Err(WriteError::NotFound { .. }) => Err(Rejected::UnknownCheck(check)),
-                    updated => Ok(updated.map(|_| Reply::Done)?),
-                }
+            Command::Kv(op) => kv::apply(op, context, txn).map(Reply::Pairs),
+            Command::Txn(ops) => kv::apply_all(ops, context, txn).map(Reply::Pairs),
+            Command::Register(registration) => registration.apply(context, txn),
+            Command::Deregister(deregistration) => deregistration.apply(context, txn),
+            Command::UpdateCheck(report) => report.apply(context, txn),
+            Command::CreateSession(session) => sessions::create(*session, context, txn),
+            Command::RenewSession(id) => sessions::renew(id, context, txn),
+            Command::DestroySession(id) => {
+                sessions::end(id, context, txn)?;
+                Ok(Reply::Done)
             }
+            Command::Fire(event) => events::fire(*event, context, txn),
+            Command::Begin => deadlines::begin(context, txn).map(|()| Reply::Done),
+            Command::Expire => deadlines::expire(context, txn).map(|()| Reply::Done),
         }
     }
 }
 
-impl Registration {
-    fn apply(self, txn: &mut WriteTxn<Catalog>) -> Result<Reply, Rejected> {
-        let node = self.node.name.clone();
-        if !(self.skip_node_update && txn.nodes().contains(&node)) {
-            txn.nodes_mut().upsert(self.node)?;
-        }
-        if let Some(service) = self.service {
-            if self.replace_checks {
-                let of = (&node, &service.id);
-                let known: Vec<_> = txn.checks().by_service(of).cloned().collect();
-                for check in known {
-                    if self.checks.iter().all(|kept| kept.id != check.id) {
-                        txn.checks_mut().delete((&check.node, &check.id))?;
-                    }
-                }
-            }
-            txn.services_mut().upsert(service)?;
-        }
-        for mut check in self.checks {
-            if !check.service_id.is_empty() && !txn.services().contains((&node, &check.service_id))
-            {
-                return Err(Rejected::UnknownService(check.service_id));
-            }
-            if self.keep_status
-                && let Some(known) = txn.checks().get((&node, &check.id))
-            {
-                check.status = known.status;
-                check.output.clone_from(&known.output);
-            }
-            txn.checks_mut().upsert(check)?;
-        }
-        Ok(Reply::Done)
-    }
+/// A UUID of the log's randomness: one an entry.
+pub fn drawn(context: &Context) -> Uuid {
+    uuid(u128::from(context.random(0)) << 64 | u128::from(context.random(1)))
 }
 
-impl Deregistration {
-    fn apply(self, txn: &mut WriteTxn<Catalog>) -> Result<Reply, Rejected> {
-        let Deregistration {
-            node,
-            service,
-            check,
-        } = self;
-        let was = match (service, check) {
-            (Some(service), _) => {
-                let of = (&node, &service);
-                txn.checks_mut()
-                    .delete_query(|checks| checks.by_service(of))?;
-                txn.services_mut().delete((&node, &service))?.is_some()
-            }
-            (None, Some(check)) => txn.checks_mut().delete((&node, &check))?.is_some(),
-            (None, None) => {
-                txn.checks_mut()
-                    .delete_query(|checks| checks.leading(&node))?;
-                txn.services_mut()
-                    .delete_query(|services| services.leading(&node))?;
-                txn.nodes_mut().delete(&node)?.is_some()
-            }
-        };
-        Ok(Reply::Was(was))
-    }
+/// A UUID (version 4) of these random bits.
+pub fn uuid(bits: u128) -> Uuid {
+    uuid::Builder::from_random_bytes(bits.to_be_bytes()).into_uuid()
 }

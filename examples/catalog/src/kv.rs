@@ -1,13 +1,14 @@
 //! The key/value store: operations, alone or in a transaction, and what they return.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use highwater::fsm::Context;
 use highwater::{LogIndex, Row, WriteTxn};
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::command::Rejected;
-use crate::schema::{Catalog, CatalogView, KvEntry};
+use crate::deadlines;
+use crate::schema::{Catalog, CatalogView, Due, KvEntry};
 
 /// One operation, named as `/v1/txn` names it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -23,6 +24,20 @@ pub enum KvOp {
         value: Bytes,
         flags: u64,
         index: LogIndex,
+    },
+    /// Only if nobody else has the key locked; then this session has.
+    Lock {
+        key: String,
+        value: Bytes,
+        flags: u64,
+        session: Uuid,
+    },
+    /// Only if this session has the key locked.
+    Unlock {
+        key: String,
+        value: Bytes,
+        flags: u64,
+        session: Uuid,
     },
     Delete {
         key: String,
@@ -44,6 +59,7 @@ pub enum KvRead {
     GetOrEmpty { key: String },
     GetTree { prefix: String },
     CheckIndex { key: String, index: LogIndex },
+    CheckSession { key: String, session: Uuid },
     CheckNotExists { key: String },
 }
 
@@ -51,12 +67,13 @@ pub enum KvRead {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct KvPair {
-    /// How often a session has locked the key: there are no sessions here.
     lock_index: u64,
     key: String,
     flags: u64,
-    #[serde(with = "base64_or_null")]
+    #[serde(with = "crate::base64_or_null")]
     pub value: Bytes,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    session: Option<Uuid>,
     create_index: LogIndex,
     modify_index: LogIndex,
 }
@@ -72,10 +89,11 @@ pub struct TxnError {
 impl From<&Row<KvEntry>> for KvPair {
     fn from(row: &Row<KvEntry>) -> Self {
         KvPair {
-            lock_index: 0,
+            lock_index: row.lock_index,
             key: row.key.clone(),
             flags: row.flags,
             value: row.value.clone(),
+            session: row.session,
             create_index: row.create_index(),
             modify_index: row.modify_index(),
         }
@@ -98,57 +116,63 @@ impl KvPair {
             key,
             flags: 0,
             value: Bytes::new(),
+            session: None,
             create_index: zero,
             modify_index: zero,
         }
     }
 }
 
-mod base64_or_null {
-    use super::{Bytes, Engine, STANDARD};
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
-
-    pub(super) fn serialize<S: Serializer>(value: &Bytes, to: S) -> Result<S::Ok, S::Error> {
-        if value.is_empty() {
-            to.serialize_none()
-        } else {
-            to.serialize_str(&STANDARD.encode(value))
-        }
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Bytes, D::Error> {
-        let text = Option::<String>::deserialize(from)?.unwrap_or_default();
-        let value = STANDARD.decode(text).map_err(Error::custom)?;
-        Ok(Bytes::from(value))
-    }
-}
-
 /// Applies one operation.
-pub fn apply(op: KvOp, txn: &mut WriteTxn<Catalog>) -> Result<Vec<KvPair>, Rejected> {
+pub fn apply(
+    op: KvOp,
+    context: &Context,
+    txn: &mut WriteTxn<Catalog>,
+) -> Result<Vec<KvPair>, Rejected> {
     match op {
-        KvOp::Set { key, value, flags } => {
-            txn.kv_mut().upsert(KvEntry {
-                key: key.clone(),
-                value,
-                flags,
-            })?;
-            Ok(written(txn, &key))
-        }
+        KvOp::Set { key, value, flags } => put(with(key, value, flags, txn), txn),
         KvOp::Cas {
             key,
             value,
             flags,
             index,
         } => {
-            txn.kv_mut().upsert_if(
-                KvEntry {
-                    key: key.clone(),
-                    value,
-                    flags,
-                },
-                index,
-            )?;
+            let new = with(key, value, flags, txn);
+            let key = new.key.clone();
+            txn.kv_mut().upsert_if(new, index)?;
             Ok(written(txn, &key))
+        }
+        KvOp::Lock {
+            key,
+            value,
+            flags,
+            session,
+        } => {
+            if deadlines::pending(&Due::Unlock(key.clone()), context, txn) {
+                return Err(Rejected::LockDelay);
+            }
+            if !txn.sessions().contains(session) {
+                return Err(Rejected::InvalidSession(session.to_string()));
+            }
+            let mut new = with(key, value, flags, txn);
+            match new.session.replace(session) {
+                None => new.lock_index += 1,
+                Some(holder) if holder == session => {}
+                Some(_) => return Err(Rejected::Locked),
+            }
+            put(new, txn)
+        }
+        KvOp::Unlock {
+            key,
+            value,
+            flags,
+            session,
+        } => {
+            let mut new = with(key, value, flags, txn);
+            if new.session.take() != Some(session) {
+                return Err(Rejected::NotLocked);
+            }
+            put(new, txn)
         }
         KvOp::Delete { key } => {
             txn.kv_mut().delete(&key)?;
@@ -169,6 +193,24 @@ pub fn apply(op: KvOp, txn: &mut WriteTxn<Catalog>) -> Result<Vec<KvPair>, Rejec
     }
 }
 
+/// The key as it is to be: who has it locked stays.
+fn with(key: String, value: Bytes, flags: u64, txn: &WriteTxn<Catalog>) -> KvEntry {
+    let known = txn.kv().get(&key);
+    KvEntry {
+        lock_index: known.map_or(0, |known| known.lock_index),
+        session: known.and_then(|known| known.session),
+        key,
+        value,
+        flags,
+    }
+}
+
+fn put(new: KvEntry, txn: &mut WriteTxn<Catalog>) -> Result<Vec<KvPair>, Rejected> {
+    let key = new.key.clone();
+    txn.kv_mut().upsert(new)?;
+    Ok(written(txn, &key))
+}
+
 fn written(txn: &WriteTxn<Catalog>, key: &String) -> Vec<KvPair> {
     txn.kv()
         .get(key)
@@ -181,10 +223,14 @@ fn written(txn: &WriteTxn<Catalog>, key: &String) -> Vec<KvPair> {
 const LARGEST_ANSWER: usize = 4 << 20;
 
 /// Applies all operations, or, if one of them is refused, says of every one that is, why.
-pub fn apply_all(ops: Vec<KvOp>, txn: &mut WriteTxn<Catalog>) -> Result<Vec<KvPair>, Rejected> {
+pub fn apply_all(
+    ops: Vec<KvOp>,
+    context: &Context,
+    txn: &mut WriteTxn<Catalog>,
+) -> Result<Vec<KvPair>, Rejected> {
     let pairs = collect(ops.into_iter().map(|op| {
         let name = op.describe();
-        apply(op, txn).map_err(|error| format!("failed to {name}: {error}"))
+        apply(op, context, txn).map_err(|error| format!("failed to {name}: {error}"))
     }))?;
     let size = |pair: &KvPair| pair.key.len() + pair.value.len();
     if pairs.iter().map(size).sum::<usize>() > LARGEST_ANSWER {
@@ -238,6 +284,11 @@ impl KvRead {
                 Some(_) => Err(Rejected::Stale),
                 None => Err(Rejected::Absent),
             },
+            KvRead::CheckSession { key, session } => match db.kv().get(&key) {
+                Some(row) if row.session == Some(session) => Ok(vec![KvPair::without_value(row)]),
+                Some(_) => Err(Rejected::NotLocked),
+                None => Err(Rejected::Absent),
+            },
             KvRead::CheckNotExists { key } => {
                 if db.kv().contains(&key) {
                     Err(Rejected::Exists)
@@ -253,6 +304,7 @@ impl KvRead {
             KvRead::Get { key } | KvRead::GetOrEmpty { key } => format!("get key {key:?}"),
             KvRead::GetTree { prefix } => format!("get tree {prefix:?}"),
             KvRead::CheckIndex { key, .. } => format!("check index of key {key:?}"),
+            KvRead::CheckSession { key, .. } => format!("check session of key {key:?}"),
             KvRead::CheckNotExists { key } => format!("check that key {key:?} is absent"),
         }
     }
@@ -269,6 +321,8 @@ impl KvOp {
     fn describe(&self) -> String {
         match self {
             KvOp::Set { key, .. } | KvOp::Cas { key, .. } => format!("set key {key:?}"),
+            KvOp::Lock { key, .. } => format!("lock key {key:?}"),
+            KvOp::Unlock { key, .. } => format!("unlock key {key:?}"),
             KvOp::Delete { key } | KvOp::DeleteCas { key, .. } => format!("delete key {key:?}"),
             KvOp::DeleteTree { prefix } => format!("delete tree {prefix:?}"),
             KvOp::Read(read) => read.describe(),

@@ -93,6 +93,16 @@ impl Log {
         }
     }
 
+    /// Waits until the terms that this node leads in, or that it does not lead, are as wanted. One
+    /// alone leads in the only one.
+    pub async fn leads_in(&self, wanted: impl Fn(Option<u64>) -> bool + Send) -> Option<u64> {
+        match self {
+            Log::Alone(_) if wanted(Some(0)) => Some(0),
+            Log::Alone(_) => std::future::pending().await,
+            Log::Cluster(node) => node.leads_in(wanted).await,
+        }
+    }
+
     /// The members of the cluster, if this is one.
     pub fn members(&self) -> Option<Vec<Seen>> {
         match self {

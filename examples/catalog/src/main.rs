@@ -6,17 +6,23 @@
 #![expect(unreachable_pub, reason = "a program has no public interface")]
 
 mod app;
+mod base64_or_null;
 mod cluster;
 mod command;
+mod deadlines;
 mod duration;
+mod events;
 mod http;
+mod keeper;
 mod kv;
 mod log;
 mod options;
 mod probe;
+mod prober;
+mod registry;
 mod schema;
 mod server;
-mod timers;
+mod sessions;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -57,7 +63,14 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn start(Run { listen, keep, role }: Run) -> Result<(), Failure> {
+async fn start(
+    Run {
+        listen,
+        keep,
+        role,
+        least_ttl,
+    }: Run,
+) -> Result<(), Failure> {
     // A held query is an open socket.
     rlimit::increase_nofile_limit(u64::MAX)?;
     let host = gethostname::gethostname().to_string_lossy().into_owned();
@@ -71,7 +84,7 @@ async fn start(Run { listen, keep, role }: Run) -> Result<(), Failure> {
                 Keep::OwnFolder => log::open(&own_folder())?,
             };
             let listener = bind(listen).await?;
-            nodes.spawn(server::run(log, host, listener, end, false));
+            nodes.spawn(server::run(log, host, listener, end, false, least_ttl));
         }
         Role::Cluster {
             nodes: count,
@@ -100,7 +113,14 @@ async fn start(Run { listen, keep, role }: Run) -> Result<(), Failure> {
                 };
                 // Where all end at once, nobody is left to lead.
                 let (log, name) = member(setup).await?;
-                nodes.spawn(server::run(log, name, client, end.clone(), false));
+                nodes.spawn(server::run(
+                    log,
+                    name,
+                    client,
+                    end.clone(),
+                    false,
+                    least_ttl,
+                ));
             }
         }
         Role::Node {
@@ -121,7 +141,7 @@ async fn start(Run { listen, keep, role }: Run) -> Result<(), Failure> {
             };
             let client = bind(listen).await?;
             let (log, name) = member(setup).await?;
-            nodes.spawn(server::run(log, name, client, end, true));
+            nodes.spawn(server::run(log, name, client, end, true, least_ttl));
         }
     }
     let mut terminate = signal(SignalKind::terminate())?;

@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::duration::GoDuration;
 
 pub const USAGE: &str = "\
 A durable service catalog with Consul's HTTP interface.
@@ -14,6 +17,8 @@ Usage: catalog [--listen ADDR] [--data DIR | --memory]
   --listen ADDR   where to listen [default: 127.0.0.1:8500]
   --data DIR      where to keep the log [default: a folder of its own, said at start]
   --memory        keep nothing: everything is gone when the program ends
+  --session-ttl-min TTL
+                  the least TTL that a session can have [default: 10s]
   --help          print this
 
 A cluster:
@@ -39,6 +44,8 @@ pub struct Run {
     pub listen: SocketAddr,
     pub keep: Keep,
     pub role: Role,
+    /// The least TTL of a session.
+    pub least_ttl: Duration,
 }
 
 /// What is kept, and where.
@@ -68,6 +75,7 @@ pub enum Role {
 
 const MOST_NODES: u16 = 9;
 const ENTRIES: u64 = 8192;
+const LEAST_TTL: Duration = Duration::from_secs(10);
 
 #[derive(Default)]
 struct Given {
@@ -78,6 +86,7 @@ struct Given {
     node: Option<u64>,
     peers: Option<BTreeMap<u64, String>>,
     entries: Option<u64>,
+    least_ttl: Option<Duration>,
 }
 
 pub fn parse(args: impl IntoIterator<Item = String>) -> Result<Options, String> {
@@ -101,6 +110,7 @@ pub fn parse(args: impl IntoIterator<Item = String>) -> Result<Options, String> 
             "--listen" => given.listen = Some(address(&value()?)?),
             "--data" => given.data = Some(PathBuf::from(value()?)),
             "--memory" => given.memory = true,
+            "--session-ttl-min" => given.least_ttl = Some(ttl(name, &value()?)?),
             "--cluster" => given.cluster = Some(number(name, &value()?, MOST_NODES)?),
             "--node" => given.node = Some(number(name, &value()?, u64::MAX)?),
             "--peers" => given.peers = Some(peers(&value()?)?),
@@ -127,6 +137,13 @@ where
         .ok()
         .filter(|number| (N::from(1)..=most).contains(number))
         .ok_or_else(|| format!("{name}: {text:?} is no number from 1 on that is possible here"))
+}
+
+fn ttl(name: &str, text: &str) -> Result<Duration, String> {
+    match text.parse() {
+        Ok(GoDuration(ttl)) if !ttl.is_zero() => Ok(ttl),
+        _ => Err(format!("{name}: {text:?} is no time: expected one as 10s")),
+    }
 }
 
 fn peers(text: &str) -> Result<BTreeMap<u64, String>, String> {
@@ -189,6 +206,7 @@ impl Given {
             listen: listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8500))),
             keep,
             role,
+            least_ttl: self.least_ttl.unwrap_or(LEAST_TTL),
         })
     }
 }
@@ -216,12 +234,25 @@ mod tests {
     }
 
     #[test]
+    fn the_least_ttl() {
+        let least = |words| match parse_words(words) {
+            Ok(Options::Run(run)) => Some(run.least_ttl),
+            _ => None,
+        };
+        assert_eq!(least(""), Some(LEAST_TTL));
+        assert_eq!(least("--session-ttl-min 1m"), Some(Duration::from_mins(1)));
+        assert_eq!(least("--session-ttl-min=0s"), None);
+        assert_eq!(least("--session-ttl-min 5"), None);
+    }
+
+    #[test]
     fn all_forms() {
         let run = |listen: &str, keep, role| {
             Ok(Options::Run(Run {
                 listen: listen.parse().unwrap(),
                 keep,
                 role,
+                least_ttl: LEAST_TTL,
             }))
         };
         let alone = |listen, keep| run(listen, keep, Role::Alone);

@@ -1,10 +1,17 @@
-//! The tables: keys and values, nodes, services, health checks.
+//! The tables: keys and values, sessions that lock them, nodes, services, health checks, events,
+//! and what is due when.
+//!
+//! The references say what belongs to what: what is on a node goes with it, the checks of a service
+//! go with it, what a session had locked is unlocked when it ends. A session refers to its node and
+//! its checks, and these must not go before it has been ended: see `sessions.rs`.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use highwater::{Key, Schema, Table};
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::duration::GoDuration;
 
@@ -12,19 +19,68 @@ use crate::duration::GoDuration;
 #[derive(Debug, Schema)]
 pub struct Catalog {
     kv: KvEntry,
+    sessions: Session,
     nodes: Node,
     services: Service,
     checks: Check,
+    events: Event,
+    deadlines: Deadline,
 }
 
 /// One key of the key/value store.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, Table)]
 #[table(name = "kv")]
 pub struct KvEntry {
     #[primary_key]
     pub key: String,
     pub value: Bytes,
     pub flags: u64,
+    /// How often it was locked.
+    #[serde(default)]
+    pub lock_index: u64,
+    /// Who has it locked.
+    #[serde(default)]
+    #[index(sparse, references = Session, set_null)]
+    pub session: Option<Uuid>,
+}
+
+/// Somebody who locks keys, for as long as a node and its checks are well and he says that he is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
+#[table(name = "sessions")]
+#[index(references = Check, by_check(node, each(with = Self::checks -> Vec<String>)))]
+pub struct Session {
+    #[primary_key]
+    pub id: Uuid,
+    pub name: String,
+    #[index(references = Node)]
+    pub node: String,
+    /// For so long after its end nobody can lock what it had locked.
+    pub lock_delay: GoDuration,
+    pub behavior: Behavior,
+    /// Zero: it ends by its checks alone.
+    pub ttl: GoDuration,
+    pub node_checks: Vec<String>,
+    pub service_checks: Vec<String>,
+}
+
+impl Session {
+    pub fn checks(&self) -> Vec<String> {
+        self.node_checks
+            .iter()
+            .chain(&self.service_checks)
+            .cloned()
+            .collect()
+    }
+}
+
+/// What becomes of the keys that a session had locked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Behavior {
+    /// They are unlocked.
+    #[default]
+    Release,
+    Delete,
 }
 
 /// A machine that services run on.
@@ -44,6 +100,7 @@ pub struct Node {
 #[table(name = "services")]
 pub struct Service {
     #[primary_key]
+    #[index(name = "host", references = Node, cascade)]
     pub node: String,
     #[primary_key]
     pub id: String,
@@ -91,9 +148,11 @@ impl Default for Weights {
 /// A health check of a node, or, with a `service_id`, of a service on it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
 #[table(name = "checks")]
-#[index(by_service(node, service_id))]
+#[index(references = Service, cascade, when = Self::is_of_service, by_service(node, service_id))]
 pub struct Check {
     #[primary_key]
+    #[index(name = "host", references = Node, cascade)]
+    #[index(name = "node_alone", when = Self::is_of_node)]
     pub node: String,
     #[primary_key]
     pub id: String,
@@ -108,6 +167,16 @@ pub struct Check {
     pub definition: Definition,
 }
 
+impl Check {
+    fn is_of_service(&self) -> bool {
+        !self.service_id.is_empty()
+    }
+
+    fn is_of_node(&self) -> bool {
+        !self.is_of_service()
+    }
+}
+
 /// The state of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, Key)]
 #[serde(rename_all = "lowercase")]
@@ -117,7 +186,7 @@ pub enum Status {
     Critical,
 }
 
-/// How a check is made. The agent makes its own checks (see `timers.rs`); of those that were
+/// How a check is made. The agent makes its own checks (see `prober.rs`); of those that were
 /// registered from elsewhere this is data for whoever makes them.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
@@ -166,4 +235,45 @@ pub struct Definition {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the form serde asks for")]
 fn is_false(flag: &bool) -> bool {
     !*flag
+}
+
+/// What somebody wanted all to know.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
+#[table(name = "events")]
+pub struct Event {
+    /// Events have consecutive numbers.
+    #[primary_key]
+    pub number: u64,
+    pub id: Uuid,
+    #[index]
+    pub name: String,
+    pub payload: Bytes,
+    pub node_filter: String,
+    pub service_filter: String,
+    pub tag_filter: String,
+}
+
+/// What is done when the log's clock has come so far, unless it is put off.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
+#[table(name = "deadlines")]
+pub struct Deadline {
+    #[primary_key]
+    pub due: Due,
+    #[expires]
+    pub at: SystemTime,
+    /// How far it is put off each time.
+    pub time: Duration,
+}
+
+/// What can be due.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, Key)]
+pub enum Due {
+    /// A session that was not renewed ends.
+    End(Uuid),
+    /// A check (its node, its ID) that nobody has reported on is critical.
+    Fail(String, String),
+    /// The service of a check that has been critical for too long goes.
+    Deregister(String, String),
+    /// A key whose session has ended can be locked again.
+    Unlock(String),
 }

@@ -9,11 +9,12 @@ use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 
 use crate::app::{Agent, App};
-use crate::command::{Command, Registration};
+use crate::command::{Command, uuid};
 use crate::http::{self, HttpError};
+use crate::keeper;
 use crate::log::{Failure, Log};
+use crate::registry::Registration;
 use crate::schema::{Check, Definition, Node, Status};
-use crate::timers::{self, Heard, Timers};
 
 /// Serves until `end` is true or the node is asked to leave. At its end another may be asked to
 /// lead.
@@ -23,10 +24,10 @@ pub async fn run(
     listener: TcpListener,
     mut end: watch::Receiver<bool>,
     hand_over: bool,
+    least_ttl: Duration,
 ) -> Result<(), Failure> {
     let agent = agent(&log, name, listener.local_addr()?);
-    let (timers, heard) = Timers::new();
-    let app = App::new(log, agent, timers);
+    let app = App::new(log, agent, least_ttl);
     let registering = match &*app.log {
         Log::Alone(_) => {
             let registered = register(&app).await;
@@ -36,7 +37,7 @@ pub async fn run(
         // The cluster may take its time, and reads need not wait for it.
         Log::Cluster(_) => Some(tokio::spawn(register_in_cluster(app.clone()))),
     };
-    let checking = tokio::spawn(timers::run(app.clone(), heard));
+    let keeping = tokio::spawn(keeper::run(app.clone()));
 
     let closing = app.clone();
     let shutdown = async move {
@@ -64,9 +65,10 @@ pub async fn run(
     axum::serve(listener, http::router(app.clone()))
         .with_graceful_shutdown(shutdown)
         .await?;
-    for task in registering.iter().chain([&checking]) {
+    for task in registering.iter().chain([&keeping]) {
         task.abort();
     }
+    app.prober.end();
     closing.await?
 }
 
@@ -76,9 +78,9 @@ pub fn agent(log: &Log, name: String, address: SocketAddr) -> Agent {
     let id = match log {
         Log::Alone(_) => match db.nodes().get(&name) {
             Some(known) => known.id.clone(),
-            None => uuid(fastrand::u128(..)),
+            None => uuid(fastrand::u128(..)).to_string(),
         },
-        Log::Cluster(node) => uuid(fastrand::Rng::with_seed(node.id().life).u128(..)),
+        Log::Cluster(node) => uuid(fastrand::Rng::with_seed(node.id().life).u128(..)).to_string(),
     };
     let reachable = match address.ip() {
         ip if ip.is_unspecified() => IpAddr::from(Ipv4Addr::LOCALHOST),
@@ -94,20 +96,6 @@ pub fn agent(log: &Log, name: String, address: SocketAddr) -> Agent {
         },
         address,
     }
-}
-
-/// A UUID (version 4) of these random bits.
-fn uuid(bits: u128) -> String {
-    let bits = bits & !(0xf << 76) & !(0x3 << 62) | (0x4 << 76) | (0x2 << 62);
-    let hex = format!("{bits:032x}");
-    [
-        &hex[..8],
-        &hex[8..12],
-        &hex[12..16],
-        &hex[16..20],
-        &hex[20..],
-    ]
-    .join("-")
 }
 
 /// Until it is done: when there is a leader.
@@ -149,23 +137,7 @@ async fn register(app: &App) -> Result<(), HttpError> {
     };
     app.write(Command::Register(Box::new(registration))).await?;
     for check in db.checks().leading(&app.agent.node.name) {
-        // Others of this node are made by whoever registered them.
-        if timers::MADE_HERE.contains(&check.kind.as_str()) {
-            app.timers.heard(Heard::Begun(check.id.clone()));
-        }
+        app.prober.begin(app, check.id.clone());
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn ids_are_random_uuids() {
-        let id = super::uuid(u128::MAX);
-        let lengths: Vec<_> = id.split('-').map(str::len).collect();
-        assert_eq!(lengths, [8, 4, 4, 4, 12]);
-        assert_eq!(id.as_bytes()[14], b'4');
-        assert!(b"89ab".contains(&id.as_bytes()[19]));
-        assert_ne!(id, super::uuid(0));
-    }
 }

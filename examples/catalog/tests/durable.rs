@@ -248,3 +248,34 @@ fn a_check_that_others_make_is_not_made_after_a_restart() {
     let known = catalog.get("/v1/agent/checks").json();
     assert_eq!(known["far"]["Status"], "passing", "{known}");
 }
+
+#[test]
+fn sessions_and_locks_are_there_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut catalog = Catalog::in_folder(folder.path());
+    let body = json!({ "TTL": "24h", "LockDelay": "24h", "Behavior": "delete" });
+    let created = catalog.put_json("/v1/session/create", &body).ok().json();
+    let id = created["ID"].as_str().unwrap();
+    let acquire = format!("/v1/kv/lock?acquire={id}");
+    assert_eq!(catalog.put(&acquire, "mine").ok().text, "true");
+    catalog.put("/v1/event/fire/deploy", "1.2").ok();
+    let seen = |catalog: &Catalog| {
+        ["/v1/session/list", "/v1/kv/lock", "/v1/event/list"].map(|path| {
+            let reply = catalog.get(path).ok();
+            (reply.index(), reply.json())
+        })
+    };
+    let before = seen(&catalog);
+    catalog.kill();
+    let mut catalog = Catalog::in_folder(folder.path());
+    assert_eq!(seen(&catalog), before);
+    let destroy = format!("/v1/session/destroy/{id}");
+    catalog.put(&destroy, "").ok();
+    assert_eq!(catalog.get("/v1/kv/lock").status, 404);
+    catalog.kill();
+    // So does the time in which nobody else can lock what it had locked.
+    let catalog = Catalog::in_folder(folder.path());
+    let other = catalog.put_json("/v1/session/create", &body).ok().json();
+    let acquire = format!("/v1/kv/lock?acquire={}", other["ID"].as_str().unwrap());
+    assert_eq!(catalog.put(&acquire, "x").ok().text, "false");
+}

@@ -1,5 +1,7 @@
 //! `/v1/kv/` and `/v1/txn`.
 
+#[path = "sessions/locks.rs"]
+mod locks;
 mod support;
 
 use serde_json::{Value, json};
@@ -193,9 +195,6 @@ fn refusals() {
         .put("/v1/kv/k?cas=1&acquire=s", "x")
         .refused(400, "Conflicting");
     catalog
-        .put("/v1/kv/k?acquire=s", "x")
-        .refused(400, "sessions");
-    catalog
         .delete("/v1/kv/k?recurse&cas=1")
         .refused(400, "Conflicting");
     catalog
@@ -333,10 +332,6 @@ fn transactions_that_only_read_or_are_refused() {
         json!([])
     );
 
-    for verb in ["lock", "unlock", "check-session"] {
-        let refused = catalog.put_json("/v1/txn", &json!([op(verb, "a", &json!({}))]));
-        refused.refused(409, "needs sessions");
-    }
     catalog
         .put_json("/v1/txn", &json!([op("frobnicate", "a", &json!({}))]))
         .refused(409, "unknown KV verb");

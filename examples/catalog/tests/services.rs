@@ -1,5 +1,8 @@
 //! `/v1/agent/`, `/v1/catalog/`, `/v1/health/` and `/v1/status/`.
 
+mod events;
+#[path = "sessions/life.rs"]
+mod life;
 mod support;
 
 use std::thread::sleep;

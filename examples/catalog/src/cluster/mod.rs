@@ -205,6 +205,24 @@ impl Node {
         metrics.borrow_watched().state == ServerState::Leader
     }
 
+    /// Waits until the term that this node leads in, if it does, is as wanted.
+    pub async fn leads_in(&self, wanted: impl Fn(Option<u64>) -> bool + Send) -> Option<u64> {
+        let mut metrics = self.0.raft.server_metrics();
+        loop {
+            let term = {
+                let now = metrics.borrow_watched();
+                let leads = now.state == ServerState::Leader;
+                leads.then_some(now.vote.leader_id().term)
+            };
+            if wanted(term) {
+                return term;
+            }
+            if metrics.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
     /// The members of the cluster, as far as this node knows.
     pub fn members(&self) -> Vec<Seen> {
         let leader = self.leader();

@@ -13,10 +13,10 @@ use super::error::HttpError;
 use super::request::{JsonBody, Params};
 use super::shapes;
 use crate::app::{App, DATACENTER};
-use crate::command::{Command, Deregistration, Registration, Rejected, Reply};
+use crate::command::{Command, Rejected, Reply};
 use crate::probe;
+use crate::registry::{Deregistration, Registration, Report, TTL};
 use crate::schema::{Check, Definition, Service, ServiceAddress, Status, Weights};
-use crate::timers::Heard;
 
 /// The version of Consul whose interface this is.
 const VERSION: &str = "1.21.0";
@@ -209,7 +209,7 @@ async fn register(
     };
     let (index, _) = app.write(Command::Register(Box::new(registration))).await?;
     for id in ids {
-        app.timers.heard(Heard::Begun(id));
+        app.prober.begin(app, id);
     }
     Ok(written(index, StatusCode::OK.into_response()))
 }
@@ -305,7 +305,7 @@ fn kind(definition: &Definition) -> Result<&'static str, String> {
         tcp.is_empty(),
         interval.is_zero(),
     ) {
-        (false, true, true, true) => Ok("ttl"),
+        (false, true, true, true) => Ok(TTL),
         (true, false, true, false) => probe::target(http)
             .map(|_| "http")
             .map_err(|error| error.to_string()),
@@ -393,35 +393,26 @@ pub async fn fail(
     report(&app, id, Status::Critical, note).await
 }
 
-/// A report that changes nothing only starts the check's time anew: it is not worth an entry.
 async fn report(
     app: &App,
     check: String,
     status: Status,
     output: String,
 ) -> Result<Response, HttpError> {
-    let node = app.agent.node.name.clone();
-    let _reporting = app.timers.report(&check).await;
+    let report = Report {
+        node: app.agent.node.name.clone(),
+        check,
+        status,
+        output,
+    };
     let db = app.store.snapshot();
-    let known = db.checks().get((&node, &check));
+    let known = db.checks().get((&report.node, &report.check));
     if known.is_some_and(|known| known.definition.ttl.is_zero()) {
         return Err(HttpError::new(
             StatusCode::INTERNAL_SERVER_ERROR,
-            format!("CheckID {check:?} does not have associated TTL"),
+            format!("CheckID {:?} does not have associated TTL", report.check),
         ));
     }
-    let mut answer = StatusCode::OK.into_response();
-    if known.is_none_or(|known| known.status != status || known.output != output) {
-        let check = check.clone();
-        let update = Command::UpdateCheck {
-            node,
-            check,
-            status,
-            output,
-        };
-        let (index, _) = app.write(update).await?;
-        answer = written(index, answer);
-    }
-    app.timers.heard(Heard::Reported(check));
-    Ok(answer)
+    let (index, _) = app.write(Command::UpdateCheck(report)).await?;
+    Ok(written(index, StatusCode::OK.into_response()))
 }

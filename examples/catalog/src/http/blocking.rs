@@ -21,7 +21,7 @@ use crate::schema::{Catalog, CatalogView};
 const DEFAULT_WAIT: Duration = Duration::from_mins(5);
 const MOST_WAIT: Duration = Duration::from_mins(10);
 /// How long a read that is to be at an index waits for it, if it does not say.
-const CATCH_UP: Duration = Duration::from_secs(10);
+pub const CATCH_UP: Duration = Duration::from_secs(10);
 
 impl App {
     /// Answers when the query's index is past `?index`, or after `?wait` with what there is.

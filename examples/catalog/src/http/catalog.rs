@@ -12,7 +12,8 @@ use super::error::HttpError;
 use super::request::{JsonBody, Params, own_datacenter};
 use super::shapes;
 use crate::app::{App, DATACENTER};
-use crate::command::{Command, Deregistration, Registration};
+use crate::command::Command;
+use crate::registry::{Deregistration, Registration};
 use crate::schema::{Check, Definition, Node, Service, ServiceAddress, Status, Weights};
 
 pub async fn datacenters(params: Params) -> Response {

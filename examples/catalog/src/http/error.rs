@@ -53,9 +53,15 @@ impl From<Rejected> for HttpError {
     fn from(rejected: Rejected) -> Self {
         let status = match rejected {
             Rejected::UnknownService(_) | Rejected::UnknownCheck(_) => StatusCode::NOT_FOUND,
-            Rejected::Stale | Rejected::Absent | Rejected::Exists | Rejected::Txn(_) => {
-                StatusCode::CONFLICT
-            }
+            Rejected::Stale
+            | Rejected::Absent
+            | Rejected::Exists
+            | Rejected::Locked
+            | Rejected::NotLocked
+            | Rejected::LockDelay
+            | Rejected::Txn(_) => StatusCode::CONFLICT,
+            // As Consul does.
+            Rejected::InvalidSession(_) | Rejected::Session(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Rejected::Invalid(_) => StatusCode::BAD_REQUEST,
         };
         HttpError::new(status, rejected.to_string())

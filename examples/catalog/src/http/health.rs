@@ -97,7 +97,7 @@ pub async fn service(
             let Some(node) = db.nodes().get(&service.node) else {
                 continue;
             };
-            let of_node = db.checks().by_service((&service.node, ""));
+            let of_node = db.checks().by_node_alone(&service.node);
             let of_service = db.checks().by_service((&service.node, &service.id));
             let checks: Vec<_> = of_node.chain(of_service).collect();
             let passes = checks.iter().all(|check| check.status == Status::Passing);

@@ -8,6 +8,7 @@ use highwater::LogIndex;
 use super::blocking::{json, written};
 use super::error::HttpError;
 use super::request::{Params, RawBody};
+use super::session;
 use crate::app::App;
 use crate::command::{Command, Rejected};
 use crate::kv::{KvOp, KvPair};
@@ -84,7 +85,7 @@ fn raw(pair: &KvPair) -> Response {
     (headers, pair.value.clone()).into_response()
 }
 
-/// Answers whether the value was stored: always, but with `?cas`.
+/// Answers whether the value was stored: always, but with `?cas`, `?acquire`, and `?release`.
 pub async fn put(
     State(app): State<App>,
     key: Key,
@@ -94,20 +95,30 @@ pub async fn put(
     let key = name(key);
     required(&key)?;
     params.exclusive(&["cas", "acquire", "release"])?;
-    if params.has("acquire") || params.has("release") {
-        return Err(HttpError::bad_request(
-            "This catalog has no sessions: a key cannot be locked",
-        ));
-    }
     let flags = params.number("flags")?.unwrap_or(0);
-    let op = match params.number("cas")? {
-        Some(index) => KvOp::Cas {
+    let op = if let Some(index) = params.number("cas")? {
+        KvOp::Cas {
             key,
             value,
             flags,
             index: LogIndex(index),
-        },
-        None => KvOp::Set { key, value, flags },
+        }
+    } else if let Some(session) = params.get("acquire") {
+        KvOp::Lock {
+            key,
+            value,
+            flags,
+            session: session::id(session)?,
+        }
+    } else if let Some(session) = params.get("release") {
+        KvOp::Unlock {
+            key,
+            value,
+            flags,
+            session: session::id(session)?,
+        }
+    } else {
+        KvOp::Set { key, value, flags }
     };
     stored(&app, &params, op).await
 }
@@ -138,7 +149,9 @@ async fn stored(app: &App, params: &Params, op: KvOp) -> Result<Response, HttpEr
     let stored = app.propose(Command::Kv(op)).await?;
     let answer = match stored.result {
         Ok(_) => json(params, &true),
-        Err(Rejected::Stale) => json(params, &false),
+        Err(Rejected::Stale | Rejected::Locked | Rejected::NotLocked | Rejected::LockDelay) => {
+            json(params, &false)
+        }
         Err(other) => return Err(other.into()),
     };
     Ok(written(stored.index, answer))

@@ -4,10 +4,12 @@ mod agent;
 mod blocking;
 mod catalog;
 mod error;
+mod event;
 mod health;
 mod kv;
 mod operator;
 mod request;
+mod session;
 mod shapes;
 mod status;
 mod txn;
@@ -29,6 +31,14 @@ pub fn router(app: App) -> Router {
         .route("/v1/kv/", kv.clone())
         .route("/v1/kv/{*key}", kv)
         .route("/v1/txn", put(txn::put))
+        .route("/v1/session/create", put(session::create))
+        .route("/v1/session/destroy/{id}", put(session::destroy))
+        .route("/v1/session/renew/{id}", put(session::renew))
+        .route("/v1/session/info/{id}", get(session::info))
+        .route("/v1/session/list", get(session::list))
+        .route("/v1/session/node/{*name}", get(session::of_node))
+        .route("/v1/event/fire/{*name}", put(event::fire))
+        .route("/v1/event/list", get(event::list))
         .route("/v1/agent/self", get(agent::self_))
         .route("/v1/agent/members", get(agent::members))
         .route("/v1/agent/services", get(agent::services))

@@ -1,11 +1,11 @@
-//! Nodes, services and checks as Consul's clients expect them.
+//! Nodes, services, checks and sessions as Consul's clients expect them.
 
 use highwater::Row;
 use serde_json::{Value, json};
 
 use crate::app::DATACENTER;
 use crate::duration::GoDuration;
-use crate::schema::{CatalogView, Check, Node, Service};
+use crate::schema::{CatalogView, Check, Node, Service, Session};
 
 pub fn node(node: &Row<Node>) -> Value {
     json!({
@@ -93,4 +93,23 @@ fn given(duration: GoDuration) -> String {
     } else {
         duration.to_string()
     }
+}
+
+pub fn session(session: &Row<Session>) -> Value {
+    let nanos = u64::try_from(session.lock_delay.0.as_nanos()).unwrap_or(u64::MAX);
+    let service_checks = session.service_checks.iter();
+    json!({
+        "ID": session.id,
+        "Name": session.name,
+        "Node": session.node,
+        "LockDelay": nanos,
+        "Behavior": session.behavior,
+        "TTL": given(session.ttl),
+        "NodeChecks": session.node_checks,
+        "ServiceChecks": service_checks
+            .map(|id| json!({ "ID": id, "Namespace": "" }))
+            .collect::<Vec<_>>(),
+        "CreateIndex": session.create_index(),
+        "ModifyIndex": session.modify_index(),
+    })
 }

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use highwater::LogIndex;
 use serde::Deserialize;
 use serde_json::json;
+use uuid::Uuid;
 
 use super::blocking::{json as body, written};
 use super::error::HttpError;
@@ -25,15 +26,15 @@ pub struct Op {
     kv: Option<KvBody>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(default)]
-#[derive(Default)]
 struct KvBody {
     verb: String,
     key: String,
     value: String,
     flags: u64,
     index: LogIndex,
+    session: String,
 }
 
 /// Applies the operations: 200 with their results, or 409 with the reasons.
@@ -99,7 +100,7 @@ async fn run(app: &App, params: &Params, ops: Vec<KvOp>) -> Result<(At, Outcome)
         let written = app.propose(Command::Txn(ops)).await?;
         let outcome = written.result.map(|reply| match reply {
             Reply::Pairs(pairs) => pairs,
-            Reply::Done | Reply::Was(_) => Vec::new(),
+            _ => Vec::new(),
         });
         (At::Written(written.index), outcome)
     };
@@ -118,6 +119,7 @@ impl Op {
             value,
             flags,
             index,
+            session,
         }) = self.kv
         else {
             return Err("only KV operations are supported in a transaction".to_owned());
@@ -138,6 +140,18 @@ impl Op {
                 flags,
                 index,
             },
+            "lock" => KvOp::Lock {
+                key,
+                value,
+                flags,
+                session: session_id(&session)?,
+            },
+            "unlock" => KvOp::Unlock {
+                key,
+                value,
+                flags,
+                session: session_id(&session)?,
+            },
             "delete" => KvOp::Delete { key },
             "delete-cas" => KvOp::DeleteCas { key, index },
             "delete-tree" => KvOp::DeleteTree { prefix: key },
@@ -145,13 +159,17 @@ impl Op {
             "get-or-empty" => KvOp::Read(KvRead::GetOrEmpty { key }),
             "get-tree" => KvOp::Read(KvRead::GetTree { prefix: key }),
             "check-index" => KvOp::Read(KvRead::CheckIndex { key, index }),
+            "check-session" => KvOp::Read(KvRead::CheckSession {
+                key,
+                session: session_id(&session)?,
+            }),
             "check-not-exists" => KvOp::Read(KvRead::CheckNotExists { key }),
-            "lock" | "unlock" | "check-session" => {
-                return Err(format!(
-                    "KV verb {verb:?} needs sessions, which this catalog has not"
-                ));
-            }
             _ => return Err(format!("unknown KV verb {verb:?}")),
         })
     }
+}
+
+fn session_id(text: &str) -> Result<Uuid, String> {
+    text.parse()
+        .map_err(|_| Rejected::InvalidSession(text.to_owned()).to_string())
 }

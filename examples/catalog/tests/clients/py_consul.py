@@ -130,3 +130,36 @@ assert c.catalog.deregister("py-node", service_id="db-1")
 assert c.catalog.deregister("py-node")
 assert c.catalog.node("py-node")[1] is None
 c.kv.delete("py/", recurse=True)
+
+# Leader election: of two, one leads; when its session ends, the other does.
+c.kv.delete("py/leader")
+mine = c.session.create(name="one", lock_delay=1, ttl=10, behavior="release")
+theirs = client().session.create(name="two", lock_delay=1, ttl=10, behavior="release")
+assert {mine, theirs} <= {session["ID"] for session in c.session.list()[1]}
+assert c.kv.put("py/leader", "one", acquire=mine) is True
+assert c.kv.put("py/leader", "two", acquire=theirs) is False
+index, pair = c.kv.get("py/leader")
+assert (pair["Session"], pair["LockIndex"], pair["Value"]) == (mine, 1, b"one")
+assert c.session.renew(mine)["ID"] == mine
+
+
+def resign():
+    time.sleep(0.3)
+    assert client().session.destroy(mine) is True
+
+
+threading.Thread(target=resign).start()
+index, pair = c.kv.get("py/leader", index=index, wait="30s")
+assert "Session" not in pair
+deadline = time.time() + 30
+while not c.kv.put("py/leader", "two", acquire=theirs):
+    assert time.time() < deadline
+    time.sleep(0.1)
+assert c.kv.get("py/leader")[1]["Session"] == theirs
+assert c.kv.put("py/leader", "", release=theirs) is True
+assert c.session.destroy(theirs) is True
+assert c.session.info(mine)[1] is None
+
+# Events.
+fired = c.event.fire("py-deploy", "1.2")
+assert c.event.list("py-deploy")[1][-1]["ID"] == fired["ID"]

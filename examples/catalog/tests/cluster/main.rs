@@ -11,6 +11,7 @@ mod nodes;
 mod reads;
 #[path = "../../../../tests/cluster/mod.rs"]
 mod registers;
+mod sessions;
 mod storage;
 #[path = "../support/mod.rs"]
 mod support;

@@ -104,7 +104,7 @@ impl Cluster {
         let mut program = Catalog::program();
         program
             .args(["--node", &number.to_string(), "--peers", &peers.join(",")])
-            .args(["--listen", &node.client.address])
+            .args(["--listen", &node.client.address, "--session-ttl-min", "1s"])
             .args(["--keep", &self.keep.to_string(), "--data"])
             .arg(self.folder.path())
             .stderr(errors.unwrap());
