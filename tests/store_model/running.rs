@@ -15,11 +15,14 @@ pub(crate) struct Running {
     pub(crate) began: State,
     /// What each ended entry changed.
     pub(crate) ended: Vec<(u64, BTreeSet<Entry>)>,
+    /// Whether anything was written, taken back since or not.
+    pub(crate) wrote: bool,
     pub(crate) savepoints: Vec<(highwater::Savepoint, State)>,
 }
 
 impl Running {
     pub(crate) fn write(&mut self, op: Op) {
+        let before = self.state.clone();
         match op {
             Op::Put(how, item) => self.put(how, item),
             Op::Touch(id, value) => {
@@ -47,6 +50,7 @@ impl Running {
             Op::Delete(id, expected) => self.delete(&id, expected),
             _ => unreachable!("not a write: {op:?}"),
         }
+        self.wrote |= self.state != before;
     }
 
     pub(crate) fn end_entry(&mut self) {
