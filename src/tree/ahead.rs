@@ -141,7 +141,7 @@ impl Ahead {
         while self.asked < self.end.min(self.at + STRIDE + VALUES) {
             let leaf = self.ready[self.asked % ROOM].cast::<Leaf>();
             // SAFETY: see above; what is ready is leaves.
-            unsafe { prefetch::whole((*leaf).value.0) };
+            unsafe { prefetch::in_pairs((*leaf).value.0) };
             self.asked += 1;
         }
         self.pause = self.end.min(self.at + STRIDE);

@@ -18,6 +18,7 @@
 //! after free.
 
 use super::free::Free;
+use super::prefetch;
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::mem::MaybeUninit;
 use std::ptr::{self, NonNull};
@@ -259,6 +260,12 @@ impl Chunks {
                 self.end_page(page);
             }
         }
+    }
+
+    /// Asks for what a `give` of this block will read.
+    pub(super) fn expect(&self, block: NonNull<u8>) {
+        // SAFETY: the block is in a page of a live chunk, since blocks that are kept come from one.
+        prefetch::first_of(unsafe { page_of(block) }.as_ptr());
     }
 
     /// The bytes it has from the allocator.

@@ -179,6 +179,11 @@ impl Edits {
         self.pool.absorb(other.pool);
     }
 
+    /// Keeps no memory that is not in use, but for what the chunks keep.
+    pub(crate) fn give_back(&mut self) {
+        self.pool.flush();
+    }
+
     /// Frees a node's memory; a leaf's value must have been moved out.
     pub(crate) unsafe fn release(&mut self, node: Link) {
         // SAFETY: the caller's: `node` is live and nobody refers to it any more.

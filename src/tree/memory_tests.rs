@@ -124,6 +124,34 @@ fn empty_chunks_go_back() {
 }
 
 #[test]
+#[cfg(not(unpooled))]
+fn what_was_just_freed_is_used_first_whatever_was_freed_before() {
+    let mut pool = Pool::default();
+    for size in (100..4000).step_by(100) {
+        let others: Vec<_> = (0..5000).map(|_| pool.take(size)).collect();
+        for other in others {
+            // SAFETY: taken with this size, and not used.
+            unsafe { pool.give(other, size) };
+        }
+    }
+    // Of three pages.
+    let blocks: Vec<_> = (0..600).map(|_| pool.take(64)).collect();
+    let freed = [0, 300, 1, 301, 2].map(|at| blocks[at]);
+    for block in freed {
+        // SAFETY: as above.
+        unsafe { pool.give(block, 64) };
+    }
+    assert_eq!(
+        freed.map(|_| pool.take(64)),
+        [4, 3, 2, 1, 0].map(|at| freed[at])
+    );
+    for block in blocks {
+        // SAFETY: as above.
+        unsafe { pool.give(block, 64) };
+    }
+}
+
+#[test]
 #[cfg(all(debug_assertions, not(unpooled)))]
 #[should_panic(expected = "written after it was freed")]
 fn a_write_to_a_freed_block_is_found() {

@@ -42,10 +42,18 @@ pub(super) fn whole<T>(address: *const T) {
     line(address, 2 * LINE);
 }
 
-/// Asks for the first line of a node that a walk will come to.
+/// The same of what one of many looks reads, when as many misses as there may be are under way: every
+/// second line, since what fetches one mostly fetches its neighbour, too.
 #[inline]
-pub(super) fn first_of(node: Link) {
-    line(node, 0);
+pub(super) fn in_pairs<T>(address: *const T) {
+    line(address, 0);
+    line(address, 2 * LINE);
+}
+
+/// Asks for the first line of what is looked at later.
+#[inline]
+pub(super) fn first_of<T>(address: *const T) {
+    line(address, 0);
 }
 
 /// Asks for the first lines of the next children of a node, so many at most.

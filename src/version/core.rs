@@ -331,6 +331,9 @@ impl<P: Send + Sync + 'static> Versions<P> {
             } = &mut *writer;
             reclaimer.work_off(edits, &core.live, &core.kinds, STEP);
             let done = reclaimer.is_idle();
+            if done {
+                edits.give_back();
+            }
             let trash = reclaimer.trash(edits);
             let turn = core.exit(writer);
             drop(trash);
