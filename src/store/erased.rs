@@ -374,11 +374,9 @@ pub(super) fn scope_stamp<T: Table>(tree: Tree<'_, Row<T>>, scope: &Scope) -> St
 
 /// Every key of `tree`, in order, with its record's modify index.
 fn for_each_entry<T: Table>(tree: Tree<'_, Row<T>>, f: &mut dyn FnMut(&[u8], Stamp)) {
-    let mut key = Vec::new();
-    let mut rows = tree.iter();
-    while let Some(row) = rows.next() {
-        rows.front_key(&mut key);
-        f(&key, row.modify_index().0);
+    let mut entries = tree.entries();
+    while let Some((key, row)) = entries.next() {
+        f(key, row.modify_index().0);
     }
 }
 
@@ -470,15 +468,14 @@ impl<T: Readable> Erased for Typed<T> {
         from: &mut Vec<u8>,
         most: usize,
     ) -> Box<dyn TableChanges> {
-        let mut rows = txn.edition.tree::<Row<T>>(base).range(from, None);
-        let mut found = Vec::new();
-        while found.len() < most
-            && let Some(row) = rows.next()
-        {
-            found.push(row.clone());
-            rows.front_key(from);
+        let rows = txn.edition.tree::<Row<T>>(base).range(from, None);
+        let found: Vec<_> = rows.take(most).cloned().collect();
+        if let Some(last) = found.last() {
+            let mut key = KeyBuf::new();
+            last.encode_key(&mut key);
             // The least key after it.
-            from.push(0);
+            key.push(0);
+            *from = key.as_bytes().to_vec();
         }
         <dyn TableChanges>::insertions(found.into_iter())
     }
@@ -643,12 +640,10 @@ impl<T: Readable> Erased for Typed<T> {
         let mut entries = vec![0_u64; T::INDEXES.len()];
         let (mut primary, mut entry) = (KeyBuf::new(), KeyBuf::new());
         let mut keys = KeySink::new();
-        let mut rows = version.tree::<Row<T>>(base).iter();
-        let mut stored = Vec::new();
-        while let Some(row) = rows.next() {
+        let mut rows = version.tree::<Row<T>>(base).entries();
+        while let Some((stored, row)) = rows.next() {
             primary.clear();
             row.encode_key(&mut primary);
-            rows.front_key(&mut stored);
             if stored != primary.as_bytes() {
                 return Err(format!(
                     "{}: a record is stored under another's key",

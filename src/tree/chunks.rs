@@ -216,6 +216,7 @@ impl Chunks {
             let page_ptr = page.as_ptr();
             let block = if let Some(free) = NonNull::new((*page_ptr).free) {
                 let (block, next) = Free::take(free, size);
+                prefetch::first_of(next);
                 (*page_ptr).free = next;
                 block
             } else {

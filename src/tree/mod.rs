@@ -36,6 +36,7 @@ mod cursor;
 mod cut;
 mod diff;
 mod edit;
+mod entries;
 mod free;
 #[cfg(test)]
 mod memory_tests;
@@ -53,7 +54,7 @@ pub(crate) use diff::Diff;
 pub(crate) use edit::{Edits, Usage};
 pub(crate) use newest::Newest;
 pub(crate) use node::{Link, birth, size};
-pub(crate) use prefetch::prefetch;
+pub(crate) use prefetch::{first_of, prefetch};
 pub(crate) use range::Range;
 pub(crate) use stamp::NodeStamp;
 
@@ -67,6 +68,9 @@ use std::ptr;
 
 /// A log index on a node, as the tree sees it: a number that never falls.
 pub(crate) type Stamp = u64;
+
+/// Where many nodes or values are gone through, each is asked for so many before it is looked at.
+pub(crate) const SOON: usize = 8;
 
 /// What a leaf may hold: a value of a pointer's size and alignment (checked when the program is
 /// compiled).
@@ -112,8 +116,34 @@ pub(crate) struct Garbage {
     kind: &'static ValueKind,
 }
 
-/// Values to be dropped: as many as an operation replaces, mostly.
-pub(crate) type GarbageList = SmallVec<[Garbage; 8]>;
+/// Values to be dropped.
+#[derive(Debug, Default)]
+pub(crate) struct GarbageList(
+    /// As many as an operation replaces, mostly.
+    SmallVec<[Garbage; 8]>,
+);
+
+impl GarbageList {
+    fn push(&mut self, garbage: Garbage) {
+        self.0.push(garbage);
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Drop for GarbageList {
+    fn drop(&mut self) {
+        let mut values = std::mem::take(&mut self.0).into_iter();
+        while let Some(garbage) = values.next() {
+            if let Some(soon) = values.as_slice().get(SOON) {
+                prefetch::whole(soon.value.0);
+            }
+            drop(garbage);
+        }
+    }
+}
 
 impl Garbage {
     /// # Safety

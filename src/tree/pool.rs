@@ -12,6 +12,7 @@
 
 use super::chunks::{CLASSES, Chunks, class, rounded, size_of_class};
 use super::free::Free;
+use super::prefetch;
 use std::mem;
 use std::ptr::{self, NonNull};
 
@@ -77,6 +78,7 @@ impl Pool {
             if let Some(free) = NonNull::new(front.first) {
                 // SAFETY: what is on a list is a free block of that size, put there by `give`.
                 let (block, next) = unsafe { Free::take(free, size) };
+                prefetch::first_of(next);
                 front.first = next;
                 front.len -= 1;
                 return block;

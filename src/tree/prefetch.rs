@@ -52,7 +52,7 @@ pub(super) fn in_pairs<T>(address: *const T) {
 
 /// Asks for the first line of what is looked at later.
 #[inline]
-pub(super) fn first_of<T>(address: *const T) {
+pub(crate) fn first_of<T>(address: *const T) {
     line(address, 0);
 }
 

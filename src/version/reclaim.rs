@@ -16,7 +16,9 @@
 
 use super::live::Live;
 use super::record::{Record, Version};
-use crate::tree::{Edits, GarbageList, Link, RawTree, ValueKind, birth, for_each_below};
+use crate::tree::{
+    Edits, GarbageList, Link, RawTree, SOON, ValueKind, birth, first_of, for_each_below,
+};
 use smallvec::SmallVec;
 use std::fmt;
 use std::mem::MaybeUninit;
@@ -80,7 +82,10 @@ impl Block {
                 block.push(entry, born);
             }
         };
-        for &node in nodes {
+        for (i, &node) in nodes.iter().enumerate() {
+            if let Some(&soon) = nodes.get(i + SOON) {
+                first_of(soon);
+            }
             take(node, Dead::Node(node));
         }
         for &node in deep {
@@ -303,6 +308,9 @@ fn settle<P: Send + Sync + 'static>(
         && let Some(entry) = block.entries.pop()
     {
         *budget -= 1;
+        if let Some(soon) = block.entries.iter().nth_back(SOON) {
+            first_of(soon.link());
+        }
         let node = entry.link();
         // SAFETY: a node on a dead list is live until here. If no live version is in [its
         // birth, until], nobody can reach it any more; a deep one's children then become

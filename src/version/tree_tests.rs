@@ -366,6 +366,11 @@ proptest! {
         };
         let covers = |key: &[u8]| matches!(query, Query::Point(_)) || query.covers(key);
         let found: Vec<_> = (0..).zip(&keys).filter(|(_, key)| covers(key)).collect();
+        let mut entries = tree.entries();
+        for (n, key) in (0..).zip(&keys) {
+            prop_assert_eq!(entries.next().map(|(key, v)| (key.to_vec(), **v)), Some((key.clone(), n)));
+        }
+        prop_assert!(entries.next().is_none() && entries.next().is_none());
         let mut model = found.iter();
         let mut at = Vec::new();
         for (which, n) in moves {
