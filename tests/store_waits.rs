@@ -219,7 +219,7 @@ fn image(history: u128, index: u64) -> Vec<u8> {
 
 fn retaining(retain: Retention) -> Store<Catalog> {
     Store::with_options(StoreOptions {
-        retain,
+        retain: Some(retain),
         ..StoreOptions::default()
     })
 }
@@ -303,7 +303,7 @@ fn the_past_is_found_by_its_exact_index() {
         }
     );
     // Without a setting there is the newest.
-    let store = retaining(Retention::default());
+    let store = Store::<Catalog>::new();
     put_at(&store, 1);
     put_at(&store, 2);
     assert_eq!(address(&store.as_of(LogIndex(2)).unwrap()), Some(2));
@@ -767,10 +767,10 @@ fn a_session_never_reads_below_what_it_has_seen() {
     let [leader, follower] = [(); 2].map(|()| {
         Store::<Catalog>::with_options(StoreOptions {
             history: HistoryId(0x2a),
-            retain: Retention {
+            retain: Some(Retention {
                 versions: 10,
                 ..Retention::default()
-            },
+            }),
             ..StoreOptions::default()
         })
     });

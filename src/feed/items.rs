@@ -1,17 +1,18 @@
 //! [`Feed`]: what subscribers are told, with bookmarks, in every form they may want it.
 
 use std::fmt;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake as Waking, Waker};
+use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use super::RawChanges;
 use super::change::{Change, Changes, Replaced};
-use super::subscription::{Look, Stream, SubscribeError};
+use super::subscription::{Look, Stream, SubscribeError, Wake};
 use crate::position::{LogIndex, Position};
 use crate::schema::Table;
-use crate::watch::IndexWaiter;
 
 /// What a [`Feed`] tells, one after the other.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,9 +82,9 @@ type Pick<E> = Box<dyn FnMut(Position, RawChanges) -> Option<E> + Send>;
 /// [`Store::feed`](crate::Store::feed) and [`Store::feed_of`](crate::Store::feed_of).
 ///
 /// It is read by [`next`](Self::next) and [`next_async`](Self::next_async), as an iterator that blocks
-/// (`for item in feed`), as a `Stream` (feature `stream`), or through a channel (feature
-/// `crossbeam-channel`). It holds no version and no change set: one that is slow costs nothing and
-/// holds up nobody, until the window has passed it by: then it ends with a bookmark and
+/// (`for item in feed`), as a `Stream` (feature `stream`), or through any channel
+/// ([`send_with`](Self::send_with)). It holds no version and no change set: one that is slow costs
+/// nothing and holds up nobody, until the window has passed it by: then it ends with a bookmark and
 /// [`SubscribeError::Compacted`].
 pub struct Feed<E> {
     stream: Stream,
@@ -99,7 +100,7 @@ pub struct Feed<E> {
     ended: Option<SubscribeError>,
     /// That was told, by an iterator or a stream: they end with it.
     done: bool,
-    waiting: Option<IndexWaiter>,
+    waiting: Option<Wake>,
 }
 
 impl<E> fmt::Debug for Feed<E> {
@@ -127,7 +128,7 @@ impl<E> Feed<E> {
     }
 
     /// Has a bookmark told when entries have gone by without an item for so long: at the first of them
-    /// after that time.
+    /// after that time. Each entry wakes who waits, also if it changes nothing that is subscribed to.
     #[must_use]
     pub fn bookmark_when_idle(mut self, idle: Duration) -> Self {
         self.idle = Some(idle);
@@ -198,20 +199,23 @@ impl<E> Feed<E> {
         &mut self,
         deadline: Option<Instant>,
     ) -> Result<Option<FeedItem<E>>, SubscribeError> {
-        // As good as never, for a wait that is begun again when it is over.
-        const LONG: Duration = Duration::from_hours(1);
+        let waker = Waker::from(Arc::new(Unpark(thread::current())));
+        let mut context = Context::from_waker(&waker);
         loop {
-            if let Some(item) = self.try_next()? {
-                return Ok(Some(item));
+            if let Poll::Ready(item) = self.poll_item(&mut context) {
+                return item.map(Some);
             }
-            let waiter = self.stream.waiter();
-            if let Some(item) = self.try_next()? {
-                return Ok(Some(item));
-            }
-            let until = deadline.unwrap_or_else(|| Instant::now() + LONG);
-            if !waiter.wait(until) && deadline.is_some() {
+            let Some(deadline) = deadline else {
+                thread::park();
+                continue;
+            };
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                // Nobody waits any more.
+                self.waiting = None;
                 return self.try_next();
             }
+            thread::park_timeout(left);
         }
     }
 
@@ -230,38 +234,49 @@ impl<E> Feed<E> {
                 return Poll::Ready(item);
             }
             // Looked, registered, and looked again, before it waits.
-            let Some(waiter) = &mut self.waiting else {
-                self.waiting = Some(self.stream.waiter());
+            let Some(wake) = &mut self.waiting else {
+                self.waiting = Some(self.stream.wake(self.idle.is_some()));
                 continue;
             };
-            if Pin::new(waiter).poll(context).is_pending() {
+            if Pin::new(wake).poll(context).is_pending() {
                 return Poll::Pending;
             }
             self.waiting = None;
         }
     }
 
-    /// Sends all items to a channel, from a thread of their own, until the receiver is gone or the feed
-    /// has ended: its last item is then the error. While the channel is full the thread waits, and
-    /// nobody else; for so long that the window passes it by, the feed ends.
+    /// Gives all items to a channel, from a thread of their own, until `send` says that nobody receives
+    /// any more, or the feed has ended: its last item is then the error. While the channel is full the
+    /// thread waits, and nobody else; for so long that the window passes it by, the feed ends.
     ///
     /// Whether the receiver is gone is found out with the next item.
     ///
     /// Errors: the operating system gives no thread.
-    #[cfg(feature = "crossbeam-channel")]
-    pub fn send_to(
+    ///
+    /// ```
+    /// # use highwater::{Schema, Start, Store, Table};
+    /// # use serde::{Deserialize, Serialize};
+    /// # #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
+    /// # struct Node { #[primary_key] name: String }
+    /// # #[derive(Schema)]
+    /// # struct Cluster { nodes: Node }
+    /// # let store = Store::<Cluster>::new();
+    /// let (sender, receiver) = crossbeam_channel::bounded(64);
+    /// store.feed(Start::Now)?.send_with(move |item| sender.send(item).is_ok())?;
+    /// store.close();
+    /// assert!(receiver.iter().last().is_some_and(|item| item.is_err()));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn send_with(
         self,
-        channel: crossbeam_channel::Sender<Result<FeedItem<E>, SubscribeError>>,
+        send: impl FnMut(Result<FeedItem<E>, SubscribeError>) -> bool + Send + 'static,
     ) -> std::io::Result<()>
     where
         E: Send + 'static,
     {
+        let mut send = send;
         let send = move || {
-            for item in self {
-                if channel.send(item).is_err() {
-                    return;
-                }
-            }
+            self.into_iter().all(&mut send);
         };
         std::thread::Builder::new()
             .name("highwater-feed".to_owned())
@@ -312,6 +327,15 @@ pub(crate) fn changes_within<T: Table>(
             changes: picked,
         })
     })
+}
+
+/// Wakes a thread.
+struct Unpark(Thread);
+
+impl Waking for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
 }
 
 /// The items of a [`Feed`], each waited for; the last one is the error with which it ends.

@@ -27,6 +27,6 @@ pub use change::{Change, Changes, RawChanges};
 pub(crate) use change::{ChangeLog, ChangeSet, Mark, Replaced, TableChanges};
 pub(crate) use items::changes_within;
 pub use items::{Feed, FeedItem, FeedIter, TableEvent};
-pub(crate) use subscription::{Newest, Source, Stream};
+pub(crate) use subscription::{Newest, Part, Source, Stream};
 pub use subscription::{Start, SubscribeError};
 pub(crate) use window::Window;

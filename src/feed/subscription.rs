@@ -1,12 +1,20 @@
 //! Following the window: one reader's place in the stream of commits.
+//!
+//! Who follows a part of a tree sleeps while others are changed. The window may pass it by meanwhile,
+//! so it wakes to move on each time half of what the window keeps has gone by; and an entry with a great
+//! many changes may push all others out at once: then the stamp of the part tells whether anything
+//! was missed.
 
 use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Instant;
 
 use super::{RawChanges, Window};
 use crate::position::{LogIndex, Position};
-use crate::watch::{Ended, IndexWaiter, Watches};
+use crate::watch::{Ended, IndexWaiter, Region, Watch, Watches};
 
 /// Where a subscription begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,15 +82,22 @@ impl From<Ended> for SubscribeError {
 }
 
 /// What the feed has to know of a root.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub(crate) struct Newest<'a> {
+    /// Its own number, by which watches know it.
+    pub(crate) number: u64,
     pub(crate) position: Position,
     /// Another number: another line of events, in which positions mean something else.
     pub(crate) line: u64,
     /// Another number: its content was replaced, in the same line or not.
     pub(crate) restored: u64,
     pub(crate) window: &'a Window,
+    /// No earlier than the last change of a part.
+    pub(crate) changed: &'a dyn Fn(&Part) -> LogIndex,
 }
+
+/// A part of a tree, by the tree's number.
+pub(crate) type Part = (usize, Region);
 
 /// What the feed has to know of a store.
 pub(crate) trait Source: Send + Sync + fmt::Debug {
@@ -110,40 +125,37 @@ pub(crate) struct Stream {
     restored: u64,
     /// Everything up to here has been delivered.
     position: Position,
+    /// What alone is followed; if there is none, all is.
+    part: Option<Part>,
+    /// The number of the root that was looked at last.
+    seen: u64,
+    /// How many log indexes may go by before a follower of a part wakes to move on.
+    stride: u64,
 }
 
 impl Stream {
-    pub(crate) fn start(source: Arc<dyn Source>, from: Start) -> Result<Self, SubscribeError> {
-        let mut now = Position::default();
-        let mut floor = LogIndex::ZERO;
-        let (mut line, mut restored) = (0, 0);
+    /// Of all that is changed or, of a part, of all that may concern it.
+    pub(crate) fn start(
+        source: Arc<dyn Source>,
+        from: Start,
+        part: Option<Part>,
+    ) -> Result<Self, SubscribeError> {
+        let mut started = Err(SubscribeError::Closed);
         source.newest(&mut |newest| {
-            (now, floor) = (newest.position, newest.window.floor());
-            (line, restored) = (newest.line, newest.restored);
+            started = place(&newest, from, part.as_ref()).map(|position| Stream {
+                source: Arc::clone(&source),
+                line: newest.line,
+                restored: newest.restored,
+                position,
+                part: part.clone(),
+                seen: newest.number,
+                stride: (newest.window.entries() as u64 / 2).max(1),
+            });
         });
-        if let Some(ended) = source.watches().ended() {
-            return Err(ended.into());
+        match source.watches().ended() {
+            Some(ended) => Err(ended.into()),
+            None => started,
         }
-        let position = match from {
-            Start::Now => now,
-            Start::After(position) => position,
-        };
-        if position.history != now.history {
-            return Err(SubscribeError::HistoryChanged { now });
-        }
-        if position.index < floor {
-            let oldest = Position {
-                history: now.history,
-                index: floor,
-            };
-            return Err(SubscribeError::Compacted { oldest });
-        }
-        Ok(Stream {
-            source,
-            line,
-            restored,
-            position,
-        })
     }
 
     pub(crate) fn position(&self) -> Position {
@@ -170,8 +182,10 @@ impl Stream {
         let ended = self.source.watches().ended();
         let mut found = Ok(Look::Nothing);
         let (position, line, restored) = (&mut self.position, &mut self.line, &mut self.restored);
+        let (part, seen) = (self.part.as_ref(), &mut self.seen);
         self.source.newest(&mut |newest| {
             let (now, window) = (newest.position, newest.window);
+            *seen = newest.number;
             let oldest = Position {
                 history: now.history,
                 index: window.floor(),
@@ -186,7 +200,11 @@ impl Stream {
                 return;
             }
             let Some(mut sets) = window.after(position.index) else {
-                found = Err(SubscribeError::Compacted { oldest });
+                if is_unchanged(&newest, part, position.index) {
+                    position.index = now.index;
+                } else {
+                    found = Err(SubscribeError::Compacted { oldest });
+                }
                 return;
             };
             match sets.next() {
@@ -239,10 +257,87 @@ impl Stream {
     }
 
     /// A waiter for anything after the position. The caller looks again before it waits.
-    pub(super) fn waiter(&self) -> IndexWaiter {
-        let next = LogIndex(self.position.index.0.saturating_add(1));
+    fn waiter(&self) -> IndexWaiter {
+        self.waiter_for(1)
+    }
+
+    fn waiter_for(&self, entries: u64) -> IndexWaiter {
+        let next = LogIndex(self.position.index.0.saturating_add(entries));
         self.source
             .watches()
             .register_index(self.position.history, next)
+    }
+
+    /// What wakes who follows: each entry, if a part is followed and `each` is not wanted then only those
+    /// that change it, and some between. The caller looks again before it waits.
+    pub(super) fn wake(&self, each: bool) -> Wake {
+        match &self.part {
+            Some(part) if !each => Wake {
+                part: Some(
+                    self.source
+                        .watches()
+                        .register_seen([part.clone()], self.seen),
+                ),
+                index: self.waiter_for(self.stride),
+            },
+            _ => Wake {
+                part: None,
+                index: self.waiter(),
+            },
+        }
+    }
+}
+
+/// Whether nothing of a part was changed after an index.
+fn is_unchanged(newest: &Newest<'_>, part: Option<&Part>, index: LogIndex) -> bool {
+    part.is_some_and(|part| (newest.changed)(part) <= index)
+}
+
+/// Where a stream begins.
+fn place(
+    newest: &Newest<'_>,
+    from: Start,
+    part: Option<&Part>,
+) -> Result<Position, SubscribeError> {
+    let (now, floor) = (newest.position, newest.window.floor());
+    let position = match from {
+        Start::Now => now,
+        Start::After(position) => position,
+    };
+    if position.history != now.history {
+        return Err(SubscribeError::HistoryChanged { now });
+    }
+    if position.index >= floor {
+        return Ok(position);
+    }
+    if is_unchanged(newest, part, position.index) {
+        return Ok(now);
+    }
+    let oldest = Position {
+        history: now.history,
+        index: floor,
+    };
+    Err(SubscribeError::Compacted { oldest })
+}
+
+/// Ready when it is time to look again.
+#[derive(Debug)]
+pub(super) struct Wake {
+    part: Option<Watch>,
+    index: IndexWaiter,
+}
+
+impl Future for Wake {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let part = match &mut self.part {
+            Some(watch) => Pin::new(watch).poll(context),
+            None => Poll::Pending,
+        };
+        if part.is_ready() {
+            return part;
+        }
+        Pin::new(&mut self.index).poll(context)
     }
 }

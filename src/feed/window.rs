@@ -94,6 +94,11 @@ impl Window {
         self.floor
     }
 
+    /// How many entries it is to keep.
+    pub(crate) fn entries(&self) -> usize {
+        self.entries
+    }
+
     /// This window and `set` after it. Only the one writer calls it, on the newest window.
     #[must_use]
     pub(crate) fn append(&self, set: Arc<ChangeSet>) -> Window {

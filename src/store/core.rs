@@ -12,7 +12,8 @@ use super::fork::Origin;
 use super::operate::{At, Scratch};
 use super::past::{Past, Retention};
 use super::rules::Rules;
-use crate::feed::{Newest, Source, Window};
+use super::track::stamp;
+use crate::feed::{Newest, Part, Source, Window};
 use crate::position::{HistoryId, LogIndex, Position};
 use crate::session::Kept;
 use crate::sync::{Mutex, lock};
@@ -31,7 +32,7 @@ pub struct StoreOptions {
     pub window: usize,
     /// How much of the past is retained for [`Store::as_of`](crate::Store::as_of): nothing, by
     /// default.
-    pub retain: Retention,
+    pub retain: Option<Retention>,
     /// How many threads a restore, or [`insert_all`](crate::TableWriter::insert_all), may build
     /// indexes on. One: only that of the caller. A fork has no more.
     pub threads: usize,
@@ -42,7 +43,7 @@ impl Default for StoreOptions {
         StoreOptions {
             history: HistoryId::UNNAMED,
             window: 1024,
-            retain: Retention::default(),
+            retain: None,
             threads: 1,
         }
     }
@@ -233,7 +234,7 @@ impl Core {
             versions: Versions::fork(version, root),
             watches: Watches::new(tables.trees()),
             tables,
-            past: Past::new(Retention::default()),
+            past: Past::new(None),
             contact: Contact::authority(),
             scratch: Mutex::new(None),
             threads: 1,
@@ -278,11 +279,15 @@ impl Source for Core {
     fn newest(&self, look: &mut dyn FnMut(Newest<'_>)) {
         let version = self.current();
         let root = version.payload();
+        let changed =
+            |(tree, region): &Part| LogIndex(stamp(&version, &self.tables, *tree, region));
         look(Newest {
+            number: root.number,
             position: root.position,
             line: root.line,
             restored: root.restored,
             window: &root.window,
+            changed: &changed,
         });
     }
 

@@ -87,12 +87,14 @@ impl<S: Schema> Deref for Event<S> {
 }
 
 impl<S: Schema> Store<S> {
-    /// Follows the commits from now, or from a position that is still in the window.
+    /// Follows the commits from now, or from a position that is still in the window: events alone, until
+    /// the content is replaced by that of another history or an earlier one. A [`feed`](Self::feed) has
+    /// bookmarks, too, and goes on beyond a restore.
     ///
     /// `Start::After(position)` continues what was seen up to there without a gap.
     pub fn subscribe(&self, from: Start) -> Result<Subscription<S>, SubscribeError> {
         Ok(Subscription {
-            stream: Stream::start(self.source(), from)?,
+            stream: Stream::start(self.source(), from, None)?,
             schema: PhantomData,
         })
     }
@@ -136,7 +138,7 @@ impl<S: Schema> Store<S> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn feed(&self, from: Start) -> Result<Feed<Event<S>>, SubscribeError> {
-        let stream = Stream::start(self.source(), from)?;
+        let stream = Stream::start(self.source(), from, None)?;
         let pick = |position, changes| Some(Event::new((position, changes)));
         Ok(Feed::new(stream, Box::new(pick)))
     }
@@ -145,7 +147,9 @@ impl<S: Schema> Store<S> {
     /// index (`db.services().by_node("n1")`), a prefix or a range. A change counts if the record is, or
     /// was, in it; [`Feed::filter`] narrows it further.
     ///
-    /// The query is made once, to see what it covers; it finds nothing.
+    /// The query is made once, to see what it covers; it finds nothing. Who waits sleeps while other things
+    /// are changed, but for once each time half of what the window keeps has gone by; with
+    /// [`Feed::bookmark_when_idle`] each entry wakes.
     ///
     /// ```
     /// # use highwater::{FeedItem, Schema, Start, Store, Table};
@@ -170,9 +174,11 @@ impl<S: Schema> Store<S> {
         from: Start,
         query: impl for<'a> FnOnce(&'a S::View) -> Rows<'a, T>,
     ) -> Result<Feed<TableEvent<T>>, SubscribeError> {
-        let stream = Stream::start(self.source(), from)?;
         let snapshot = self.snapshot();
         let (tree, which, region) = query(&snapshot).part();
+        drop(snapshot);
+        let part = (tree, region.clone());
+        let stream = Stream::start(self.source(), from, Some(part))?;
         let (table, _) = self.core().tables.of_tree(tree);
         let mut primary = KeyBuf::new();
         let mut entry = KeyBuf::new();
@@ -197,7 +203,7 @@ impl<S: Schema> Store<S> {
     }
 
     /// A snapshot, and the commits after it: all that is and comes, with nothing twice and nothing
-    /// left out. For who begins, and for who was away for longer than the window keeps
+    /// left out. A feed is begun likewise, after the position of a snapshot. For who begins, and for who was away for longer than the window keeps
     /// ([`SubscribeError::Compacted`]).
     ///
     /// The snapshot pins its version while it is held: read it, drop it, then follow.
@@ -206,7 +212,7 @@ impl<S: Schema> Store<S> {
         loop {
             let snapshot = self.snapshot();
             let from = Start::After(snapshot.position());
-            match Stream::start(Arc::clone(&source), from) {
+            match Stream::start(Arc::clone(&source), from, None) {
                 // So many commits, or a restore, came between the two.
                 Err(SubscribeError::Compacted { .. } | SubscribeError::HistoryChanged { .. }) => {}
                 stream => {

@@ -20,7 +20,7 @@ use crate::sync::{Mutex, lock};
 use crate::version::Version;
 
 /// How much of the past a store retains for [`Store::as_of`]: snapshots that were the newest once,
-/// until one of the limits is passed. Nothing, unless `versions` is set.
+/// until one of the limits is passed. By default there are none: name those that are wanted.
 ///
 /// Old ones go with the commits that come after, at most eight with each, so that after a large
 /// commit, or when many become too old at once, the limits hold again only some commits later.
@@ -31,11 +31,11 @@ use crate::version::Version;
 /// use std::time::Duration;
 ///
 /// let options = StoreOptions {
-///     retain: Retention {
+///     retain: Some(Retention {
 ///         versions: 10_000,
 ///         age: Duration::from_secs(60),
 ///         bytes: 64 << 20,
-///     },
+///     }),
 ///     ..StoreOptions::default()
 /// };
 /// ```
@@ -51,10 +51,10 @@ pub struct Retention {
 }
 
 impl Default for Retention {
-    /// Nothing; once `versions` is set, whatever their age and bytes.
+    /// Everything.
     fn default() -> Self {
         Retention {
-            versions: 0,
+            versions: usize::MAX,
             age: Duration::MAX,
             bytes: u64::MAX,
         }
@@ -154,7 +154,8 @@ struct Ring {
 
 /// The retained versions of one store.
 pub(crate) struct Past {
-    limits: Retention,
+    /// None: nothing is retained.
+    limits: Option<Retention>,
     ring: Mutex<Ring>,
 }
 
@@ -168,7 +169,7 @@ impl fmt::Debug for Past {
 }
 
 impl Past {
-    pub(super) fn new(limits: Retention) -> Self {
+    pub(super) fn new(limits: Option<Retention>) -> Self {
         Past {
             limits,
             ring: Mutex::new(Ring::default()),
@@ -177,7 +178,7 @@ impl Past {
 
     /// Whether anything is retained.
     pub(super) fn retains(&self) -> bool {
-        self.limits.versions > 0
+        self.limits.is_some()
     }
 
     /// How many versions there are, and the bytes they pin.
@@ -203,13 +204,16 @@ impl Past {
     /// Lets go of what is beyond the limits at the time of a version of that line, up to `most` of
     /// it; says whether that was all. The versions are dropped, which runs nothing.
     fn expire(&self, ring: &mut Ring, line: u64, now: Instant, most: usize) -> bool {
+        let Some(limits) = &self.limits else {
+            return true;
+        };
         for _ in 0..most {
             let Some(oldest) = ring.kept.front() else {
                 return true;
             };
-            let beyond = ring.kept.len() > self.limits.versions
-                || ring.bytes > self.limits.bytes
-                || now.saturating_duration_since(oldest.replaced) > self.limits.age
+            let beyond = ring.kept.len() > limits.versions
+                || ring.bytes > limits.bytes
+                || now.saturating_duration_since(oldest.replaced) > limits.age
                 || oldest.version.payload().line != line;
             if !beyond {
                 return true;
@@ -294,7 +298,7 @@ impl<S: Schema> Store<S> {
     ///     nodes: Node,
     /// }
     ///
-    /// let retain = Retention { versions: 1, ..Retention::default() };
+    /// let retain = Some(Retention { versions: 1, ..Retention::default() });
     /// let store = Store::<Cluster>::with_options(StoreOptions { retain, ..StoreOptions::default() });
     /// for name in ["a", "b"] {
     ///     let mut txn = store.write()?;
