@@ -3,7 +3,8 @@
 //! Prints a table of medians. A waiter is a watch with the waker of a task, as an executor holds it;
 //! the tasks themselves, which are the program's, are not measured. Bytes are what the process's
 //! resident memory grew by. Beside them: tokio's `watch` and `Notify`, one for each key in a map, as
-//! a program would do it by hand; and a bare `unpark`, which is what the kernel takes.
+//! a program would do it by hand; a bare `unpark`, which is what the kernel takes; and, with `--go`,
+//! go-memdb's watch sets, in a process of their own.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -16,6 +17,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use highwater::{Schema, Store, StoreOptions, Table, Watch, WatchSet};
+use highwater_benches::peer;
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
@@ -315,8 +317,20 @@ fn by_hand(count: usize, woken_at_once: usize) {
     std::mem::forget((channels, held));
 }
 
+/// go-memdb's watch sets, by the program that is its side.
+fn go_memdb(records: usize) -> Result<(), Error> {
+    for figure in peer::run(&["watches", "--records", &records.to_string()])? {
+        println!(
+            "go-memdb, {}: {:.0} {}",
+            figure.row, figure.value, figure.unit
+        );
+    }
+    Ok(())
+}
+
 fn main() -> Result<(), Error> {
-    let quick = std::env::args().any(|argument| argument == "--quick");
+    let wants = |option| std::env::args().any(|argument| argument == option);
+    let quick = wants("--quick");
     let [waiters, large, rounds] = if quick {
         [100_000, 10_000, 3]
     } else {
@@ -331,6 +345,9 @@ fn main() -> Result<(), Error> {
     }
     for watches in [1, 1_000, large] {
         wake_thread(watches, rounds as u64)?;
+    }
+    if wants("--go") {
+        go_memdb(large + large / 10)?;
     }
     Ok(())
 }

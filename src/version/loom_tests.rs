@@ -131,3 +131,81 @@ fn loom_an_aborted_edition_leaves_nothing() {
         reader.join().unwrap();
     });
 }
+
+/// A fork holds the version it began from, and that the core of its store: whoever is last ends both.
+#[test]
+fn loom_a_fork_and_its_store_end_beside_one_another() {
+    model(|versions, alive| {
+        put(&versions, 1, &alive);
+        let fork = Versions::fork(&versions.current(), Probe::new(1, &alive));
+        let other = thread::spawn({
+            let alive = alive.clone();
+            move || {
+                put(&fork, 2, &alive);
+                let held = fork.current();
+                drop(fork);
+                assert_eq!(held.payload().read(), 2);
+            }
+        });
+        put(&versions, 3, &alive);
+        drop(versions);
+        other.join().unwrap();
+    });
+}
+
+#[test]
+fn loom_a_fork_is_read_while_its_store_goes_on() {
+    model(|versions, alive| {
+        put(&versions, 1, &alive);
+        let fork = Versions::fork(&versions.current(), Probe::new(1, &alive));
+        let reader = thread::spawn(move || take(&fork));
+        put(&versions, 2, &alive);
+        drop(versions);
+        reader.join().unwrap();
+    });
+}
+
+/// A version that is kept with another payload is one more between the old and the new.
+#[test]
+fn loom_a_kept_version_beside_readers() {
+    model(|versions, alive| {
+        put(&versions, 1, &alive);
+        let reader = thread::spawn({
+            let versions = versions.clone();
+            move || take(&versions)
+        });
+        let mut kept = None;
+        let mut edition = versions.edit();
+        edition.insert(0, b"k", Arc::new(2), 2);
+        drop(edition.publish_keeping(
+            Probe::new(2, &alive),
+            Probe::new(1, &alive),
+            |version, _| kept = Some(version),
+        ));
+        drop(versions);
+        let kept = kept.expect("it was given");
+        let value = kept.tree::<Arc<u64>>(0).get(b"k").map(|value| **value);
+        assert_eq!(value, Some(kept.payload().read()));
+        drop(kept);
+        reader.join().unwrap();
+    });
+}
+
+#[test]
+fn loom_a_kept_version_goes_while_the_next_is_written() {
+    model(|versions, alive| {
+        put(&versions, 1, &alive);
+        let mut kept = None;
+        let mut edition = versions.edit();
+        edition.insert(0, b"k", Arc::new(2), 2);
+        drop(edition.publish_keeping(
+            Probe::new(2, &alive),
+            Probe::new(1, &alive),
+            |version, _| kept = Some(version),
+        ));
+        let other = thread::spawn(move || drop(kept));
+        put(&versions, 3, &alive);
+        drop(versions);
+        other.join().unwrap();
+    });
+}

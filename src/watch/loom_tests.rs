@@ -122,23 +122,6 @@ fn loom_register_in_two_trees_vs_published() {
 }
 
 #[test]
-fn loom_index_waiter_vs_published() {
-    model(1, |watches, root| {
-        let writer = {
-            let (watches, root) = (Arc::clone(&watches), Arc::clone(&root));
-            thread::spawn(move || publish(&root, &watches, &Changed(0, b"k")))
-        };
-        let waiter = watches.register_index(HISTORY, LogIndex(1));
-        if root.load(Ordering::Relaxed) == 0 {
-            assert!(waiter.wait(never()));
-            assert_eq!(root.load(Ordering::Relaxed), 1);
-        }
-        drop(waiter);
-        writer.join().unwrap();
-    });
-}
-
-#[test]
 fn loom_fire_vs_drop() {
     model(2, |watches, root| {
         let watch = watches.register(vec![point(0), point(1)]);
@@ -259,23 +242,6 @@ fn loom_join_vs_published() {
 }
 
 #[test]
-fn loom_join_vs_published_of_the_set() {
-    model(1, |watches, root| {
-        let first = watches.register(vec![point(0)]);
-        let second = watches.register(vec![(0, Region::Point((*b"j").into()))]);
-        let writer = {
-            let (watches, root) = (Arc::clone(&watches), Arc::clone(&root));
-            thread::spawn(move || publish(&root, &watches, &Changed(0, b"k")))
-        };
-        let mut set: WatchSet = [first].into_iter().collect();
-        set.add(second);
-        assert!(set.wait(never()));
-        drop(set);
-        writer.join().unwrap();
-    });
-}
-
-#[test]
 fn loom_coarsen_vs_published() {
     model(1, |watches, root| {
         let keys: [&[u8]; 3] = [b"i", b"j", b"k"];
@@ -326,4 +292,136 @@ fn loom_contact_vs_register() {
         drop(watch);
         driver.join().unwrap();
     });
+}
+
+/// What may happen to a store, each seen as a new root.
+const EVENTS: [fn(&AtomicU64, &Watches); 3] = [
+    |root, watches| publish(root, watches, &Changed(0, b"k")),
+    |root, watches| {
+        root.store(1, Ordering::Relaxed);
+        watches.restored();
+    },
+    |root, watches| {
+        root.store(1, Ordering::Relaxed);
+        watches.end(Ended::Closed);
+    },
+];
+
+/// Each event, on a thread of its own, beside what `holder` does; before that `prepare` is called.
+fn beside_each_event<T: 'static>(
+    prepare: fn(&Arc<Watches>) -> T,
+    holder: fn(T, &Arc<Watches>, &AtomicU64),
+) {
+    for event in EVENTS {
+        model(1, move |watches, root| {
+            let prepared = prepare(&watches);
+            let other = {
+                let (watches, root) = (Arc::clone(&watches), Arc::clone(&root));
+                thread::spawn(move || event(&root, &watches))
+            };
+            holder(prepared, &watches, &root);
+            other.join().unwrap();
+        });
+    }
+}
+
+#[test]
+fn loom_register_vs_each_event() {
+    beside_each_event(
+        |_| (),
+        |(), watches, root| {
+            let watch = watches.register(vec![point(0)]);
+            if root.load(Ordering::Relaxed) == 0 {
+                assert!(watch.wait(never()));
+                assert_eq!(root.load(Ordering::Relaxed), 1);
+            }
+        },
+    );
+}
+
+#[test]
+fn loom_drop_vs_each_event() {
+    beside_each_event(
+        |watches| watches.register(vec![point(0)]),
+        |watch, _, _| drop(watch),
+    );
+}
+
+/// Who has waited long enough goes, and comes again.
+#[test]
+fn loom_deadline_vs_each_event() {
+    beside_each_event(
+        |watches| watches.register(vec![point(0)]),
+        |watch, watches, root| {
+            if watch.wait(Instant::now()) {
+                assert_eq!(root.load(Ordering::Relaxed), 1);
+                return;
+            }
+            drop(watch);
+            let again = watches.register(vec![point(0)]);
+            if root.load(Ordering::Relaxed) == 0 {
+                assert!(again.wait(never()));
+            }
+        },
+    );
+}
+
+#[test]
+fn loom_join_vs_each_event() {
+    beside_each_event(
+        |watches| {
+            let other = (0, Region::Point((*b"j").into()));
+            [vec![point(0)], vec![other]].map(|part| watches.register(part))
+        },
+        |[first, second], _, root| {
+            let mut set: WatchSet = [first].into_iter().collect();
+            set.add(second);
+            assert!(set.wait(never()));
+            assert_eq!(root.load(Ordering::Relaxed), 1);
+        },
+    );
+}
+
+#[test]
+fn loom_index_waiter_registers_vs_each_event() {
+    beside_each_event(
+        |_| (),
+        |(), watches, root| {
+            let waiter = watches.register_index(HISTORY, LogIndex(1));
+            if root.load(Ordering::Relaxed) == 0 {
+                assert!(waiter.wait(never()));
+                assert_eq!(root.load(Ordering::Relaxed), 1);
+            }
+        },
+    );
+}
+
+#[test]
+fn loom_index_waiter_goes_vs_each_event() {
+    beside_each_event(
+        |watches| watches.register_index(HISTORY, LogIndex(1)),
+        |waiter, _, root| {
+            if waiter.wait(Instant::now()) {
+                assert_eq!(root.load(Ordering::Relaxed), 1);
+            }
+        },
+    );
+}
+
+#[test]
+fn loom_events_vs_one_another() {
+    for [first, second] in [[0, 1], [0, 2], [1, 2]] {
+        model(1, move |watches, root| {
+            let watch = watches.register(vec![point(0)]);
+            let others = [first, second].map(|event| {
+                let (watches, root) = (Arc::clone(&watches), Arc::clone(&root));
+                thread::spawn(move || EVENTS[event](&root, &watches))
+            });
+            assert!(watch.wait(never()));
+            drop(watch);
+            for other in others {
+                other.join().unwrap();
+            }
+        });
+    }
 }

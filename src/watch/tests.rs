@@ -145,7 +145,12 @@ proptest! {
                 Op::Register { regions, behind } => {
                     let seen = version + 1 - behind;
                     let watch = watches.register_seen(regions.clone(), seen);
-                    let regions = regions.into_iter().map(|region| (region, seen)).collect();
+                    let mut regions: Vec<_> =
+                        regions.into_iter().map(|region| (region, seen)).collect();
+                    if regions.is_empty() {
+                        // Filed where no key is.
+                        regions.push(((TREES, Region::whole()), seen));
+                    }
                     model.push(Modelled { watch, regions, fired: false });
                 }
                 Op::Join([from, into]) if model.len() > 1 => {
