@@ -564,7 +564,18 @@ impl<T: Readable> Erased for Typed<T> {
     }
 
     fn changed_keys(&self, changes: &dyn TableChanges, which: usize, f: &mut dyn FnMut(&[u8])) {
-        let (mut primary, mut entry) = (KeyBuf::new(), KeyBuf::new());
+        let mut primary = KeyBuf::new();
+        let Some(i) = which.checked_sub(1) else {
+            for Replaced { before, after } in changes.typed::<T>() {
+                if let Some(row) = after.as_ref().or(before.as_ref()) {
+                    primary.clear();
+                    row.encode_key(&mut primary);
+                    f(primary.as_bytes());
+                }
+            }
+            return;
+        };
+        let mut entry = KeyBuf::new();
         let (mut before, mut after) = (KeySink::new(), KeySink::new());
         for Replaced {
             before: old,
@@ -576,10 +587,6 @@ impl<T: Readable> Erased for Typed<T> {
             };
             primary.clear();
             row.encode_key(&mut primary);
-            let Some(i) = which.checked_sub(1) else {
-                f(primary.as_bytes());
-                continue;
-            };
             before.clear();
             after.clear();
             if let Some(old) = old {

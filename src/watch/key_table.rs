@@ -172,11 +172,10 @@ impl<'k> PrefixHashes<'k> {
 
     /// The hash of the first `len` bytes; `len` may not be less than in the call before.
     pub(super) fn of(&mut self, len: usize) -> u64 {
-        while self.fed + WORD <= len {
-            let mut word = [0; WORD];
-            word.copy_from_slice(&self.key[self.fed..self.fed + WORD]);
-            self.state.write_u64(u64::from_le_bytes(word));
-            self.fed += WORD;
+        let words = len - len % WORD;
+        if self.fed < words {
+            self.state.write(&self.key[self.fed..words]);
+            self.fed = words;
         }
         let rest = &self.key[self.fed..len];
         let mut word = [0; WORD];

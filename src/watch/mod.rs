@@ -322,6 +322,9 @@ impl Watches {
 
     /// Fires watches and takes them out of the registries.
     fn fire(&self, hits: Vec<Arc<Shared>>) {
+        if hits.is_empty() {
+            return;
+        }
         wake(
             hits.iter()
                 .filter_map(|shared| shared.signal.fire())

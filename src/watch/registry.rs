@@ -163,12 +163,14 @@ impl Registry {
         let mut homes = SmallVec::<[Home; 16]>::new();
         let mut hashes = PrefixHashes::new(&self.seed, key);
         for &len in self.lengths.range(..=key.len()).map(|(len, _)| len) {
-            let group = self.prefixes.find(hashes.of(len), &key[..len]);
-            homes.extend(group.map(Home::Prefix));
+            if let Some(group) = self.prefixes.find(hashes.of(len), &key[..len]) {
+                homes.push(Home::Prefix(group));
+            }
         }
-        if !self.points.is_empty() {
-            let group = self.points.find(hashes.of(key.len()), key);
-            homes.extend(group.map(Home::Point));
+        if !self.points.is_empty()
+            && let Some(group) = self.points.find(hashes.of(key.len()), key)
+        {
+            homes.push(Home::Point(group));
         }
         if !self.ranges.is_empty() {
             self.ranges
