@@ -28,7 +28,7 @@
 
 mod ahead;
 mod build;
-#[cfg(any(test, debug_assertions))]
+#[cfg(any(all(test, not(loom)), debug_assertions))]
 mod check;
 mod children;
 mod chunks;

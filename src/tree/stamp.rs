@@ -271,7 +271,7 @@ impl RawTree {
 }
 
 /// The tree a leaf says it belongs to, for the checker.
-#[cfg(any(test, debug_assertions))]
+#[cfg(any(all(test, not(loom)), debug_assertions))]
 pub(super) unsafe fn tree_of(leaf: Link) -> u16 {
     // SAFETY: the caller's: `leaf` is a live leaf.
     unsafe { super::node::layout(leaf).tree() }

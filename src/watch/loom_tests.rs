@@ -72,7 +72,18 @@ fn assert_empty(watches: &Arc<Watches>) {
 
 /// A store as far as this room is concerned.
 fn model(trees: usize, check: impl Fn(Arc<Watches>, Arc<AtomicU64>) + Sync + Send + 'static) {
-    loom::model(move || {
+    bounded_model(trees, None, check);
+}
+
+/// The same with so many preemptions at most: for three threads.
+fn bounded_model(
+    trees: usize,
+    preemptions: Option<usize>,
+    check: impl Fn(Arc<Watches>, Arc<AtomicU64>) + Sync + Send + 'static,
+) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = preemptions.or(builder.preemption_bound);
+    builder.check(move || {
         let watches = Watches::new(trees);
         check(Arc::clone(&watches), Arc::new(AtomicU64::new(0)));
         assert_empty(&watches);
@@ -411,7 +422,7 @@ fn loom_index_waiter_goes_vs_each_event() {
 #[test]
 fn loom_events_vs_one_another() {
     for [first, second] in [[0, 1], [0, 2], [1, 2]] {
-        model(1, move |watches, root| {
+        bounded_model(1, Some(2), move |watches, root| {
             let watch = watches.register(vec![point(0)]);
             let others = [first, second].map(|event| {
                 let (watches, root) = (Arc::clone(&watches), Arc::clone(&root));
