@@ -4,7 +4,7 @@
 //! before, somebody reads it is a race that loom reports. The payloads are counted besides, so
 //! that one that is lost or dropped twice is found at the end.
 
-use super::Versions;
+use super::{Version, Versions};
 use crate::tree::{RawTree, Value};
 use loom::cell::UnsafeCell;
 use loom::thread;
@@ -48,6 +48,20 @@ fn put(versions: &Versions<Probe>, number: u64, alive: &Arc<AtomicIsize>) {
     let mut edition = versions.edit();
     edition.insert(0, b"k", Arc::new(number), number);
     drop(edition.publish(Probe::new(number, alive)));
+}
+
+/// The same, and what was the newest version is kept.
+fn put_keeping(
+    versions: &Versions<Probe>,
+    number: u64,
+    alive: &Arc<AtomicIsize>,
+) -> Version<Probe> {
+    let mut kept = None;
+    let mut edition = versions.edit();
+    edition.insert(0, b"k", Arc::new(number), number);
+    let (next, past) = (Probe::new(number, alive), Probe::new(number - 1, alive));
+    drop(edition.publish_keeping(next, past, |version, _| kept = Some(version)));
+    kept.expect("it was given")
 }
 
 fn model(threads: impl Fn(Versions<Probe>, Arc<AtomicIsize>) + Sync + Send + 'static) {
@@ -174,16 +188,8 @@ fn loom_a_kept_version_beside_readers() {
             let versions = versions.clone();
             move || take(&versions)
         });
-        let mut kept = None;
-        let mut edition = versions.edit();
-        edition.insert(0, b"k", Arc::new(2), 2);
-        drop(edition.publish_keeping(
-            Probe::new(2, &alive),
-            Probe::new(1, &alive),
-            |version, _| kept = Some(version),
-        ));
+        let kept = put_keeping(&versions, 2, &alive);
         drop(versions);
-        let kept = kept.expect("it was given");
         let value = kept.tree::<Arc<u64>>(0).get(b"k").map(|value| **value);
         assert_eq!(value, Some(kept.payload().read()));
         drop(kept);
@@ -195,14 +201,7 @@ fn loom_a_kept_version_beside_readers() {
 fn loom_a_kept_version_goes_while_the_next_is_written() {
     model(|versions, alive| {
         put(&versions, 1, &alive);
-        let mut kept = None;
-        let mut edition = versions.edit();
-        edition.insert(0, b"k", Arc::new(2), 2);
-        drop(edition.publish_keeping(
-            Probe::new(2, &alive),
-            Probe::new(1, &alive),
-            |version, _| kept = Some(version),
-        ));
+        let kept = put_keeping(&versions, 2, &alive);
         let other = thread::spawn(move || drop(kept));
         put(&versions, 3, &alive);
         drop(versions);
