@@ -4,7 +4,7 @@ mod common;
 #[path = "image_support/mod.rs"]
 mod support;
 
-use common::{Bank, Failure, Request, balance, request};
+use common::{Bank, Failure, Request, at, balance, request};
 use highwater::fsm::{
     Batch, LogEntry, Outcome, Proposal, RequestId, SessionError, SessionId, SessionOptions,
 };
@@ -50,7 +50,7 @@ fn send_at(
 ) -> Outcome<i64, Failure> {
     apply(
         store,
-        Proposal::in_session(id, request, time_ms, 0).unwrap(),
+        Proposal::in_session(id, request, at(time_ms), 0).unwrap(),
     )
 }
 
@@ -65,7 +65,7 @@ fn a_retried_command_is_applied_once_and_answered_as_at_first() {
     let store = Store::<Bank>::new();
     let opened = apply(
         &store,
-        Proposal::open_session(SessionOptions::default(), 1000),
+        Proposal::open_session(SessionOptions::default(), at(1000)),
     );
     assert_eq!(opened, Outcome::Session(SessionId(1)));
     assert_eq!(send(&store, id(1, 1), &count("a")), Outcome::Done(Ok(1)));
@@ -100,7 +100,7 @@ fn a_retried_command_is_applied_once_and_answered_as_at_first() {
         );
     }
     // The command sees who sent it; one that is not of a session does not mind them.
-    let plain = Proposal::new(&count("a"), 0, 0).unwrap();
+    let plain = Proposal::new(&count("a"), at(0), 0).unwrap();
     assert_eq!(apply(&store, plain), Outcome::Done(Ok(2)));
 }
 
@@ -116,7 +116,7 @@ fn a_session_that_is_not_there_is_refused_and_never_made_anew() {
     let ttl = Duration::from_millis(50);
     let options = SessionOptions { ttl, window: 2 };
     assert_eq!(
-        apply(&store, Proposal::open_session(options, 1000)),
+        apply(&store, Proposal::open_session(options, at(1000))),
         Outcome::Session(SessionId(2))
     );
     assert_eq!(
@@ -124,25 +124,25 @@ fn a_session_that_is_not_there_is_refused_and_never_made_anew() {
         Outcome::Done(Ok(1))
     );
     // Another's entry moves the log's clock on.
-    let _ = apply(&store, Proposal::new(&count("b"), 1099, 0).unwrap());
+    let _ = apply(&store, Proposal::new(&count("b"), at(1099), 0).unwrap());
     assert_eq!(send(&store, id(2, 2), &count("a")), unknown(2));
     assert_eq!(send(&again(&store), id(2, 1), &count("a")), unknown(2));
 
-    let session = match apply(&store, Proposal::open_session(options, 0)) {
+    let session = match apply(&store, Proposal::open_session(options, at(0))) {
         Outcome::Session(session) => session,
         other => panic!("{other:?}"),
     };
-    let renew = Proposal::renew_session(session, 1140);
+    let renew = Proposal::renew_session(session, at(1140));
     assert_eq!(apply(&store, renew), Outcome::Session(session));
     assert_eq!(
         send_at(&store, id(session.0, 1), &count("a"), 1185),
         Outcome::Done(Ok(2))
     );
-    let close = || Proposal::close_session(session, 1185);
+    let close = || Proposal::close_session(session, at(1185));
     assert_eq!(apply(&store, close()), Outcome::Session(session));
     assert_eq!(apply(&store, close()), unknown(session.0));
     assert_eq!(
-        apply(&store, Proposal::renew_session(session, 1)),
+        apply(&store, Proposal::renew_session(session, at(1))),
         unknown(session.0)
     );
     assert_eq!(
@@ -159,7 +159,7 @@ fn what_is_forgotten_is_refused() {
         window: 2,
         ..SessionOptions::default()
     };
-    let _ = apply(&store, Proposal::open_session(options, 0));
+    let _ = apply(&store, Proposal::open_session(options, at(0)));
     for sequence in [3, 2, 4] {
         assert!(matches!(
             send(&store, id(1, sequence), &count("a")),
@@ -190,7 +190,7 @@ const SESSIONS: u8 = 8;
 #[test]
 fn sessions_of_an_image_are_checked_before_anything_is_changed() {
     let store = Store::<Bank>::new();
-    let _ = apply(&store, Proposal::open_session(SessionOptions::default(), 5));
+    let _ = apply(&store, Proposal::open_session(SessionOptions::default(), at(5)));
     let _ = send(&store, id(1, 1), &count("a"));
     let good = image(&store);
     let frame = Forge::parse(&good).frame(SESSIONS).clone();
@@ -205,7 +205,7 @@ fn sessions_of_an_image_are_checked_before_anything_is_changed() {
     assert_eq!(frame, expected.concat(), "raise the format's number");
 
     let other = Store::<Bank>::new();
-    let _ = apply(&other, Proposal::new(&count("b"), 1, 1).unwrap());
+    let _ = apply(&other, Proposal::new(&count("b"), at(1), 1).unwrap());
     let before = image(&other);
     let refused = |says: &str, change: &dyn Fn(&mut Forge)| {
         let mut forge = Forge::parse(&good);
@@ -262,10 +262,10 @@ fn step() -> impl Strategy<Value = Step> {
 /// The log that steps give: sessions are named by the indexes of the entries that open them.
 fn log(steps: &[(Step, u64)]) -> Vec<LogEntry<Request>> {
     let mut opened = vec![0];
-    let mut time = 1000;
+    let mut time = at(1000);
     let mut entries = Vec::new();
     for (index, (step, wait)) in (1..).zip(steps) {
-        time += wait;
+        time += Duration::from_millis(*wait);
         let pick = |client: usize| SessionId(opened[opened.len().saturating_sub(client + 1)]);
         let proposal = match step {
             Step::Plain(request) => Proposal::new(request, time, index),

@@ -33,7 +33,7 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
 
 openraft_next::declare_raft_types!(
@@ -109,6 +109,11 @@ impl Shared {
     fn now(&self) -> u64 {
         let zero = self.lock().zero;
         u64::try_from(zero.elapsed().as_micros()).unwrap()
+    }
+
+    /// What a client's clock says.
+    fn clock(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_micros(self.now())
     }
 
     fn node(&self, id: u64) -> Option<Node> {
@@ -297,7 +302,7 @@ async fn crash(shared: &Shared, id: u64) -> Option<PathBuf> {
 /// One client: writes until it is answered, reads where it happens to be.
 async fn client(shared: Shared, client: usize, nodes: u64, until: u64) {
     let session = loop {
-        let proposal = Proposal::open_session(SessionOptions::default(), shared.now() / 1000);
+        let proposal = Proposal::open_session(SessionOptions::default(), shared.clock());
         if let Some(Response {
             outcome: Outcome::Session(session),
             ..
@@ -391,7 +396,7 @@ async fn write_once(
 ) -> (u64, Result<u64, u64>) {
     let bug = shared.lock().bug;
     loop {
-        let now = shared.now() / 1000;
+        let now = shared.clock();
         let id = RequestId {
             session,
             sequence,

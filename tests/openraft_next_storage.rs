@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{Bank, Failure, Request as Command, balance};
+use common::{Bank, Failure, Request as Command, at, balance};
 use highwater::fsm::Proposal;
 use highwater::openraft_next::{
     Blocking, ImageFile, LogStore, Options, Request, Response, StateMachine, open,
@@ -75,7 +75,7 @@ fn entry(
 
 fn count(index: u64) -> EntryOf<Types> {
     let command = Command::Count { id: "a".into() };
-    let proposal = Proposal::new(&command, 1000 + index, index).unwrap();
+    let proposal = Proposal::new(&command, at(1000 + index), index).unwrap();
     entry(index, EntryPayload::Normal(Request::from(&proposal)))
 }
 

@@ -5,7 +5,7 @@
 mod common;
 mod openraft_cluster;
 
-use common::{Bank, Failure, Request as Command, TOLD, balance, request};
+use common::{Bank, Failure, Request as Command, TOLD, at, balance, request};
 use highwater::fsm::Proposal;
 use highwater::openraft::{
     Fault, ImageFile, LogStore, Options, Request, Response, SnapshotBuilder, StateMachine, open,
@@ -66,7 +66,7 @@ fn entry(index: u64, payload: EntryPayload<Types>) -> Entry<Types> {
 }
 
 fn command(index: u64, command: &Command) -> Entry<Types> {
-    let proposal = Proposal::new(command, 1000 + index, index).unwrap();
+    let proposal = Proposal::new(command, at(1000 + index), index).unwrap();
     entry(index, EntryPayload::Normal(Request::from(&proposal)))
 }
 

@@ -9,6 +9,10 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::time::SystemTime;
+
+/// When everything is proposed.
+const NOW: SystemTime = SystemTime::UNIX_EPOCH;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
 #[table(name = "nodes")]
@@ -588,7 +592,7 @@ proptest! {
             snap.check().unwrap();
         }
         let entry = |(ops, n): (&Ops, u64)| {
-            LogEntry::of(LogIndex(n), Proposal::new(ops, 0, 0).unwrap())
+            LogEntry::of(LogIndex(n), Proposal::new(ops, NOW, 0).unwrap())
         };
         let batch: Vec<LogEntry<Ops>> = entries.iter().zip(1..).map(entry).collect();
         let applied = Batch::new(batch).apply(&batched);
@@ -608,14 +612,14 @@ fn a_command_that_breaks_a_rule_is_told_so_again() {
         assert_eq!(applied.halted, None);
         applied.outcomes.into_iter().next().unwrap()
     };
-    apply(1, Proposal::open_session(SessionOptions::default(), 0));
+    apply(1, Proposal::open_session(SessionOptions::default(), NOW));
     let request = RequestId {
         session: SessionId(1),
         sequence: 1,
         answered: 0,
     };
     let ops = Ops(vec![Op::PutCheck(1, "a".into(), "x".into())]);
-    let send = |index| apply(index, Proposal::in_session(request, &ops, 0, 0).unwrap());
+    let send = |index| apply(index, Proposal::in_session(request, &ops, NOW, 0).unwrap());
     let first = send(2);
     assert!(matches!(
         first,
@@ -627,7 +631,7 @@ fn a_command_that_breaks_a_rule_is_told_so_again() {
         Op::PutService("a".into(), "x".into(), None, 1),
     ]);
     assert_eq!(
-        apply(3, Proposal::new(&all, 0, 0).unwrap()),
+        apply(3, Proposal::new(&all, NOW, 0).unwrap()),
         Outcome::Done(Ok(()))
     );
     assert_eq!(send(4), first);

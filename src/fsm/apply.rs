@@ -21,6 +21,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 /// use highwater::fsm::{Batch, Command, Context, LogEntry, Outcome, Proposal};
 /// use highwater::{LogIndex, Schema, Store, Table, WriteError, WriteTxn};
 /// use serde::{Deserialize, Serialize};
+/// use std::time::SystemTime;
 ///
 /// #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
 /// struct Lock {
@@ -53,7 +54,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// // The leader makes bytes of a command, with the time and a seed; the log carries them.
 /// let command = Acquire { name: "deploy".into(), holder: "n1".into() };
-/// let proposal = Proposal::new(&command, 1_700_000_000_000, 42)?;
+/// let proposal = Proposal::new(&command, SystemTime::now(), 42)?;
 ///
 /// // Each replica applies what was committed: here the same command twice.
 /// let store = Store::<Locks>::new();

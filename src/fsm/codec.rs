@@ -4,6 +4,7 @@ use crate::image::msgpack;
 use crate::session::{RequestId, SessionId, SessionOptions};
 use serde::{Serialize, de::DeserializeOwned};
 use std::fmt;
+use std::time::SystemTime;
 
 /// The kinds of entries: their first byte.
 mod kind {
@@ -39,21 +40,23 @@ impl<C: Serialize + DeserializeOwned> Proposal<C> {
     /// Encodes a command, and decodes it again: what cannot be read back must not get into a log,
     /// where it would halt every replica for good.
     ///
-    /// `time_ms` is the proposer's clock, in milliseconds since the Unix epoch; `seed` is drawn at
-    /// random. Cost: one encoding and one decoding of the command.
-    pub fn new(command: &C, time_ms: u64, seed: u64) -> Result<Self, ProposalError> {
-        Self::command(head(kind::COMMAND, time_ms, seed), command)
+    /// `now` is the proposer's clock, of which the log has whole milliseconds since the Unix epoch,
+    /// rounded down; a time before the epoch becomes the epoch. `seed` is drawn at random. Cost: one
+    /// encoding and one decoding of the command.
+    pub fn new(command: &C, now: SystemTime, seed: u64) -> Result<Self, ProposalError> {
+        Self::command(head(kind::COMMAND, now, seed), command)
     }
 
     /// A command of a session: proposed again with the same session and sequence number, it is not
-    /// applied again, and its first answer comes back ([`Outcome::Repeated`](super::Outcome)).
+    /// applied again, and its first answer comes back ([`Outcome::Repeated`](super::Outcome)). `now`
+    /// and `seed` are as in [`new`](Self::new), and may differ each time.
     pub fn in_session(
         request: RequestId,
         command: &C,
-        time_ms: u64,
+        now: SystemTime,
         seed: u64,
     ) -> Result<Self, ProposalError> {
-        let mut bytes = head(kind::REQUEST, time_ms, seed);
+        let mut bytes = head(kind::REQUEST, now, seed);
         for number in [request.session.0, request.sequence, request.answered] {
             bytes.extend_from_slice(&number.to_be_bytes());
         }
@@ -74,11 +77,11 @@ impl<C: Serialize + DeserializeOwned> Proposal<C> {
 }
 
 impl<C> Proposal<C> {
-    /// What opens a session; its outcome names it.
-    pub fn open_session(options: SessionOptions, time_ms: u64) -> Self {
+    /// What opens a session; its outcome names it. `now` is as in [`new`](Self::new).
+    pub fn open_session(options: SessionOptions, now: SystemTime) -> Self {
         let ttl_ms = u64::try_from(options.ttl.as_millis()).unwrap_or(u64::MAX);
         let window = options.window;
-        let mut bytes = head(kind::OPEN, time_ms, 0);
+        let mut bytes = head(kind::OPEN, now, 0);
         bytes.extend_from_slice(&ttl_ms.to_be_bytes());
         bytes.extend_from_slice(&window.to_be_bytes());
         Proposal {
@@ -87,9 +90,10 @@ impl<C> Proposal<C> {
         }
     }
 
-    /// What puts the end of a session off, as each command in it does.
-    pub fn renew_session(session: SessionId, time_ms: u64) -> Self {
-        let mut bytes = head(kind::RENEW, time_ms, 0);
+    /// What puts the end of a session off, as each command in it does. `now` is as in
+    /// [`new`](Self::new).
+    pub fn renew_session(session: SessionId, now: SystemTime) -> Self {
+        let mut bytes = head(kind::RENEW, now, 0);
         bytes.extend_from_slice(&session.0.to_be_bytes());
         Proposal {
             bytes,
@@ -97,9 +101,9 @@ impl<C> Proposal<C> {
         }
     }
 
-    /// What ends a session, and frees the answers kept for it.
-    pub fn close_session(session: SessionId, time_ms: u64) -> Self {
-        let mut bytes = head(kind::CLOSE, time_ms, 0);
+    /// What ends a session, and frees the answers kept for it. `now` is as in [`new`](Self::new).
+    pub fn close_session(session: SessionId, now: SystemTime) -> Self {
+        let mut bytes = head(kind::CLOSE, now, 0);
         bytes.extend_from_slice(&session.0.to_be_bytes());
         Proposal {
             bytes,
@@ -119,7 +123,12 @@ impl<C> Proposal<C> {
     }
 }
 
-fn head(kind: u8, time_ms: u64, seed: u64) -> Vec<u8> {
+fn head(kind: u8, now: SystemTime, seed: u64) -> Vec<u8> {
+    let time_ms = now
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(0, |since| {
+            u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+        });
     let mut bytes = Vec::with_capacity(128);
     bytes.push(kind);
     bytes.extend_from_slice(&time_ms.to_be_bytes());
@@ -228,6 +237,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use serde::Deserialize;
+    use std::time::Duration;
 
     #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
     enum Request {
@@ -236,13 +246,29 @@ mod tests {
         Nest(Vec<Request>),
     }
 
+    fn at(millis: u64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_millis(millis)
+    }
+
+    #[test]
+    fn a_proposal_has_whole_milliseconds_since_the_epoch() {
+        let time_ms = |now| {
+            let proposal = Proposal::<Request>::renew_session(SessionId(1), now);
+            proposal.into_parts().1.time_ms
+        };
+        assert_eq!(time_ms(SystemTime::UNIX_EPOCH), 0);
+        assert_eq!(time_ms(at(7) + Duration::from_nanos(999_999)), 7);
+        let before = SystemTime::UNIX_EPOCH - Duration::from_secs(1);
+        assert_eq!(time_ms(before), 0);
+    }
+
     #[test]
     fn a_proposal_reads_back() {
         let put = Request::Put {
             key: "k".into(),
             value: vec![0, 255],
         };
-        let proposal = Proposal::new(&put, 5, 6).unwrap();
+        let proposal = Proposal::new(&put, at(5), 6).unwrap();
         assert_eq!(
             proposal.bytes()[..17],
             [1, 0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 6]
@@ -277,14 +303,14 @@ mod tests {
             deep = Request::Nest(vec![deep]);
         }
         assert!(matches!(
-            Proposal::new(&deep, 0, 0),
+            Proposal::new(&deep, at(0), 0),
             Err(ProposalError::Decode(_))
         ));
 
         let lossy = Lossy { needed: 1, kept: 2 };
         assert_eq!(lossy.needed + lossy.kept, 3);
         assert!(matches!(
-            Proposal::new(&lossy, 0, 0),
+            Proposal::new(&lossy, at(0), 0),
             Err(ProposalError::Decode(_))
         ));
     }
@@ -297,25 +323,25 @@ mod tests {
             answered: 3,
         };
         let options = SessionOptions {
-            ttl: std::time::Duration::MAX,
+            ttl: Duration::MAX,
             window: 9,
         };
         let ttl_ms = u64::MAX;
         let contents = [
             (
-                Proposal::in_session(request, &Request::Clear, 1, 2).unwrap(),
+                Proposal::in_session(request, &Request::Clear, at(1), 2).unwrap(),
                 Content::Command(Some(request), Request::Clear),
             ),
             (
-                Proposal::open_session(options, 1),
+                Proposal::open_session(options, at(1)),
                 Content::Open { ttl_ms, window: 9 },
             ),
             (
-                Proposal::renew_session(SessionId(4), 1),
+                Proposal::renew_session(SessionId(4), at(1)),
                 Content::Renew(SessionId(4)),
             ),
             (
-                Proposal::close_session(SessionId(5), 1),
+                Proposal::close_session(SessionId(5), at(1)),
                 Content::Close(SessionId(5)),
             ),
         ];
@@ -363,7 +389,7 @@ mod tests {
         #[test]
         fn a_changed_length_is_refused(key in ".{0,20}", value: Vec<u8>, cut in 1_usize..20) {
             let mut bytes =
-                Proposal::new(&Request::Put { key, value }, 1, 2).unwrap().into_parts().0;
+                Proposal::new(&Request::Put { key, value }, at(1), 2).unwrap().into_parts().0;
             let mut longer = bytes.clone();
             longer.push(0);
             prop_assert!(decode::<Request>(&longer).is_err());

@@ -142,8 +142,7 @@
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let store = Store::<Locks>::new();
 //! # let propose = |store: &Store<Locks>, request: &Request| {
-//! #     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
-//! #     let proposal = Proposal::new(request, now.as_millis() as u64, 0).unwrap();
+//! #     let proposal = Proposal::new(request, SystemTime::now(), 0).unwrap();
 //! #     let entry = LogEntry::of(store.position().index.next(), proposal);
 //! #     let mut applied = Batch::new(vec![entry]).apply(store);
 //! #     matches!(applied.outcomes.remove(0), Outcome::Done(Ok(true)))

@@ -7,6 +7,7 @@ use highwater::{ImageError, LogIndex, Position, Schema, Store, StoreError, Table
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
 #[table(name = "accounts")]
@@ -68,6 +69,11 @@ pub enum Failure {
     NoAccount(String),
     NotEnough(i64),
     Exists(String),
+}
+
+/// So many milliseconds after the Unix epoch.
+pub fn at(millis: u64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_millis(millis)
 }
 
 pub fn account(id: &str, amount: i64) -> Account {

@@ -4,7 +4,7 @@
 mod common;
 mod expiry;
 
-use common::{Account, Bank, Failure, Request, account, balance};
+use common::{Account, Bank, Failure, Request, account, at, balance};
 use highwater::fsm::{Batch, Command, Context, HaltKind, LogEntry, Outcome, Proposal};
 use highwater::{LogIndex, Store, StoreError, WaitError, WriteError, WriteTxn};
 use proptest::prelude::*;
@@ -17,7 +17,7 @@ fn entry(index: u64, request: &Request) -> LogEntry<Request> {
 }
 
 fn entry_at(index: u64, time_ms: u64, request: &Request) -> LogEntry<Request> {
-    let proposal = Proposal::new(request, time_ms, index).unwrap();
+    let proposal = Proposal::new(request, at(time_ms), index).unwrap();
     if index.is_multiple_of(2) {
         LogEntry::of(LogIndex(index), proposal)
     } else {
@@ -293,7 +293,7 @@ fn an_entry_tells_its_time_and_draws_alike() {
 
     let look = LogEntry::of(
         LogIndex(9),
-        Proposal::new(&Look, 1_800_000_000_000, 42).unwrap(),
+        Proposal::new(&Look, at(1_800_000_000_000), 42).unwrap(),
     );
     let time = SystemTime::UNIX_EPOCH + Duration::from_hours(500_000);
     let applied = Batch::new(vec![look]).apply(&store);
@@ -446,7 +446,7 @@ impl Command<Bank> for Told {
 #[test]
 fn what_is_done_after_a_commit_is_not_done_in_replay() {
     let entries = |commands: &[u64]| {
-        let of = |n: &u64| LogEntry::of(LogIndex(*n), Proposal::new(&Told(*n), 0, 0).unwrap());
+        let of = |n: &u64| LogEntry::of(LogIndex(*n), Proposal::new(&Told(*n), at(0), 0).unwrap());
         commands.iter().map(of).collect::<Vec<LogEntry<Told>>>()
     };
     let store = Store::<Bank>::new();
@@ -463,7 +463,7 @@ fn what_is_done_after_a_commit_is_not_done_in_replay() {
     let mut all = entries(&[4, 8]);
     all.push(LogEntry::of(
         LogIndex(9),
-        Proposal::new(&Told(8), 0, 0).unwrap(),
+        Proposal::new(&Told(8), at(0), 0).unwrap(),
     ));
     assert!(Batch::new(all).apply(&store).halted.is_none());
     assert_eq!(TOLD.load(Ordering::Relaxed), 12);

@@ -9,7 +9,7 @@ use highwater::{
 };
 use serde::{Deserialize, Serialize};
 use std::io::{self, Read};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 fn image(store: &Store<Catalog>) -> Vec<u8> {
     let mut image = Vec::new();
@@ -282,7 +282,7 @@ fn log(commands: Vec<Register>) -> Vec<LogEntry<Register>> {
     (1..)
         .zip(commands)
         .map(|(index, command)| {
-            let proposal = Proposal::new(&command, 1, 1).unwrap();
+            let proposal = Proposal::new(&command, SystemTime::UNIX_EPOCH, 1).unwrap();
             LogEntry::of(LogIndex(index), proposal)
         })
         .collect()

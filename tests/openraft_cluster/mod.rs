@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crate::common::Bank;
 
@@ -136,7 +136,7 @@ async fn start(nodes: &Reachable, id: u64, dir: &Path) -> Member {
 
 async fn count(leader: &Member) -> LogIndex {
     let command = Command::Count { id: "a".into() };
-    let proposal = Proposal::new(&command, 1, 1).unwrap();
+    let proposal = Proposal::new(&command, SystemTime::UNIX_EPOCH, 1).unwrap();
     let written = leader.raft.client_write(Request::from(&proposal));
     written.await.unwrap().data.index
 }

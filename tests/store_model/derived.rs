@@ -10,7 +10,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
 struct Node {
@@ -413,8 +413,10 @@ impl Command<Cluster> for Request {
 }
 
 fn entries(log: &[Request], first: u64) -> Vec<LogEntry<Request>> {
-    let entry =
-        |(index, request)| LogEntry::of(LogIndex(index), Proposal::new(request, 0, 0).unwrap());
+    let entry = |(index, request)| {
+        let proposal = Proposal::new(request, SystemTime::UNIX_EPOCH, 0).unwrap();
+        LogEntry::of(LogIndex(index), proposal)
+    };
     (first..).zip(log).map(entry).collect()
 }
 

@@ -426,7 +426,7 @@ impl<S: Schema, C: Command<S>> Journal<S, C> {
         ProposeError,
     > {
         let proposal =
-            Proposal::new(command, now_ms(), random_seed()).map_err(ProposeError::Command)?;
+            Proposal::new(command, SystemTime::now(), random_seed()).map_err(ProposeError::Command)?;
         let len = proposal.bytes().len();
         if len > self.max_entry_bytes {
             return Err(ProposeError::TooLarge {
@@ -462,13 +462,6 @@ impl<S: Schema, C: Command<S>> fmt::Debug for Journal<S, C> {
             .field("shut", &self.shared.queue.shut_reason())
             .finish_non_exhaustive()
     }
-}
-
-/// Milliseconds since the Unix epoch; 0 for a clock that is set before it.
-fn now_ms() -> u64 {
-    SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| {
-        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-    })
 }
 
 /// A random number: the hash of nothing under a key that the standard library draws from the

@@ -67,7 +67,7 @@
 //! let (log, machine) = open::<Notes, Write, Types>(&1, dir, Options::default())?;
 //! let store = machine.store().clone();
 //! // let raft = openraft::Raft::new(1, config, network, log, machine).await?;
-//! // let written = raft.client_write(Request::from(&Proposal::new(&write, now_ms, seed)?)).await?;
+//! // let written = raft.client_write(Request::from(&Proposal::new(&write, now, seed)?)).await?;
 //! // let snapshot = store.snapshot_at_least(written.data.index, deadline)?;
 //! # drop((log, machine, store));
 //! # Ok(())

@@ -111,10 +111,11 @@ pub struct Response<R, E> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::SystemTime;
 
     #[test]
     fn requests_survive_formats_with_and_without_bytes() {
-        let proposal = Proposal::<u32>::new(&7, 1, 2).unwrap();
+        let proposal = Proposal::<u32>::new(&7, SystemTime::UNIX_EPOCH, 2).unwrap();
         let request = Request::from(&proposal);
         assert_eq!(request.bytes(), proposal.bytes());
         let packed = rmp_serde::to_vec_named(&request).unwrap();

@@ -17,7 +17,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::wire::{Ask, What};
-use super::{MemberId, NO_LEADER, Node, PATIENCE, PAUSE, TRY, millis};
+use super::{MemberId, NO_LEADER, Node, PATIENCE, PAUSE, TRY};
 use crate::command::{Command, Rejected, Reply};
 use crate::log::Written;
 
@@ -105,11 +105,6 @@ impl Writes {
     }
 }
 
-fn now() -> u64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    since.map_or(0, millis)
-}
-
 pub async fn write(node: &Node, command: &Command) -> Result<Written, String> {
     let until = Instant::now() + PATIENCE;
     let writes = &node.0.writes;
@@ -124,7 +119,7 @@ pub async fn write(node: &Node, command: &Command) -> Result<Written, String> {
             continue;
         };
         let session = numbered.id.session;
-        let proposal = Proposal::in_session(numbered.id, command, now(), seed);
+        let proposal = Proposal::in_session(numbered.id, command, SystemTime::now(), seed);
         let proposal = proposal.map_err(|error| error.to_string())?;
         let sent = send(node, &Request::from(&proposal), until).await;
         let (response, tries) = sent.map_err(|(why, tries)| match tries {
@@ -166,7 +161,7 @@ async fn open(node: &Node, until: Instant) -> Result<(), String> {
         ttl: SESSION,
         window: MAX_WINDOW,
     };
-    let proposal = Proposal::<Command>::open_session(options, now());
+    let proposal = Proposal::<Command>::open_session(options, SystemTime::now());
     // Sent twice, it opens two, of which one is never used.
     let sent = send(node, &Request::from(&proposal), until).await;
     let (response, _) = sent.map_err(|(why, _)| failed(&why))?;
