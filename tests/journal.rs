@@ -4,7 +4,9 @@
 mod common;
 
 use common::{Bank, Failure, Request, balance};
-use highwater::fsm::{Command, Context};
+use highwater::fsm::{
+    Command, Context, Outcome, Proposal, RequestId, SessionError, SessionId, SessionOptions,
+};
 use highwater::journal::{Committed, Journal, JournalError, Options, ProposeError, Recovery};
 use highwater::{LogIndex, WaitError, WriteTxn};
 use serde::{Deserialize, Serialize};
@@ -15,7 +17,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{self, Poll, Wake};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 type Bankbook = Journal<Bank, Request>;
 
@@ -198,6 +200,68 @@ fn a_rejected_command_is_an_answer_and_uses_its_index() {
             .modify_index(),
         LogIndex(1)
     );
+}
+
+#[test]
+fn a_request_that_is_sent_again_is_applied_once_also_over_restarts() {
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, _) = open(dir.path());
+    let opened = Proposal::open_session(SessionOptions::default(), SystemTime::now());
+    let session = SessionId(1);
+    assert_eq!(
+        journal.submit(opened).unwrap(),
+        (LogIndex(1), Outcome::Session(session))
+    );
+    let of = |session| {
+        let request = RequestId {
+            session,
+            sequence: 1,
+            answered: 0,
+        };
+        Proposal::in_session(request, &count("a"), SystemTime::now(), 7).unwrap()
+    };
+    assert_eq!(
+        journal.submit(of(session)).unwrap(),
+        (LogIndex(2), Outcome::Done(Ok(1)))
+    );
+    let again = Outcome::Repeated {
+        index: LogIndex(2),
+        result: Ok(1),
+    };
+    assert_eq!(
+        journal.submit(of(session)).unwrap(),
+        (LogIndex(3), again.clone())
+    );
+    journal.close().unwrap();
+
+    // From the log.
+    let (journal, recovery) = open(dir.path());
+    assert_eq!((recovery.image, recovery.replayed), (None, 3));
+    assert_eq!(
+        journal.submit(of(session)).unwrap(),
+        (LogIndex(4), again.clone())
+    );
+    journal.checkpoint().unwrap();
+    journal.close().unwrap();
+
+    // From an image.
+    let (journal, recovery) = open(dir.path());
+    assert_eq!((recovery.image, recovery.replayed), (Some(LogIndex(4)), 0));
+    assert_eq!(
+        block_on(journal.submit_async(of(session))).unwrap(),
+        (LogIndex(5), again)
+    );
+    let unknown = SessionId(2);
+    assert_eq!(
+        journal.submit(of(unknown)).unwrap().1,
+        Outcome::Refused(SessionError::Unknown { session: unknown })
+    );
+    assert_eq!(balance(journal.store(), "a"), Some(1));
+    assert_eq!(journal.propose(count("a")).unwrap().result, Ok(2));
+
+    let late = journal.submit_async(of(session));
+    journal.close().unwrap();
+    assert_eq!(block_on(late), Err(ProposeError::Closed));
 }
 
 #[test]
@@ -747,7 +811,9 @@ fn a_closed_store_takes_nothing_into_the_log() {
 
 /// A record that cannot be read as it was written, as with fields that are left out by mistake.
 mod unreadable {
-    use highwater::fsm::{Command, Context};
+    use highwater::fsm::{
+    Command, Context, Outcome, Proposal, RequestId, SessionError, SessionId, SessionOptions,
+};
     use highwater::{Schema, Table, WriteError, WriteTxn};
     use serde::{Deserialize, Deserializer, Serialize};
 

@@ -1,10 +1,9 @@
 //! From the log to the store: applying a batch that is in the log for good, and answering.
 
-use super::Committed;
-use super::error::{JournalError, ProposeError};
+use super::error::JournalError;
 use super::queue::{Shut, Wait};
 use super::writer::{Control, Pending, Shared};
-use crate::fsm::{Batch, Command, LogEntry, Outcome};
+use crate::fsm::{Batch, Command, LogEntry};
 use crate::position::LogIndex;
 use crate::store::{Schema, Store, StoreError};
 
@@ -30,12 +29,7 @@ pub(super) fn commit<S: Schema, C: Command<S>>(
         halt(shared, store, error);
     }
     for ((index, giver), outcome) in givers.into_iter().zip(applied.outcomes) {
-        match outcome {
-            Outcome::Done(result) => giver.give(Ok(Committed { index, result })),
-            Outcome::Broken(rule) => giver.give(Err(ProposeError::Broken { index, rule })),
-            // Of no session, and after all that is applied: nobody else writes the store.
-            _ => unreachable!("an entry of the journal's own"),
-        }
+        giver.give((index, outcome));
     }
     error.map_or(Ok(()), Err)
 }

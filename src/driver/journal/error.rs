@@ -184,7 +184,7 @@ pub enum ProposeError {
         limit: usize,
     },
     /// The command would have broken a rule of the schema: it was undone, and uses its index. The
-    /// journal goes on.
+    /// journal goes on. ([`Journal::submit`](super::Journal::submit) tells it as an outcome.)
     Broken {
         /// The index it has.
         index: LogIndex,

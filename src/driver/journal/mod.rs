@@ -38,6 +38,9 @@
 //! of [`fsm`](crate::fsm), so the same program goes on behind a consensus driver. The store's only writer
 //! is the journal: others read, wait, subscribe, and fork.
 //!
+//! A client that was not answered, because the process has died say, does not know whether its command
+//! was applied. It sends it again safely in a session ([`Journal::submit`]).
+//!
 //! # Costs
 //!
 //! A proposal waits for one fsync, which all that wait at the same time share: throughput grows with the
@@ -113,11 +116,12 @@ pub use error::{JournalError, ProposeError};
 pub use recovery::{DamagedImage, Recovery, Torn};
 
 use super::answer::{Answer, answer};
-use crate::fsm::{Command, Proposal};
+use crate::fsm::{Command, Outcome, Proposal};
 use crate::position::LogIndex;
 use crate::store::{self, Schema, Store};
 use queue::Shut;
 use recovery::Recovered;
+use serde::{Serialize, de::DeserializeOwned};
 use std::collections::hash_map::RandomState;
 use std::fmt;
 use std::future::Future;
@@ -188,8 +192,8 @@ fn spawn(
 
 /// A store whose commands are logged on this machine's disk.
 ///
-/// Read from [`store`](Self::store); write by [`propose`](Self::propose), from any number of
-/// threads or tasks: put the journal into an `Arc`.
+/// Read from [`store`](Self::store); write by [`propose`](Self::propose), or in clients' sessions by
+/// [`submit`](Self::submit), from any number of threads or tasks: put the journal into an `Arc`.
 ///
 /// Dropped, it closes, as by [`close`](Self::close).
 ///
@@ -335,13 +339,8 @@ impl<S: Schema, C: Command<S>> Journal<S, C> {
         reason = "given away: what is applied is what its bytes decode to"
     )]
     pub fn propose(&self, command: C) -> Result<Committed<C::Reply, C::Error>, ProposeError> {
-        let (pending, asked) = self.pending(&command)?;
-        self.shared
-            .queue
-            .push(pending.proposal.bytes().len(), pending)?;
-        asked
-            .wait()
-            .unwrap_or_else(|| Err(stopped(&self.shared).into()))
+        let (index, outcome) = self.submit(of_no_session(&command)?)?;
+        committed(index, outcome)
     }
 
     /// [`propose`](Self::propose) for any async executor. The command is encoded at once, and
@@ -356,13 +355,44 @@ impl<S: Schema, C: Command<S>> Journal<S, C> {
         command: C,
     ) -> impl Future<Output = Result<Committed<C::Reply, C::Error>, ProposeError>> + Send + use<S, C>
     {
-        let pending = self.pending(&command);
+        let submitted = of_no_session(&command).map(|proposal| self.submit_async(proposal));
+        async move {
+            let (index, outcome) = submitted?.await?;
+            committed(index, outcome)
+        }
+    }
+
+    /// Logs a proposal, applies it, and blocks until both are done: the index it has, and what became
+    /// of it. Waits for room if the queue is full.
+    ///
+    /// This is how clients have sessions, in which a command that is sent again is applied once
+    /// ([`Proposal::open_session`], [`Proposal::in_session`]); the journal has the sessions again when
+    /// it is opened again. What [`propose`](Self::propose) makes an error of, a command that breaks a
+    /// rule of the schema, is an outcome here. Proposals that another process has made
+    /// ([`Proposal::from_bytes`]) are taken as well.
+    pub fn submit(
+        &self,
+        proposal: Proposal<C>,
+    ) -> Result<(LogIndex, Outcome<C::Reply, C::Error>), ProposeError> {
+        let (size, pending, asked) = self.pending(proposal)?;
+        self.shared.queue.push(size, pending)?;
+        asked.wait().ok_or_else(|| stopped(&self.shared).into())
+    }
+
+    /// [`submit`](Self::submit) for any async executor. The proposal is queued when the future is
+    /// first polled. Dropped after that, the proposal takes its course all the same.
+    pub fn submit_async(
+        &self,
+        proposal: Proposal<C>,
+    ) -> impl Future<Output = Result<(LogIndex, Outcome<C::Reply, C::Error>), ProposeError>>
+    + Send
+    + use<S, C> {
+        let pending = self.pending(proposal);
         let shared = Arc::clone(&self.shared);
         async move {
-            let (pending, asked) = pending?;
-            let size = pending.proposal.bytes().len();
+            let (size, pending, asked) = pending?;
             Arc::clone(&shared.queue).push_async(size, pending).await?;
-            asked.await.unwrap_or_else(|| Err(stopped(&shared).into()))
+            asked.await.ok_or_else(|| stopped(&shared).into())
         }
     }
 
@@ -414,19 +444,19 @@ impl<S: Schema, C: Command<S>> Journal<S, C> {
         closed
     }
 
+    /// What is queued, its size, and where its answer comes.
     #[expect(clippy::type_complexity, reason = "one use; the names would say less")]
     fn pending(
         &self,
-        command: &C,
+        proposal: Proposal<C>,
     ) -> Result<
         (
+            usize,
             Pending<C, C::Reply, C::Error>,
-            Answer<Result<Committed<C::Reply, C::Error>, ProposeError>>,
+            Answer<(LogIndex, Outcome<C::Reply, C::Error>)>,
         ),
         ProposeError,
     > {
-        let proposal =
-            Proposal::new(command, SystemTime::now(), random_seed()).map_err(ProposeError::Command)?;
         let len = proposal.bytes().len();
         if len > self.max_entry_bytes {
             return Err(ProposeError::TooLarge {
@@ -435,7 +465,31 @@ impl<S: Schema, C: Command<S>> Journal<S, C> {
             });
         }
         let (giver, asked) = answer();
-        Ok((Pending { proposal, giver }, asked))
+        Ok((len, Pending { proposal, giver }, asked))
+    }
+}
+
+/// The proposal of a command that is no session's.
+fn of_no_session<C: Serialize + DeserializeOwned>(
+    command: &C,
+) -> Result<Proposal<C>, ProposeError> {
+    Proposal::new(command, SystemTime::now(), random_seed()).map_err(ProposeError::Command)
+}
+
+/// What became of the command of [`of_no_session`].
+fn committed<R, E>(
+    index: LogIndex,
+    outcome: Outcome<R, E>,
+) -> Result<Committed<R, E>, ProposeError> {
+    match outcome {
+        Outcome::Done(result) => Ok(Committed { index, result }),
+        Outcome::Broken(rule) => Err(ProposeError::Broken { index, rule }),
+        Outcome::Repeated { .. } | Outcome::Session(_) | Outcome::Refused(_) => {
+            unreachable!("it is of no session")
+        }
+        Outcome::Empty | Outcome::AlreadyApplied => {
+            unreachable!("it is a command, and nobody but the journal writes the store")
+        }
     }
 }
 

@@ -2,14 +2,14 @@
 
 use super::acknowledged::Acknowledged;
 use super::commit;
-use super::error::{JournalError, ProposeError, io_error};
+use super::error::{JournalError, io_error};
 use super::images::{self, Image};
 use super::log::{Cut, Log};
 use super::queue::{Limits, Queue, Wait};
 use super::recovery::Recovered;
-use super::{Committed, Options};
+use super::Options;
 use crate::driver::answer::Giver;
-use crate::fsm::{Command, Proposal, panic_message};
+use crate::fsm::{Command, Outcome, Proposal, panic_message};
 use crate::position::LogIndex;
 use crate::store::{Schema, Store};
 use std::fs::File;
@@ -25,7 +25,7 @@ const CUT_AT_LEAST: u64 = 1024;
 #[derive(Debug)]
 pub(super) struct Pending<C, R, E> {
     pub(super) proposal: Proposal<C>,
-    pub(super) giver: Giver<Result<Committed<R, E>, ProposeError>>,
+    pub(super) giver: Giver<(LogIndex, Outcome<R, E>)>,
 }
 
 /// What the log thread is asked beside proposals.
