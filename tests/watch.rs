@@ -3,7 +3,7 @@
 mod store_schema;
 
 use highwater::{
-    HistoryId, LogIndex, Schema, Store, StoreOptions, Table, WaitError, WatchSet, WriteTxn,
+    HistoryId, LogIndex, Position, Schema, Store, StoreOptions, Table, WaitError, WatchSet, WriteTxn,
 };
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -565,6 +565,58 @@ fn a_bare_index_is_of_the_history_the_wait_began_in() {
             now: HistoryId(7)
         }
     );
+}
+
+#[test]
+fn a_query_after_a_position_of_another_history_is_an_error_at_once() {
+    let store = store();
+    let after = |history, index| Position {
+        history: HistoryId(history),
+        index: LogIndex(index),
+    };
+    let read = |db: &CatalogView| db.services().by_node("n2").count();
+    let changed = |began, now| WaitError::HistoryChanged {
+        began: HistoryId(began),
+        now: HistoryId(now),
+    };
+    for index in [0, 9, 10, 11] {
+        let told = store.blocking_query(after(8, index), soon(), read);
+        assert_eq!(told, Err(changed(8, 0)));
+        let never = std::future::pending();
+        let told = block_on(store.blocking_query_async(after(8, index), never, read));
+        assert_eq!(told, Err(changed(8, 0)));
+    }
+    // Of its own it is answered as a bare index is.
+    let answer = store.blocking_query(after(0, 9), soon(), read).unwrap();
+    assert_eq!((answer.value, answer.index), (2, LogIndex(10)));
+    let same = Position {
+        index: answer.index,
+        ..answer.position
+    };
+    let late = store.blocking_query(same, shortly(), read).unwrap();
+    assert!(!late.changed);
+
+    // The history may change while it waits.
+    let waiting = || {
+        let (running, run) = std::sync::mpsc::channel();
+        let store = store.clone();
+        let waiter = thread::spawn(move || {
+            store.blocking_query(same, soon(), |db| {
+                running.send(()).unwrap();
+                read(db)
+            })
+        });
+        run.recv().unwrap();
+        waiter
+    };
+    let waiter = waiting();
+    // The same history at an earlier index: an answer, from which nothing goes on.
+    store.rewind(&image(0, 5)[..]).unwrap();
+    let answer = waiter.join().unwrap().unwrap();
+    assert!(answer.changed && answer.index < same.index, "{answer:?}");
+    let waiter = waiting();
+    store.restore(&image(7, 100)[..]).unwrap();
+    assert_eq!(waiter.join().unwrap(), Err(changed(0, 7)));
 }
 
 #[test]

@@ -27,9 +27,9 @@ pub struct Answer<R> {
     /// What the closure returned.
     pub value: R,
     /// The index of what it read: no earlier than the last change of any of it, and never falling
-    /// within a history. At least 1. To be handed in as `after` next time.
+    /// within a history. At least 1. To be handed in as `after` next time, alone or with the history.
     pub index: LogIndex,
-    /// The position of the snapshot it was read from.
+    /// The position of the snapshot it was read from, with the history that `index` is of.
     pub position: Position,
     /// False: the deadline passed without a change.
     pub changed: bool,
@@ -60,7 +60,7 @@ pub(super) async fn race(
     .await
 }
 
-/// What a reader waits for.
+/// What a reader waits for: to be there, or for a query to be past it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mark {
     /// An index of the history that the store holds when the wait begins.
@@ -256,13 +256,17 @@ impl<S: Schema> Store<S> {
     /// One round of a blocking query: an answer, and, unless it can be given at once, a watch.
     fn round<R>(
         &self,
-        after: LogIndex,
+        after: Mark,
         began: &mut Option<u64>,
         query: impl FnOnce(&S::View) -> R,
     ) -> Result<(Answer<R>, Option<Watch>), WaitError> {
         let (answer, look) = self.look(query);
+        let now = look.position.history;
+        if let Some(began) = after.history().filter(|began| *began != now) {
+            return Err(WaitError::HistoryChanged { began, now });
+        }
         // Content of another line is another answer, whatever its index.
-        if answer.index > after || *began.get_or_insert(look.line) != look.line {
+        if answer.index > after.index() || *began.get_or_insert(look.line) != look.line {
             return Ok((answer, None));
         }
         let watch = self.watch_look(&look);
@@ -277,12 +281,19 @@ impl<S: Schema> Store<S> {
     ///
     /// The closure runs again for each such change, and reads one snapshot each time. It must be
     /// a function of what it reads. `LogIndex(0)` is always answered at once.
+    ///
+    /// A bare index says nothing of the history it is of. `after` as a [`Position`], of an earlier
+    /// answer's `index` and `position.history`, does: if the store holds another history, or comes to
+    /// while this waits, the error is [`WaitError::HistoryChanged`], at once. With either, an answer
+    /// whose `index` is below `after` does not go on from there (the store was restored to an earlier
+    /// state, say): begin again from `LogIndex(0)`.
     pub fn blocking_query<R>(
         &self,
-        after: LogIndex,
+        after: impl Into<Mark>,
         deadline: Instant,
         mut query: impl FnMut(&S::View) -> R,
     ) -> Result<Answer<R>, WaitError> {
+        let after = after.into();
         let mut began = None;
         loop {
             let (answer, watch) = self.round(after, &mut began, &mut query)?;
@@ -301,10 +312,11 @@ impl<S: Schema> Store<S> {
     /// The same on any executor. `until`: any timer.
     pub async fn blocking_query_async<R>(
         &self,
-        after: LogIndex,
+        after: impl Into<Mark>,
         until: impl Future<Output = ()>,
         mut query: impl FnMut(&S::View) -> R,
     ) -> Result<Answer<R>, WaitError> {
+        let after = after.into();
         let mut until = pin!(until);
         let mut began = None;
         loop {
