@@ -612,8 +612,8 @@ fn due(model: &TableModel<'_>, i: usize, index: &IndexModel<'_>) -> Option<Token
     let value = part_value(0, part, &row);
     let due_doc = format!(
         "The records whose `{field}` is at or before `now`, the earliest first, then by primary \
-         key.\n\nIn a command `now` is the log's clock, `Entry::time`: what is due is then the same \
-         on every replica. Where there may be many, `take` as many as one entry should do."
+         key.\n\nIn a command `now` is the log's clock, `highwater::fsm::Context::time`: what is due \
+         is then the same on every replica. Where there may be many, `take` as many as one entry should do."
     );
     let next_doc = format!(
         "The first moment of the log's clock at which a record is due: the earliest `{field}`, \

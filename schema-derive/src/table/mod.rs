@@ -25,6 +25,9 @@ use syn::{
 };
 use versions::Versions;
 
+/// Methods of what a reader derefs to: an index's method of that name would hide it.
+const TAKEN: [&str; 1] = ["log_index"];
+
 /// A table as declared.
 pub(crate) struct TableModel<'a> {
     krate: Krate,
@@ -520,7 +523,7 @@ impl<'a> TableModel<'a> {
         })
     }
 
-    /// No two indexes, nor any two of their methods, can have one name.
+    /// No two indexes, nor any two of their methods, can have one name; nor one that is taken.
     fn refuse_same_names(&mut self, problems: &mut Problems) {
         let mut methods: HashMap<String, Ident> = HashMap::new();
         self.indexes.retain(|index| {
@@ -528,6 +531,16 @@ impl<'a> TableModel<'a> {
                 format!("by_{}", index.name),
                 format!("{}_index", index.name),
             ];
+            if let Some(taken) = own.iter().find(|method| TAKEN.contains(&method.as_str())) {
+                problems.at(
+                    index.name.span(),
+                    format!(
+                        "a table's reader has a method `{taken}` of its own: expected another name \
+                         for the index, as in `#[index(name = \"..\")]`"
+                    ),
+                );
+                return false;
+            }
             let clash = own
                 .iter()
                 .find_map(|method| Some((method, methods.get(method)?)));
