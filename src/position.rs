@@ -32,10 +32,11 @@ impl LogIndex {
     /// Before everything.
     pub const ZERO: LogIndex = LogIndex(0);
 
-    /// The index after this one.
+    /// The index after this one. None is after the greatest, `u64::MAX`, which is its own next: no
+    /// log comes to it, but an index from outside may be anything.
     #[must_use]
     pub const fn next(self) -> LogIndex {
-        LogIndex(self.0 + 1)
+        LogIndex(self.0.saturating_add(1))
     }
 }
 
@@ -133,6 +134,13 @@ impl fmt::Display for Position {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_is_after_the_greatest_index() {
+        assert_eq!(LogIndex::ZERO.next(), LogIndex(1));
+        assert_eq!(LogIndex(u64::MAX - 1).next(), LogIndex(u64::MAX));
+        assert_eq!(LogIndex(u64::MAX).next(), LogIndex(u64::MAX));
+    }
 
     #[test]
     fn a_position_is_its_index_and_its_history_if_that_has_a_name() {

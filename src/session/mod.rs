@@ -45,8 +45,9 @@ impl fmt::Display for SessionId {
     }
 }
 
-/// Which command of which client: what is the same however often it is sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+/// Which command of which client it is. `session` and `sequence` name it, and are the same however
+/// often it is sent; `answered` rides along, and may be more when it is sent again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RequestId {
     /// The client's session.
     pub session: SessionId,
