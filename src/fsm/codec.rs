@@ -66,12 +66,18 @@ impl<C: Serialize + DeserializeOwned> Proposal<C> {
     fn command(mut bytes: Vec<u8>, command: &C) -> Result<Self, ProposalError> {
         rmp_serde::encode::write_named(&mut bytes, command)
             .map_err(|e| ProposalError::Encode(e.to_string()))?;
-        Self::from_bytes(bytes)
+        Self::read(bytes).map_err(ProposalError::Decode)
     }
 
-    /// Reads what [`bytes`](Self::bytes) gave: a proposal that another process made, say.
+    /// Reads what [`bytes`](Self::bytes) gave: a proposal that another process made, say. Bytes that
+    /// are none are [`ProposalError::Foreign`].
     pub fn from_bytes(bytes: Vec<u8>) -> Result<Self, ProposalError> {
-        let (_, content) = decode(&bytes).map_err(ProposalError::Decode)?;
+        Self::read(bytes).map_err(ProposalError::Foreign)
+    }
+
+    /// The error says what is wrong with the bytes.
+    fn read(bytes: Vec<u8>) -> Result<Self, String> {
+        let (_, content) = decode(&bytes)?;
         Ok(Proposal { bytes, content })
     }
 }
@@ -215,6 +221,9 @@ pub enum ProposalError {
     /// It was encoded, but those bytes do not decode to a command: its `Serialize` and
     /// `Deserialize` do not agree, or it nests deeper than 128 levels.
     Decode(String),
+    /// Bytes from elsewhere are no proposal of this program: they were damaged, or another program,
+    /// or another version of this one, has made them.
+    Foreign(String),
 }
 
 impl fmt::Display for ProposalError {
@@ -225,6 +234,11 @@ impl fmt::Display for ProposalError {
                 f,
                 "the command cannot be read back from its own encoding: {why}; \
                  make its Serialize and Deserialize agree"
+            ),
+            ProposalError::Foreign(why) => write!(
+                f,
+                "the bytes are no proposal of this program: {why}; take proposals only from a \
+                 program with the same commands"
             ),
         }
     }
@@ -313,6 +327,18 @@ mod tests {
             Proposal::new(&lossy, at(0), 0),
             Err(ProposalError::Decode(_))
         ));
+    }
+
+    #[test]
+    fn bytes_from_elsewhere_that_are_no_proposal_are_foreign() {
+        let mut unknown = head(kind::COMMAND, at(0), 0);
+        rmp_serde::encode::write_named(&mut unknown, "Unheard").unwrap();
+        for (bytes, says) in [(vec![9; 40], "kind 9"), (unknown, "Unheard")] {
+            let error = Proposal::<Request>::from_bytes(bytes).unwrap_err();
+            assert!(matches!(error, ProposalError::Foreign(_)), "{error:?}");
+            let told = error.to_string();
+            assert!(told.contains(says) && !told.contains("Serialize"), "{told}");
+        }
     }
 
     #[test]
