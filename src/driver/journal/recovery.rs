@@ -21,6 +21,7 @@ const REPLAY_BATCH: usize = 256;
 
 /// What opening a journal met.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Recovery {
     /// There was no journal in the directory; a new one was begun.
     pub created: bool,
@@ -41,6 +42,7 @@ pub struct Recovery {
 /// The batch that was being appended when the last run stopped, and of which the log has nothing.
 /// It was acknowledged to nobody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Torn {
     /// The last entry before it.
     pub after: LogIndex,
@@ -52,6 +54,7 @@ pub struct Torn {
 
 /// An image that was passed over.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct DamagedImage {
     /// Its file. It is left for inspection until newer images replace it.
     pub path: PathBuf,
