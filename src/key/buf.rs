@@ -91,7 +91,7 @@ impl KeyBuf {
 
     /// Keeps the first `len` bytes; does nothing if there are no more than that.
     #[inline]
-    pub fn truncate(&mut self, len: usize) {
+    pub(crate) fn truncate(&mut self, len: usize) {
         if len >= self.len {
             return;
         }

@@ -113,6 +113,7 @@ impl<K: TextKey, Q: AsPrefix<K>> HasPrefixes<K> for Q {
 }
 
 /// Marks an implementation of [`Leading`] for `N` columns.
+#[doc(hidden)]
 #[derive(Debug)]
 pub enum Columns<const N: usize> {}
 

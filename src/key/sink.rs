@@ -26,6 +26,7 @@ impl KeySink {
     /// # Panics
     ///
     /// If `write` takes bytes out instead.
+    #[doc(hidden)]
     #[inline]
     pub fn push(&mut self, write: impl FnOnce(&mut KeyBuf)) {
         let start = self.buf.len();

@@ -40,6 +40,7 @@ pub struct IndexDef<T> {
 
 impl<T> IndexDef<T> {
     /// An index that is not unique, with one key a record.
+    #[doc(hidden)]
     #[must_use]
     pub const fn new(
         name: &'static str,
@@ -61,6 +62,7 @@ impl<T> IndexDef<T> {
     }
 
     /// The same with what is declared of each of its columns, for people and tools to read.
+    #[doc(hidden)]
     #[must_use]
     pub const fn parts(self, parts: &'static [&'static str]) -> Self {
         IndexDef { parts, ..self }
@@ -84,6 +86,7 @@ impl<T> IndexDef<T> {
     }
 
     /// The same with the name of the function by which `keys` leaves records out.
+    #[doc(hidden)]
     #[must_use]
     pub const fn when(self, function: &'static str) -> Self {
         IndexDef {
@@ -93,6 +96,7 @@ impl<T> IndexDef<T> {
     }
 
     /// The same with at most one record a key.
+    #[doc(hidden)]
     #[must_use]
     pub const fn unique(self) -> Self {
         IndexDef {
@@ -102,6 +106,7 @@ impl<T> IndexDef<T> {
     }
 
     /// The same as a reference to another table.
+    #[doc(hidden)]
     #[must_use]
     pub const fn references(self, reference: Reference<T>) -> Self {
         IndexDef {
@@ -111,6 +116,7 @@ impl<T> IndexDef<T> {
     }
 
     /// The same over the items of a collection.
+    #[doc(hidden)]
     #[must_use]
     pub const fn each(self) -> Self {
         IndexDef { each: true, ..self }
@@ -160,6 +166,7 @@ pub enum OnDelete<T> {
 
 impl<T> Reference<T> {
     /// A reference to the records of this table.
+    #[doc(hidden)]
     #[must_use]
     pub const fn new(table: &'static str, on_delete: OnDelete<T>) -> Self {
         Reference { table, on_delete }
