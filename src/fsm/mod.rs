@@ -163,13 +163,6 @@
 //! # Ok(())
 //! # }
 //! ```
-//!
-//! **Invariants.** An entry's time is never before that of the entry ahead of it. Only commands
-//! that survive being encoded and decoded become a [`Proposal`], so what is applied at once and
-//! what is applied after a restart are the same value.
-//!
-//! **Memory ordering.** Nothing here is shared between threads: a batch is applied by the thread
-//! that holds the store's one write transaction.
 
 // For who works on this room.
 //

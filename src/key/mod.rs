@@ -16,11 +16,8 @@
 //! 5. *Prefixes* ([`AsPrefix`]): text (or bytes) `t` begins with `p` if and only if the encoding of
 //!    `t` begins with the encoding of `p` as a prefix.
 //!
-//! **It knows nothing** of trees, tables or records. [`Key`] is a safe trait: an implementation that
-//! breaks a promise gives wrong orders or answers, never undefined behaviour.
-//!
-//! **The central data structure** is [`KeyBuf`], the buffer all encodings are appended to; its
-//! invariant is that an encoder only ever appends.
+//! [`Key`] is a safe trait: an implementation that breaks a promise gives wrong orders or answers, never
+//! undefined behaviour.
 //!
 //! | type | encoding |
 //! |---|---|
@@ -39,6 +36,13 @@
 //! | `Uuid` | its 16 bytes |
 //! | `IpNet`, `Ipv4Net`, `Ipv6Net` | the address, the length of the prefix (1 byte) |
 //! | `Caseless` | the text, folded |
+
+// For who works on this room.
+//
+// May not know: trees, tables, records.
+//
+// The one data structure is `KeyBuf`, the buffer all encodings are appended to; its invariant is that an
+// encoder only ever appends.
 
 mod address;
 mod buf;

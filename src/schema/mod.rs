@@ -5,18 +5,24 @@
 //! [`Table::CHECKS`]; without the type, and for people, there is
 //! [`Store::describe`](crate::Store::describe).
 //!
-//! * Promises: a [`Table`] says all that the store needs to keep a record under its keys (name,
-//!   fields, how each key follows from a record) as constants and plain functions, so that no table
-//!   or index is looked up by a string at run time. A [`Row`] is immutable, one pointer wide, and
-//!   lives as long as a handle of it.
-//! * May not know: how and where records are stored, transactions, the log beyond the indexes that
-//!   a row was stamped with.
-//! * The structure to understand first: [`IndexDef`], one secondary index; its `keys` is the only
-//!   way from a record to its entries in that index.
-//! * Invariants: `keys` and `encode_key` are functions of the record alone, so the same record has
-//!   the same keys on every replica; the trees of a schema are numbered table by table, the
-//!   primary tree first, then one for each of `INDEXES` in order.
-//! * Memory ordering: nothing here is shared but through `Arc`, whose contents never change.
+//! A [`Table`] says all that the store needs to keep a record under its keys (name, fields, how each
+//! key follows from a record) as constants and plain functions, so that no table or index is looked up
+//! by a string at run time. A [`Row`] is immutable, one pointer wide, and lives as long as a handle of
+//! it.
+
+// For who works on this room.
+//
+// May not know: how and where records are stored, transactions, the log beyond the indexes that a row
+// was stamped with.
+//
+// The one data structure is `IndexDef`, one secondary index; its `keys` is the only way from a record to
+// its entries in that index.
+//
+// Invariants: `keys` and `encode_key` are functions of the record alone, so the same record has the same
+// keys on every replica; the trees of a schema are numbered table by table, the primary tree first, then
+// one for each of `INDEXES` in order.
+//
+// Memory ordering: nothing here is shared but through `Arc`, whose contents never change.
 
 pub(crate) mod earlier;
 mod index;

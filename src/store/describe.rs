@@ -105,7 +105,13 @@ impl fmt::Display for Table {
                 write!(f, " (reads from {} on)", self.oldest_version)?;
             }
         }
-        f.write_str(if self.local { ", local\n" } else { "\n" })?;
+        if self.local {
+            f.write_str(", local")?;
+        }
+        if !self.derived_from.is_empty() {
+            write!(f, ", derived from {}", self.derived_from.join(", "))?;
+        }
+        f.write_str("\n")?;
         writeln!(f, "  primary key ({})", self.primary_key.join(", "))?;
         for Field { name, ty } in &self.fields {
             writeln!(f, "  field {name}: {ty}")?;

@@ -487,6 +487,18 @@ fn two_nodes() -> Store<Cluster> {
 }
 
 #[test]
+fn what_it_is_derived_from_is_told() {
+    let shown = Store::<Cluster>::describe().to_string();
+    for table in [
+        "table job\n",
+        "table load, local, derived from job\n",
+        "table place, local, derived from job, node\n",
+    ] {
+        assert!(shown.contains(table), "{shown}");
+    }
+}
+
+#[test]
 fn what_is_derived_is_watched_asked_for_and_followed_as_any_table() {
     let store = two_nodes();
     let (load, watch) = store.watch(|db| db.loads().get(1).map(|load| load.cores));

@@ -1,15 +1,12 @@
 //! The driver for `openraft` 0.9: a replicated store.
 //!
-//! **Promises.** Every entry that Raft commits is applied, in order and without a gap; one that is
-//! missing, or cannot be applied, stops the node and halts its store, while reads go on. A batch is
-//! published once (twice, where what was in the log at the start ends in it), before anybody is
-//! answered. An image is taken of a snapshot, in O(1), so that
-//! no entry waits for it; it is written to a file, and installed from a file beside the state that
-//! readers go on reading. One that is older than the state is refused.
+//! Every entry that Raft commits is applied, in order and without a gap; one that is missing, or
+//! cannot be applied, stops the node and halts its store, while reads go on. A batch is published once
+//! (twice, where what was in the log at the start ends in it), before anybody is answered. An image is
+//! taken of a snapshot, in O(1), so that no entry waits for it; it is written to a file, and installed
+//! from a file beside the state that readers go on reading. One that is older than the state is refused.
 //!
-//! **May not know.** The network between nodes, which is the program's own.
-//!
-//! **The one data structure** is the directory of a node:
+//! The network between nodes is the program's own. A node has a directory:
 //!
 //! | file | holds |
 //! |---|---|
