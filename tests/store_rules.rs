@@ -260,7 +260,7 @@ fn what_is_referred_to_is_there_at_the_end() {
     let error = commit(&store, |txn| {
         txn.services_mut().delete(("a", "web")).map(drop)
     });
-    let Err(CommitError::Broken(rule)) = error else {
+    let Err(CommitError::RuleBroken(rule)) = error else {
         panic!("{error:?}")
     };
     assert_eq!(
@@ -272,7 +272,7 @@ fn what_is_referred_to_is_there_at_the_end() {
     let error = commit(&store, |txn| txn.nodes_mut().delete("a").map(drop));
     assert!(matches!(
         error,
-        Err(CommitError::Broken(WriteError::Referenced { .. }))
+        Err(CommitError::RuleBroken(WriteError::Referenced { .. }))
     ));
     let error = commit(&store, |txn| txn.checks_mut().insert(check(2, "a", "db")));
     assert_eq!(
@@ -314,7 +314,7 @@ fn checks_are_of_every_record_that_an_entry_leaves() {
     });
     assert!(matches!(
         error,
-        Err(CommitError::Broken(WriteError::CheckFailed { check, .. })) if check == "is_short"
+        Err(CommitError::RuleBroken(WriteError::CheckFailed { check, .. })) if check == "is_short"
     ));
     let repaired = commit(&store, |txn| {
         bad(txn)?;
@@ -329,7 +329,7 @@ fn checks_are_of_every_record_that_an_entry_leaves() {
     };
     bad(&mut txn).unwrap();
     let refused = txn.next_entry(LogIndex(11));
-    assert!(matches!(refused, Err(CommitError::Broken(_))));
+    assert!(matches!(refused, Err(CommitError::RuleBroken(_))));
     assert_eq!(txn.index(), LogIndex(10));
     txn.services_mut().delete(("b", "db")).unwrap();
     txn.next_entry(LogIndex(11)).unwrap();
@@ -581,9 +581,9 @@ proptest! {
                     model = after;
                     outcomes.push(Outcome::Done(Ok(())));
                 }
-                Err(CommitError::Broken(rule)) => {
+                Err(CommitError::RuleBroken(rule)) => {
                     prop_assert!(!after.is_whole());
-                    outcomes.push(Outcome::Broken(rule));
+                    outcomes.push(Outcome::RuleBroken(rule));
                 }
                 Err(error) => panic!("{error}"),
             }
@@ -623,7 +623,7 @@ fn a_command_that_breaks_a_rule_is_told_so_again() {
     let first = send(2);
     assert!(matches!(
         first,
-        Outcome::Broken(WriteError::NoTarget { .. })
+        Outcome::RuleBroken(WriteError::NoTarget { .. })
     ));
     // By now it would do; but it was answered.
     let all = Ops(vec![

@@ -215,7 +215,7 @@ pub enum Outcome<R, E> {
     },
     /// The command was rejected by the schema: what it left would have broken a reference or a check,
     /// and was undone. In a session, a repeated one is told so again.
-    Broken(WriteError),
+    RuleBroken(WriteError),
     /// The session was opened, renewed or closed.
     Session(SessionId),
     /// The entry's session did not allow it: nothing was changed.
@@ -491,11 +491,12 @@ fn perform<S: Schema, C: Command<S>>(
     Ok(match result {
         Answered::Ok(reply) => Outcome::Done(Ok(reply)),
         Answered::Err(error) => Outcome::Done(Err(error)),
-        Answered::Broken(rule) => Outcome::Broken(rule),
+        Answered::Broken(rule) => Outcome::RuleBroken(rule),
     })
 }
 
-/// What became of a command, as its session keeps it: a `Result`, or the rule it broke.
+/// What became of a command, as its session keeps it: a `Result`, or the rule it broke. Images have
+/// these names.
 #[derive(Serialize, Deserialize)]
 enum Answered<R, E> {
     Ok(R),
@@ -519,7 +520,7 @@ fn repeated<R: DeserializeOwned, E: DeserializeOwned>(answer: &Answer) -> Outcom
             index,
             result: Err(error),
         },
-        Ok(Answered::Broken(rule)) => Outcome::Broken(rule),
+        Ok(Answered::Broken(rule)) => Outcome::RuleBroken(rule),
         Err(why) => Outcome::Refused(SessionError::Unreadable { index, why }),
     }
 }

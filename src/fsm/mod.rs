@@ -29,7 +29,7 @@
 //! | what | where | then |
 //! |---|---|---|
 //! | the command rejects the request | `Err` of [`Command::apply`], in [`Outcome::Done`] | it is undone; the log goes on |
-//! | it would break a reference or check of the schema | [`Outcome::Broken`] | it is undone; the log goes on |
+//! | it would break a reference or check of the schema | [`Outcome::RuleBroken`] | it is undone; the log goes on |
 //! | its session is unknown, or has ended | [`Outcome::Refused`] | nothing was done; open another |
 //! | it cannot be applied | [`Applied::halted`] | the store is halted: mend the program, and start again from an image and the log |
 //! | it is not fit for a log | [`ProposalError`], before it is logged | nothing was done |
@@ -272,7 +272,7 @@ pub trait Command<S: Schema>: Serialize + DeserializeOwned + Send + 'static {
     /// is used all the same. If it panics, the store halts.
     ///
     /// References and checks of the schema are tested after it: one that is broken rejects the command
-    /// with [`Outcome::Broken`], which is no error of yours. To have it as one, end with
+    /// with [`Outcome::RuleBroken`], which is no error of yours. To have it as one, end with
     /// [`check_rules`](WriteTxn::check_rules).
     fn apply(self, context: &Context, txn: &mut WriteTxn<S>) -> Result<Self::Reply, Self::Error>;
 }

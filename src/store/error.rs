@@ -332,7 +332,7 @@ pub enum CommitError {
         reason: String,
     },
     /// The entry has broken a rule of the schema: a reference or a check.
-    Broken(WriteError),
+    RuleBroken(WriteError),
     /// An entry's index must be higher than the one before.
     IndexNotHigher {
         /// The index given.
@@ -347,7 +347,7 @@ impl fmt::Display for CommitError {
         match self {
             CommitError::Closed => f.write_str(CLOSED),
             CommitError::Halted { reason } => halted(f, reason),
-            CommitError::Broken(rule) => rule.fmt(f),
+            CommitError::RuleBroken(rule) => rule.fmt(f),
             CommitError::IndexNotHigher { given, last } => {
                 write!(
                     f,
@@ -362,7 +362,7 @@ impl Error for CommitError {}
 
 impl From<WriteError> for CommitError {
     fn from(error: WriteError) -> Self {
-        CommitError::Broken(error)
+        CommitError::RuleBroken(error)
     }
 }
 

@@ -522,7 +522,7 @@ impl<S: Schema> WriteTxn<S> {
     /// A transaction of `write()` that changed nothing publishes nothing and uses no index; it
     /// returns the index that is applied. On an error the transaction is gone and the store is
     /// unchanged: also if the last entry has broken a rule of the schema
-    /// ([`CommitError::Broken`]).
+    /// ([`CommitError::RuleBroken`]).
     pub fn commit(self) -> Result<LogIndex, CommitError> {
         if let Some(ended) = self.txn().core.watches.ended() {
             return Err(ended.into());

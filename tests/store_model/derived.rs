@@ -362,7 +362,7 @@ fn run(ops: Vec<Op>) {
             let before = store.snapshot();
             match txn.commit() {
                 Ok(_) => {}
-                Err(CommitError::Broken(_)) => {
+                Err(CommitError::RuleBroken(_)) => {
                     assert_eq!(store.position(), before.position());
                 }
                 Err(error) => panic!("{error}"),
@@ -557,14 +557,14 @@ fn an_error_of_the_function_refuses_the_entry() {
     }
     let next = txn.index().next();
     match txn.next_entry(next) {
-        Err(CommitError::Broken(error)) => assert!(refusal(&error)),
+        Err(CommitError::RuleBroken(error)) => assert!(refusal(&error)),
         other => panic!("{other:?}"),
     }
     // It goes on, and is set right.
     txn.jobs_mut().delete(3).unwrap();
     txn.next_entry(next).unwrap();
     txn.jobs_mut().insert(listening(3)).unwrap();
-    assert!(matches!(txn.commit(), Err(CommitError::Broken(error)) if refusal(&error)));
+    assert!(matches!(txn.commit(), Err(CommitError::RuleBroken(error)) if refusal(&error)));
     check(&store);
     assert_eq!(store.snapshot().jobs().len(), 1);
 
@@ -575,7 +575,7 @@ fn an_error_of_the_function_refuses_the_entry() {
         refuse: false,
     };
     let applied = Batch::new(entries(&[request], 2)).apply(&store);
-    assert!(matches!(&applied.outcomes[..], [Outcome::Broken(error)] if refusal(error)));
+    assert!(matches!(&applied.outcomes[..], [Outcome::RuleBroken(error)] if refusal(error)));
     assert_eq!(store.position().index, LogIndex(2));
     check(&store);
     assert_eq!(store.snapshot().jobs().len(), 1);

@@ -185,7 +185,7 @@ pub enum ProposeError {
     },
     /// The command would have broken a rule of the schema: it was undone, and uses its index. The
     /// journal goes on. ([`Journal::submit`](super::Journal::submit) tells it as an outcome.)
-    Broken {
+    RuleBroken {
         /// The index it has.
         index: LogIndex,
         /// The reference or check.
@@ -219,7 +219,7 @@ impl fmt::Display for ProposeError {
                 "the command takes {len} bytes, more than the {limit} an entry may have; \
                  split it, or raise Options::max_entry_bytes"
             ),
-            ProposeError::Broken { index, rule } => {
+            ProposeError::RuleBroken { index, rule } => {
                 write!(f, "entry {index} was rejected: {rule}")
             }
             ProposeError::Closed => f.write_str("the journal is closed"),

@@ -483,7 +483,7 @@ fn committed<R, E>(
 ) -> Result<Committed<R, E>, ProposeError> {
     match outcome {
         Outcome::Done(result) => Ok(Committed { index, result }),
-        Outcome::Broken(rule) => Err(ProposeError::Broken { index, rule }),
+        Outcome::RuleBroken(rule) => Err(ProposeError::RuleBroken { index, rule }),
         Outcome::Repeated { .. } | Outcome::Session(_) | Outcome::Refused(_) => {
             unreachable!("it is of no session")
         }
