@@ -8,7 +8,7 @@
 //! where it was. Kill it at any moment: what it has printed is there.
 
 use highwater::fsm::{Command, Context};
-use highwater::journal::{Journal, Options};
+use highwater::journal::{Journal, JournalOptions};
 use highwater::{Schema, Table, WriteTxn};
 use serde::{Deserialize, Serialize};
 use std::error::Error;
@@ -51,7 +51,7 @@ impl Command<Counters> for Request {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let dir = std::env::temp_dir().join("highwater-counters");
-    let (journal, recovery) = Journal::<Counters, Request>::open(&dir, Options::default())?;
+    let (journal, recovery) = Journal::<Counters, Request>::open(&dir, JournalOptions::default())?;
     println!("{}: {recovery}", dir.display());
 
     for name in std::env::args().skip(1) {

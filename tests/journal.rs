@@ -7,7 +7,7 @@ use common::{Bank, Failure, Request, balance};
 use highwater::fsm::{
     Command, Context, Outcome, Proposal, RequestId, SessionError, SessionId, SessionOptions,
 };
-use highwater::journal::{Committed, Journal, JournalError, Options, ProposeError, Recovery};
+use highwater::journal::{Committed, Journal, JournalError, JournalOptions, ProposeError, Recovery};
 use highwater::{LogIndex, WaitError, WriteTxn};
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -22,7 +22,7 @@ use std::time::{Duration, Instant, SystemTime};
 type Bankbook = Journal<Bank, Request>;
 
 fn open(dir: &Path) -> (Bankbook, Recovery) {
-    Journal::open(dir, Options::default()).unwrap()
+    Journal::open(dir, JournalOptions::default()).unwrap()
 }
 
 fn count(id: &str) -> Request {
@@ -126,10 +126,10 @@ fn what_several_threads_proposed_is_there_again() {
 #[test]
 fn futures_wait_for_room_and_answers_on_any_executor() {
     let dir = tempfile::tempdir().unwrap();
-    let options = Options {
+    let options = JournalOptions {
         queue_entries: 2,
         batch_entries: 3,
-        ..Options::default()
+        ..JournalOptions::default()
     };
     let (journal, _) = Bankbook::open(dir.path(), options).unwrap();
     let threads: Vec<_> = (0..6)
@@ -321,7 +321,7 @@ fn checkpoints_cut_the_log() {
     for path in images(dir.path()) {
         fs::remove_file(path).unwrap();
     }
-    match Bankbook::open(dir.path(), Options::default()) {
+    match Bankbook::open(dir.path(), JournalOptions::default()) {
         Err(JournalError::Damaged { what, .. }) => assert!(what.contains("after 30"), "{what}"),
         other => panic!("{other:?}"),
     }
@@ -330,9 +330,9 @@ fn checkpoints_cut_the_log() {
 #[test]
 fn images_come_by_themselves_and_bound_the_log() {
     let dir = tempfile::tempdir().unwrap();
-    let options = Options {
+    let options = JournalOptions {
         image_every_entries: 20,
-        ..Options::default()
+        ..JournalOptions::default()
     };
     let (journal, _) = Bankbook::open(dir.path(), options.clone()).unwrap();
     let deadline = soon();
@@ -349,9 +349,9 @@ fn images_come_by_themselves_and_bound_the_log() {
     journal.close().unwrap();
 
     let dir = tempfile::tempdir().unwrap();
-    let options = Options {
+    let options = JournalOptions {
         image_every_bytes: 5000,
-        ..Options::default()
+        ..JournalOptions::default()
     };
     let (journal, _) = Bankbook::open(dir.path(), options).unwrap();
     while images(dir.path()).is_empty() {
@@ -444,12 +444,12 @@ fn a_panic_halts_the_journal() {
     assert!(matches!(journal.close(), Err(JournalError::Entry(_))));
     assert_eq!(balance(&store, "a"), Some(1), "reads outlive the journal");
 
-    match Bankbook::open(dir.path(), Options::default()) {
+    match Bankbook::open(dir.path(), JournalOptions::default()) {
         Err(JournalError::Entry(halt)) => assert_eq!(halt.index, LogIndex(2)),
         other => panic!("{other:?}"),
     }
     let (journal, recovery) =
-        Journal::<Bank, Mended>::open(dir.path(), Options::default()).unwrap();
+        Journal::<Bank, Mended>::open(dir.path(), JournalOptions::default()).unwrap();
     assert_eq!(recovery.replayed, 2);
     assert!(recovery.closed);
     assert_eq!(journal.propose(Mended(count("a"))).unwrap().result, Ok(2));
@@ -482,7 +482,7 @@ fn a_command_this_program_does_not_know_is_refused() {
         .result
         .unwrap();
     drop(journal);
-    match Journal::<Bank, Older>::open(dir.path(), Options::default()) {
+    match Journal::<Bank, Older>::open(dir.path(), JournalOptions::default()) {
         Err(JournalError::Entry(halt)) => {
             assert_eq!(halt.index, LogIndex(2));
             assert!(halt.to_string().contains("Note"), "{halt}");
@@ -499,7 +499,7 @@ fn a_command_this_program_does_not_know_is_refused() {
 fn only_one_journal_has_a_directory() {
     let dir = tempfile::tempdir().unwrap();
     let (journal, _) = open(dir.path());
-    match Bankbook::open(dir.path(), Options::default()) {
+    match Bankbook::open(dir.path(), JournalOptions::default()) {
         Err(JournalError::InUse { dir: used }) => assert_eq!(used, dir.path()),
         other => panic!("{other:?}"),
     }
@@ -512,9 +512,9 @@ fn only_one_journal_has_a_directory() {
 #[test]
 fn a_command_above_the_limit_is_not_logged() {
     let dir = tempfile::tempdir().unwrap();
-    let options = Options {
+    let options = JournalOptions {
         max_entry_bytes: 200,
-        ..Options::default()
+        ..JournalOptions::default()
     };
     let (journal, _) = Bankbook::open(dir.path(), options).unwrap();
     let fill = |n| Request::Fill {
@@ -631,7 +631,7 @@ fn a_torn_batch_is_reported_and_a_lost_one_refused() {
     journal.close().unwrap();
 
     fs::write(&file, acknowledged(6, 6, 120)).unwrap();
-    match Bankbook::open(dir.path(), Options::default()) {
+    match Bankbook::open(dir.path(), JournalOptions::default()) {
         Err(
             e @ JournalError::Damaged {
                 index: Some(LogIndex(6)),
@@ -661,7 +661,7 @@ fn a_log_that_is_gone_or_older_than_the_rest_is_refused() {
     journal.propose(count("a")).unwrap().result.unwrap();
     journal.checkpoint().unwrap();
     journal.close().unwrap();
-    let refused = || match Bankbook::open(dir.path(), Options::default()) {
+    let refused = || match Bankbook::open(dir.path(), JournalOptions::default()) {
         Err(JournalError::Damaged { what, .. }) => what,
         other => panic!("{other:?}"),
     };
@@ -725,7 +725,7 @@ fn damage_anywhere_loses_nothing_silently() {
 
     let victim = base.path().join("victim");
     let (mut opened, mut refused) = (0, 0);
-    let mut check = |what: &str| match Bankbook::open(&victim, Options::default()) {
+    let mut check = |what: &str| match Bankbook::open(&victim, JournalOptions::default()) {
         Ok((journal, _)) => {
             opened += 1;
             assert_eq!(journal.store().position().index, LogIndex(90), "{what}");
@@ -854,7 +854,7 @@ mod unreadable {
 fn an_image_that_could_not_be_read_cuts_nothing() {
     use unreadable::{Notes, Write};
     let dir = tempfile::tempdir().unwrap();
-    let open = || Journal::<Notes, Write>::open(dir.path(), Options::default()).unwrap();
+    let open = || Journal::<Notes, Write>::open(dir.path(), JournalOptions::default()).unwrap();
     let (journal, _) = open();
     for text in ["a", "", "b", ""] {
         journal.propose(Write(text.into())).unwrap().result.unwrap();

@@ -9,7 +9,7 @@ mod common;
 
 use common::{Bank, Request};
 use highwater::LogIndex;
-use highwater::journal::{Journal, Options};
+use highwater::journal::{Journal, JournalOptions};
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{BufRead, BufReader, Write};
@@ -23,10 +23,10 @@ const ROUNDS: usize = 100;
 const THREADS: usize = 4;
 
 /// Images are written all the time, so that the kills meet those too.
-fn options() -> Options {
-    Options {
+fn options() -> JournalOptions {
+    JournalOptions {
         image_every_entries: 40,
-        ..Options::default()
+        ..JournalOptions::default()
     }
 }
 

@@ -4,14 +4,14 @@
 mod common;
 
 use common::{Bank, Request, balance};
-use highwater::journal::{Journal, JournalError, Options, ProposeError};
+use highwater::journal::{Journal, JournalError, JournalOptions, ProposeError};
 use highwater::{LogIndex, WaitError};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 fn in_memory() -> Journal<Bank, Request> {
-    Journal::in_memory(Options::default())
+    Journal::in_memory(JournalOptions::default())
 }
 
 fn count(id: &str) -> Request {
@@ -130,8 +130,8 @@ fn it_closes_while_others_hold_it() {
 #[test]
 fn one_on_disk_closes_while_others_hold_it() {
     let dir = tempfile::tempdir().unwrap();
-    closes(Journal::open(dir.path(), Options::default()).unwrap().0);
-    let (_, recovery) = Journal::<Bank, Request>::open(dir.path(), Options::default()).unwrap();
+    closes(Journal::open(dir.path(), JournalOptions::default()).unwrap().0);
+    let (_, recovery) = Journal::<Bank, Request>::open(dir.path(), JournalOptions::default()).unwrap();
     assert!(recovery.closed);
     assert_eq!(recovery.index, LogIndex(1));
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use highwater::journal::{Journal, Options};
+use highwater::journal::{Journal, JournalOptions};
 use highwater::{LogIndex, Store};
 
 use crate::cluster::{Contact, Node, Seen};
@@ -28,7 +28,7 @@ pub struct Written {
 
 /// Opens or begins the log in a folder.
 pub fn open(folder: &Path) -> Result<Log, Failure> {
-    let (log, recovery) = Journal::open(folder, Options::default())?;
+    let (log, recovery) = Journal::open(folder, JournalOptions::default())?;
     println!("catalog: data in {}: {recovery}", folder.display());
     Ok(Log::Alone(log))
 }
@@ -36,7 +36,7 @@ pub fn open(folder: &Path) -> Result<Log, Failure> {
 /// A log that ends with the program.
 pub fn in_memory() -> Log {
     println!("catalog: data in memory only");
-    Log::Alone(Journal::in_memory(Options::default()))
+    Log::Alone(Journal::in_memory(JournalOptions::default()))
 }
 
 impl Log {

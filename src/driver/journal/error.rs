@@ -180,7 +180,7 @@ pub enum ProposeError {
     TooLarge {
         /// Bytes of the encoding.
         len: usize,
-        /// [`Options::max_entry_bytes`](super::Options::max_entry_bytes).
+        /// [`JournalOptions::max_entry_bytes`](super::JournalOptions::max_entry_bytes).
         limit: usize,
     },
     /// The command would have broken a rule of the schema: it was undone, and uses its index. The
@@ -217,7 +217,7 @@ impl fmt::Display for ProposeError {
             ProposeError::TooLarge { len, limit } => write!(
                 f,
                 "the command takes {len} bytes, more than the {limit} an entry may have; \
-                 split it, or raise Options::max_entry_bytes"
+                 split it, or raise JournalOptions::max_entry_bytes"
             ),
             ProposeError::RuleBroken { index, rule } => {
                 write!(f, "entry {index} was rejected: {rule}")

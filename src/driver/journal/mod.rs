@@ -6,7 +6,7 @@
 //!
 //! ```no_run
 //! # use highwater::fsm::{Command, Context};
-//! # use highwater::journal::{Journal, Options};
+//! # use highwater::journal::{Journal, JournalOptions};
 //! # use highwater::{Schema, Table, WriteError, WriteTxn};
 //! # use serde::{Deserialize, Serialize};
 //! # #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
@@ -24,7 +24,7 @@
 //! #     }
 //! # }
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let (journal, found) = Journal::<Notes, Request>::open("data", Options::default())?;
+//! let (journal, found) = Journal::<Notes, Request>::open("data", JournalOptions::default())?;
 //! println!("{found}");
 //! let committed = journal.propose(Request::Write(Note { title: "tea".into() }))?;
 //! let snapshot = journal.store().snapshot_at_least(committed.index, std::time::Instant::now())?;
@@ -46,7 +46,7 @@
 //! A proposal waits for one fsync, which all that wait at the same time share: throughput grows with the
 //! number of proposers. One thread does it all, a second one writes an image now and then, which delays no
 //! commit. The disk holds at most two images and the log since the older; opening reads the newest image
-//! and what the log has after it, both bounded by [`Options`], not by the journal's age.
+//! and what the log has after it, both bounded by [`JournalOptions`], not by the journal's age.
 //!
 //! # Errors
 //!
@@ -137,7 +137,7 @@ const NAME: &str = "the journal";
 
 /// Settings of a journal.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub struct JournalOptions {
     /// An image is begun when so many entries were appended since the last. 100,000 by default.
     pub image_every_entries: u64,
     /// Or when the commands appended since have so many bytes. 64 MiB by default.
@@ -156,9 +156,9 @@ pub struct Options {
     pub store: store::StoreOptions,
 }
 
-impl Default for Options {
+impl Default for JournalOptions {
     fn default() -> Self {
-        Options {
+        JournalOptions {
             image_every_entries: 100_000,
             image_every_bytes: 64 << 20,
             max_entry_bytes: 1 << 20,
@@ -199,7 +199,7 @@ fn spawn(
 ///
 /// ```
 /// use highwater::fsm::{Command, Context};
-/// use highwater::journal::{Journal, Options};
+/// use highwater::journal::{Journal, JournalOptions};
 /// use highwater::{Schema, Table, WriteError, WriteTxn};
 /// use serde::{Deserialize, Serialize};
 ///
@@ -234,7 +234,7 @@ fn spawn(
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let dir = tempfile::tempdir()?;
 /// # let dir = dir.path();
-/// let (journal, _) = Journal::<Notes, Request>::open(dir, Options::default())?;
+/// let (journal, _) = Journal::<Notes, Request>::open(dir, JournalOptions::default())?;
 /// let note = Note { title: "tea".into(), text: "green".into() };
 /// let written = journal.propose(Request::Write(note.clone()))?;
 /// assert_eq!(written.index.0, 1);
@@ -242,7 +242,7 @@ fn spawn(
 /// assert!(journal.propose(Request::Write(note))?.result.is_err(), "there is one already");
 /// journal.close()?;
 ///
-/// let (journal, recovery) = Journal::<Notes, Request>::open(dir, Options::default())?;
+/// let (journal, recovery) = Journal::<Notes, Request>::open(dir, JournalOptions::default())?;
 /// assert_eq!(recovery.replayed, 2);
 /// assert_eq!(journal.store().snapshot().notes().get("tea").unwrap().text, "green");
 /// # Ok(())
@@ -266,7 +266,7 @@ impl<S: Schema, C: Command<S>> Journal<S, C> {
         clippy::needless_pass_by_value,
         reason = "settings are made for one journal"
     )]
-    pub fn open(dir: impl AsRef<Path>, options: Options) -> Result<(Self, Recovery), JournalError> {
+    pub fn open(dir: impl AsRef<Path>, options: JournalOptions) -> Result<(Self, Recovery), JournalError> {
         let dir = dir.as_ref();
         let recovered = recovery::recover::<S, C>(dir, &options.store)?;
         let report = recovered.report.clone();
@@ -275,7 +275,7 @@ impl<S: Schema, C: Command<S>> Journal<S, C> {
 
     fn start(
         dir: &Path,
-        options: &Options,
+        options: &JournalOptions,
         mut recovered: Recovered<S>,
     ) -> Result<Self, JournalError> {
         let store = recovered.store.clone();
@@ -297,7 +297,7 @@ impl<S: Schema, C: Command<S>> Journal<S, C> {
         clippy::needless_pass_by_value,
         reason = "settings are made for one journal"
     )]
-    pub fn in_memory(options: Options) -> Self {
+    pub fn in_memory(options: JournalOptions) -> Self {
         let store = Store::with_options(options.store.clone());
         let shared = Arc::new(Shared::new(&options));
         let thread = spawn({
@@ -312,7 +312,7 @@ impl<S: Schema, C: Command<S>> Journal<S, C> {
         store: Store<S>,
         shared: Arc<Shared<S, C>>,
         thread: LogThread,
-        options: &Options,
+        options: &JournalOptions,
     ) -> Self {
         // No log but this one.
         store.note_authority();

@@ -124,7 +124,7 @@ fn journal(dir: &Path) -> (Journal<Counters, Count>, Arc<Syncs>, mpsc::Sender<bo
         },
     };
     (
-        Journal::start(dir, &Options::default(), recovered).unwrap(),
+        Journal::start(dir, &JournalOptions::default(), recovered).unwrap(),
         syncs,
         decide,
     )

@@ -7,7 +7,7 @@ use super::images::{self, Image};
 use super::log::{Cut, Log};
 use super::queue::{Limits, Queue, Wait};
 use super::recovery::Recovered;
-use super::Options;
+use super::JournalOptions;
 use crate::driver::answer::Giver;
 use crate::fsm::{Command, Outcome, Proposal, panic_message};
 use crate::position::LogIndex;
@@ -48,7 +48,7 @@ pub(super) struct Shared<S: Schema, C: Command<S>> {
 }
 
 impl<S: Schema, C: Command<S>> Shared<S, C> {
-    pub(super) fn new(options: &Options) -> Self {
+    pub(super) fn new(options: &JournalOptions) -> Self {
         Shared {
             queue: Arc::new(Queue::new(Limits {
                 queue_items: options.queue_entries.max(1),
@@ -130,7 +130,7 @@ impl<S: Schema, C: Command<S>> Writer<S, C> {
     pub(super) fn new(
         shared: Arc<Shared<S, C>>,
         dir: PathBuf,
-        options: &Options,
+        options: &JournalOptions,
         recovered: Recovered<S>,
     ) -> Self {
         Writer {
