@@ -38,7 +38,7 @@ pub use schema::{Row, Table};
 pub use store::{
     Answer, AsOfError, Change, Changes, CommitError, Conflict, Cursor, CursorError, DerivedTable,
     Diff, Event, Explain, Feed, FeedItem, FeedIter, Guard, IndexReader, KeyText, Mark, Matches,
-    Newest, NodeStats, ReadError, ReadKeys, ReadMode, ReadSession, ReadSessionError, Retention,
+    ChangedSince, NodeStats, ReadError, ReadKeys, ReadMode, ReadSession, ParseReadSessionError, Retention,
     Rows, Savepoint, Schema, Snapshot, Start, Stats, Store, StoreError, StoreOptions,
     SubscribeError, Subscription, TableEvent, TableReader, TableStats, TableWriter, Turn,
     WaitError, WriteError, WriteTxn,

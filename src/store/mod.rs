@@ -27,6 +27,7 @@
 //!
 //! [`Row`]: crate::Row
 
+mod changed_since;
 mod contact;
 mod core;
 mod cursor;
@@ -42,7 +43,6 @@ mod follow;
 mod fork;
 mod guard;
 mod matches;
-mod newest;
 mod operate;
 mod past;
 mod plan;
@@ -63,6 +63,7 @@ pub(crate) mod untyped;
 mod view;
 mod write;
 
+pub use self::changed_since::ChangedSince;
 pub use self::core::StoreOptions;
 pub(crate) use self::core::{Core, Restored, Root, Tables};
 pub use self::cursor::{Cursor, CursorError};
@@ -77,11 +78,10 @@ pub use self::explain::Explain;
 pub use self::follow::{Event, Subscription};
 pub use self::guard::{Conflict, Guard, ReadKeys};
 pub use self::matches::Matches;
-pub use self::newest::Newest;
 pub use self::past::{AsOfError, Retention};
 pub use self::query::{Answer, Mark};
 pub use self::read::{ReadError, ReadMode};
-pub use self::read_session::{ReadSession, ReadSessionError};
+pub use self::read_session::{ParseReadSessionError, ReadSession};
 pub use self::reader::{IndexReader, TableReader};
 pub use self::rows::Rows;
 pub use self::snapshot::Snapshot;

@@ -211,9 +211,9 @@ impl<R> From<&Answer<R>> for Mark {
 /// The text is no token of a [`ReadSession`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct ReadSessionError;
+pub struct ParseReadSessionError;
 
-impl fmt::Display for ReadSessionError {
+impl fmt::Display for ParseReadSessionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(
             "this is no token of a read session: a log index, or one with its history, as 7@2a",
@@ -221,7 +221,7 @@ impl fmt::Display for ReadSessionError {
     }
 }
 
-impl Error for ReadSessionError {}
+impl Error for ParseReadSessionError {}
 
 impl fmt::Display for ReadSession {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -233,9 +233,9 @@ impl fmt::Display for ReadSession {
 }
 
 impl FromStr for ReadSession {
-    type Err = ReadSessionError;
+    type Err = ParseReadSessionError;
 
-    fn from_str(text: &str) -> Result<Self, ReadSessionError> {
+    fn from_str(text: &str) -> Result<Self, ParseReadSessionError> {
         let (index, history) = match text.split_once('@') {
             None => (text, None),
             Some((index, history)) => (index, Some(history)),
@@ -243,13 +243,13 @@ impl FromStr for ReadSession {
         // `parse` and `from_str_radix` would take a sign.
         let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_hexdigit());
         if !digits(index) || !history.is_none_or(digits) {
-            return Err(ReadSessionError);
+            return Err(ParseReadSessionError);
         }
-        let index = LogIndex(index.parse().map_err(|_| ReadSessionError)?);
+        let index = LogIndex(index.parse().map_err(|_| ParseReadSessionError)?);
         let history = history
             .map(|text| u128::from_str_radix(text, 16).map(HistoryId))
             .transpose()
-            .map_err(|_| ReadSessionError)?;
+            .map_err(|_| ParseReadSessionError)?;
         Ok(ReadSession { index, history })
     }
 }

@@ -10,7 +10,7 @@ use std::time::SystemTime;
 
 use super::erased::scope_stamp;
 use super::matches::Matches;
-use super::newest::Newest;
+use super::changed_since::ChangedSince;
 use super::rows::{Rows, TreeOf, query_index};
 use super::view::RawView;
 use crate::key::{
@@ -182,9 +182,9 @@ impl<'a, T: Table> TableReader<'a, T> {
     ///
     /// No index is kept for it: cost is in what is yielded and what was deleted since, not in what
     /// has not changed.
-    pub fn changed_since(&self, index: LogIndex) -> Newest<'a, T> {
+    pub fn changed_since(&self, index: LogIndex) -> ChangedSince<'a, T> {
         self.of(0).track(&everything());
-        Newest::new(
+        ChangedSince::new(
             self.of(0)
                 .tree()
                 .newest(index.0, |row| row.modify_index().0),

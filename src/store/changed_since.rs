@@ -1,4 +1,4 @@
-//! [`Newest`]: the records of a table, the latest change first.
+//! [`ChangedSince`]: the records of a table, the latest change first.
 
 use std::fmt;
 use std::iter::FusedIterator;
@@ -11,27 +11,27 @@ use crate::tree;
 ///
 /// It goes one way: nothing is kept in this order, and the latest is what the tree can find at once.
 #[must_use = "iterators do nothing unless they are used"]
-pub struct Newest<'a, T: Table>(tree::Newest<'a, Row<T>>);
+pub struct ChangedSince<'a, T: Table>(tree::Newest<'a, Row<T>>);
 
-impl<'a, T: Table> Newest<'a, T> {
+impl<'a, T: Table> ChangedSince<'a, T> {
     pub(super) fn new(rows: tree::Newest<'a, Row<T>>) -> Self {
-        Newest(rows)
+        ChangedSince(rows)
     }
 }
 
-impl<T: Table> Clone for Newest<'_, T> {
+impl<T: Table> Clone for ChangedSince<'_, T> {
     fn clone(&self) -> Self {
-        Newest(self.0.clone())
+        ChangedSince(self.0.clone())
     }
 }
 
-impl<T: Table> fmt::Debug for Newest<'_, T> {
+impl<T: Table> fmt::Debug for ChangedSince<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Newest").finish_non_exhaustive()
+        f.debug_struct("ChangedSince").finish_non_exhaustive()
     }
 }
 
-impl<'a, T: Table> Iterator for Newest<'a, T> {
+impl<'a, T: Table> Iterator for ChangedSince<'a, T> {
     type Item = &'a Row<T>;
 
     fn next(&mut self) -> Option<&'a Row<T>> {
@@ -39,4 +39,4 @@ impl<'a, T: Table> Iterator for Newest<'a, T> {
     }
 }
 
-impl<T: Table> FusedIterator for Newest<'_, T> {}
+impl<T: Table> FusedIterator for ChangedSince<'_, T> {}
