@@ -25,9 +25,9 @@ fn id(session: u64, sequence: u64) -> RequestId {
 fn apply(store: &Store<Bank>, proposal: Proposal<Request>) -> Outcome<i64, Failure> {
     let index = store.position().index.next();
     let entry = if index.0.is_multiple_of(2) {
-        LogEntry::of(index, proposal)
+        LogEntry::from_proposal(index, proposal)
     } else {
-        LogEntry::new(index, proposal.bytes().to_vec())
+        LogEntry::from_bytes(index, proposal.bytes().to_vec())
     };
     let applied = Batch::new(vec![entry]).dense().apply(store);
     assert_eq!(applied.halted, None);
@@ -293,7 +293,7 @@ fn log(steps: &[(Step, u64)]) -> Vec<LogEntry<Request>> {
             }
         };
         let bytes = proposal.unwrap().bytes().to_vec();
-        entries.push(LogEntry::new(LogIndex(index), bytes));
+        entries.push(LogEntry::from_bytes(LogIndex(index), bytes));
     }
     entries
 }

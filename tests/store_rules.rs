@@ -592,7 +592,7 @@ proptest! {
             snap.check().unwrap();
         }
         let entry = |(ops, n): (&Ops, u64)| {
-            LogEntry::of(LogIndex(n), Proposal::new(ops, NOW, 0).unwrap())
+            LogEntry::from_proposal(LogIndex(n), Proposal::new(ops, NOW, 0).unwrap())
         };
         let batch: Vec<LogEntry<Ops>> = entries.iter().zip(1..).map(entry).collect();
         let applied = Batch::new(batch).apply(&batched);
@@ -607,7 +607,7 @@ proptest! {
 fn a_command_that_breaks_a_rule_is_told_so_again() {
     let store = Store::<Catalog>::new();
     let apply = |index: u64, proposal| {
-        let entry = LogEntry::<Ops>::of(LogIndex(index), proposal);
+        let entry = LogEntry::<Ops>::from_proposal(LogIndex(index), proposal);
         let applied = Batch::new(vec![entry]).apply(&store);
         assert_eq!(applied.halted, None);
         applied.outcomes.into_iter().next().unwrap()

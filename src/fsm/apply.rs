@@ -58,7 +58,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 ///
 /// // Each replica applies what was committed: here the same command twice.
 /// let store = Store::<Locks>::new();
-/// let entry = |index| LogEntry::<Acquire>::new(LogIndex(index), proposal.bytes().to_vec());
+/// let entry = |index| LogEntry::<Acquire>::from_bytes(LogIndex(index), proposal.bytes().to_vec());
 /// let applied = Batch::new(vec![entry(1), entry(2)]).apply(&store);
 /// assert!(applied.halted.is_none());
 /// assert!(matches!(

@@ -80,7 +80,7 @@ pub(super) enum Body<C> {
 
 impl<C> LogEntry<C> {
     /// The entry with the bytes of a [`Proposal`], as read from a log.
-    pub fn new(index: LogIndex, bytes: Vec<u8>) -> Self {
+    pub fn from_bytes(index: LogIndex, bytes: Vec<u8>) -> Self {
         LogEntry {
             index,
             body: Body::Encoded(bytes),
@@ -88,7 +88,7 @@ impl<C> LogEntry<C> {
     }
 
     /// The entry of a proposal that this program has made, which need not be decoded again.
-    pub fn of(index: LogIndex, proposal: Proposal<C>) -> Self {
+    pub fn from_proposal(index: LogIndex, proposal: Proposal<C>) -> Self {
         LogEntry {
             index,
             body: Body::Decoded(Box::new(proposal)),

@@ -16,7 +16,7 @@
 //! bytes, and hand what is committed to a [`Batch`], which has an example:
 //!
 //! ```text
-//! Proposal::new(&command, now, seed)  ->  bytes  ->  your log  ->  LogEntry::new(index, bytes)
+//! Proposal::new(&command, now, seed)  ->  bytes  ->  your log  ->  LogEntry::from_bytes(index, bytes)
 //!     -> Batch::new(entries).driver_state(..).apply(&store)  ->  an Outcome for each
 //! ```
 //!
@@ -143,7 +143,7 @@
 //! let store = Store::<Locks>::new();
 //! # let propose = |store: &Store<Locks>, request: &Request| {
 //! #     let proposal = Proposal::new(request, SystemTime::now(), 0).unwrap();
-//! #     let entry = LogEntry::of(store.position().index.next(), proposal);
+//! #     let entry = LogEntry::from_proposal(store.position().index.next(), proposal);
 //! #     let mut applied = Batch::new(vec![entry]).apply(store);
 //! #     matches!(applied.outcomes.remove(0), Outcome::Done(Ok(true)))
 //! # };

@@ -93,7 +93,7 @@ fn hold(name: &str, micros: impl Into<Option<u64>>) -> Request {
 /// Applies one command at a time of the log; what was freed.
 fn apply(store: &Store<Locks>, time_ms: u64, request: &Request) -> Vec<String> {
     let proposal = Proposal::new(request, at(1000 * time_ms), 0).unwrap();
-    let entry = LogEntry::of(store.position().index.next(), proposal);
+    let entry = LogEntry::from_proposal(store.position().index.next(), proposal);
     match Batch::new(vec![entry]).apply(store).outcomes.remove(0) {
         Outcome::Done(Ok(freed)) => freed,
         outcome => panic!("{outcome:?}"),
@@ -263,7 +263,7 @@ fn run(
     for (chunk, requests) in log.chunks(batch).enumerate() {
         let entries = requests.iter().enumerate().map(|(n, (time_ms, request))| {
             let index = LogIndex((first + chunk * batch + n + 1) as u64);
-            LogEntry::of(index, Proposal::new(request, at(1000 * time_ms), 0).unwrap())
+            LogEntry::from_proposal(index, Proposal::new(request, at(1000 * time_ms), 0).unwrap())
         });
         for outcome in Batch::new(entries.collect()).apply(store).outcomes {
             match outcome {

@@ -19,9 +19,9 @@ fn entry(index: u64, request: &Request) -> LogEntry<Request> {
 fn entry_at(index: u64, time_ms: u64, request: &Request) -> LogEntry<Request> {
     let proposal = Proposal::new(request, at(time_ms), index).unwrap();
     if index.is_multiple_of(2) {
-        LogEntry::of(LogIndex(index), proposal)
+        LogEntry::from_proposal(LogIndex(index), proposal)
     } else {
-        LogEntry::new(LogIndex(index), proposal.bytes().to_vec())
+        LogEntry::from_bytes(LogIndex(index), proposal.bytes().to_vec())
     }
 }
 
@@ -121,7 +121,7 @@ fn what_is_applied_is_not_applied_again() {
     let _ = Batch::new(log().into_iter().take(2).collect()).apply(&store);
     // Bytes that nobody could apply are not even looked at.
     let mut again = log();
-    again.insert(0, LogEntry::new(LogIndex(1), b"nonsense".to_vec()));
+    again.insert(0, LogEntry::from_bytes(LogIndex(1), b"nonsense".to_vec()));
     again.push(entry(3, &Request::Panic));
     let applied = Batch::new(again).apply(&store);
     assert_eq!(applied.halted, None);
@@ -221,7 +221,7 @@ fn bytes_that_are_no_command_halt() {
         let store = Store::<Bank>::new();
         let applied = Batch::new(vec![
             entry(1, &open("a", 5)),
-            LogEntry::new(LogIndex(2), bytes.to_vec()),
+            LogEntry::from_bytes(LogIndex(2), bytes.to_vec()),
             entry(3, &open("b", 5)),
         ])
         .apply(&store);
@@ -233,7 +233,7 @@ fn bytes_that_are_no_command_halt() {
         assert_eq!(balance(&store, "a"), Some(5));
     }
     let store = Store::<Bank>::new();
-    let bytes = LogEntry::<Request>::new(LogIndex(1), Vec::new());
+    let bytes = LogEntry::<Request>::from_bytes(LogIndex(1), Vec::new());
     assert!(Batch::new(vec![bytes]).apply(&store).halted.is_some());
     expect_halted(&store, 0, "entry 1");
 }
@@ -291,7 +291,7 @@ fn an_entry_tells_its_time_and_draws_alike() {
     assert_eq!(balance(&store, "r"), balance(&other, "r"));
     assert!(balance(&store, "r").is_some());
 
-    let look = LogEntry::of(
+    let look = LogEntry::from_proposal(
         LogIndex(9),
         Proposal::new(&Look, at(1_800_000_000_000), 42).unwrap(),
     );
@@ -446,7 +446,7 @@ impl Command<Bank> for Told {
 #[test]
 fn what_is_done_after_a_commit_is_not_done_in_replay() {
     let entries = |commands: &[u64]| {
-        let of = |n: &u64| LogEntry::of(LogIndex(*n), Proposal::new(&Told(*n), at(0), 0).unwrap());
+        let of = |n: &u64| LogEntry::from_proposal(LogIndex(*n), Proposal::new(&Told(*n), at(0), 0).unwrap());
         commands.iter().map(of).collect::<Vec<LogEntry<Told>>>()
     };
     let store = Store::<Bank>::new();
@@ -461,7 +461,7 @@ fn what_is_done_after_a_commit_is_not_done_in_replay() {
     assert_eq!(TOLD.load(Ordering::Relaxed), 0);
     // The rejected command's is not done either.
     let mut all = entries(&[4, 8]);
-    all.push(LogEntry::of(
+    all.push(LogEntry::from_proposal(
         LogIndex(9),
         Proposal::new(&Told(8), at(0), 0).unwrap(),
     ));

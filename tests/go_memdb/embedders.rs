@@ -283,7 +283,7 @@ fn log(commands: Vec<Register>) -> Vec<LogEntry<Register>> {
         .zip(commands)
         .map(|(index, command)| {
             let proposal = Proposal::new(&command, SystemTime::UNIX_EPOCH, 1).unwrap();
-            LogEntry::of(LogIndex(index), proposal)
+            LogEntry::from_proposal(LogIndex(index), proposal)
         })
         .collect()
 }

@@ -415,7 +415,7 @@ impl Command<Cluster> for Request {
 fn entries(log: &[Request], first: u64) -> Vec<LogEntry<Request>> {
     let entry = |(index, request)| {
         let proposal = Proposal::new(request, SystemTime::UNIX_EPOCH, 0).unwrap();
-        LogEntry::of(LogIndex(index), proposal)
+        LogEntry::from_proposal(LogIndex(index), proposal)
     };
     (first..).zip(log).map(entry).collect()
 }

@@ -21,7 +21,7 @@ pub(super) fn commit<S: Schema, C: Command<S>>(
     for Pending { proposal, giver } in items {
         index = index.next();
         givers.push((index, giver));
-        entries.push(LogEntry::of(index, proposal));
+        entries.push(LogEntry::from_proposal(index, proposal));
     }
     let applied = Batch::new(entries).apply(store);
     let error = applied.halted.map(JournalError::Entry);

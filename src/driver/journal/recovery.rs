@@ -321,7 +321,7 @@ fn replay<S: Schema, C: Command<S>>(
     log.replay(store.position().index, |index, bytes| {
         count += 1;
         size += bytes.len() as u64;
-        batch.push(LogEntry::new(index, bytes.to_vec()));
+        batch.push(LogEntry::from_bytes(index, bytes.to_vec()));
         if batch.len() == REPLAY_BATCH {
             apply(std::mem::take(&mut batch))
         } else {

@@ -143,7 +143,7 @@ impl<S: Schema, C: Command<S>, T: Config<S, C>> RaftStateMachine<T> for StateMac
             state.applied = Some(entry.log_id.clone());
             batch.push(match entry.payload {
                 EntryPayload::Blank => LogEntry::empty(index),
-                EntryPayload::Normal(request) => LogEntry::new(index, request.bytes().to_vec()),
+                EntryPayload::Normal(request) => LogEntry::from_bytes(index, request.bytes().to_vec()),
                 EntryPayload::Membership(membership) => {
                     state.membership = StoredMembership::new(Some(entry.log_id), membership);
                     LogEntry::empty(index)

@@ -158,7 +158,7 @@ impl<S: Schema, C: Command<S>, T: Config<S, C>> RaftStateMachine<T> for StateMac
                 let index = log_index(id.index());
                 batch.push(match entry.payload {
                     EntryPayload::Blank => LogEntry::empty(index),
-                    EntryPayload::Normal(request) => LogEntry::new(index, request.bytes().to_vec()),
+                    EntryPayload::Normal(request) => LogEntry::from_bytes(index, request.bytes().to_vec()),
                     EntryPayload::Membership(membership) => {
                         let id = Some(id.clone());
                         state.membership = StoredMembershipOf::<T>::new(id, membership);
