@@ -12,7 +12,7 @@ mod cluster;
 use cluster::{Change, Kind, Op, Registers, Rng, Write, check, search};
 use highwater::fsm::{Outcome, Proposal, RequestId, SessionId, SessionOptions};
 use highwater::openraft_next::{
-    Blocking, ImageFile, Inbox, Options, Request, Response, StateMachine, open, read_index,
+    Blocking, ImageFile, Inbox, NodeOptions, Request, Response, StateMachine, open, read_index,
 };
 use highwater::{LogIndex, Store, WaitError};
 use openraft_next::alias::{SnapshotOf, VoteOf};
@@ -252,9 +252,9 @@ fn config() -> Arc<Config> {
 
 /// Starts a node on what a directory has.
 async fn start(shared: &Shared, id: u64, dir: PathBuf) -> Result<(), String> {
-    let options = Options {
+    let options = NodeOptions {
         blocking: Blocking::Inline,
-        ..Options::default()
+        ..NodeOptions::default()
     };
     let (log, machine) =
         open::<Registers, Write, Types>(&id, &dir, options).map_err(|fault| fault.to_string())?;

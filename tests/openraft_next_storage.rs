@@ -7,7 +7,7 @@ mod common;
 use common::{Bank, Failure, Request as Command, at, balance};
 use highwater::fsm::Proposal;
 use highwater::openraft_next::{
-    Blocking, ImageFile, LogStore, Options, Request, Response, StateMachine, open,
+    Blocking, ImageFile, LogStore, NodeOptions, Request, Response, StateMachine, open,
 };
 use highwater::{LogIndex, Store};
 use openraft_next::alias::{EntryOf, LogIdOf, SnapshotOf};
@@ -36,9 +36,9 @@ type Machine = StateMachine<Bank, Command, Types>;
 type Image = SnapshotOf<Types, ImageFile>;
 
 fn node(dir: &Path) -> (Log, Machine) {
-    let options = Options {
+    let options = NodeOptions {
         blocking: Blocking::Inline,
-        ..Options::default()
+        ..NodeOptions::default()
     };
     open(&7, dir, options).unwrap()
 }

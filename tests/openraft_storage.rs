@@ -8,7 +8,7 @@ mod openraft_cluster;
 use common::{Bank, Failure, Request as Command, TOLD, at, balance, request};
 use highwater::fsm::Proposal;
 use highwater::openraft::{
-    Fault, ImageFile, LogStore, Options, Request, Response, SnapshotBuilder, StateMachine, open,
+    NodeError, ImageFile, LogStore, NodeOptions, Request, Response, SnapshotBuilder, StateMachine, open,
 };
 use highwater::{LogIndex, Store};
 use openraft::storage::{RaftLogStorage, RaftLogStorageExt, RaftStateMachine};
@@ -35,7 +35,7 @@ type Log = LogStore<Types>;
 type Machine = StateMachine<Bank, Command, Types>;
 
 fn node(dir: &Path) -> (Log, Machine) {
-    open(&7, dir, Options::default()).unwrap()
+    open(&7, dir, NodeOptions::default()).unwrap()
 }
 
 struct Nodes;
@@ -108,7 +108,7 @@ async fn a_node_comes_back_with_log_vote_and_image() {
         log.truncate(id(36)).await.unwrap();
         assert_eq!(balance(machine.store(), "a"), Some(30));
         // Another cannot have the same directory.
-        assert!(open::<Bank, Command, Types>(&7, dir.path(), Options::default()).is_err());
+        assert!(open::<Bank, Command, Types>(&7, dir.path(), NodeOptions::default()).is_err());
     }
     let (mut log, mut machine) = node(dir.path());
     assert_eq!(
@@ -344,12 +344,12 @@ fn faults_say_what_to_do() {
         b"nothing of ours, at some length",
     )
     .unwrap();
-    let error = open::<Bank, Command, Types>(&7, dir.path(), Options::default()).unwrap_err();
+    let error = open::<Bank, Command, Types>(&7, dir.path(), NodeOptions::default()).unwrap_err();
     assert!(error.to_string().contains("raft.redb"), "{error}");
     std::fs::remove_file(dir.path().join("raft.redb")).unwrap();
     std::fs::write(dir.path().join("image-00000000000000000009"), b"no image").unwrap();
-    let error = open::<Bank, Command, Types>(&7, dir.path(), Options::default()).unwrap_err();
-    assert!(matches!(error, Fault::Image { .. }), "{error}");
+    let error = open::<Bank, Command, Types>(&7, dir.path(), NodeOptions::default()).unwrap_err();
+    assert!(matches!(error, NodeError::Image { .. }), "{error}");
 }
 
 proptest! {

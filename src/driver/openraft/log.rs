@@ -1,6 +1,6 @@
 //! openraft's log storage on a [`LogFile`].
 
-use super::{Blocking, Fault, any};
+use super::{Blocking, NodeError, any};
 use crate::driver::raft::log::{COMMITTED, LogFile, PURGED, VOTE};
 use crate::driver::raft::{BYTES_AT_ONCE, decode, encode, indexes};
 use openraft::storage::{LogFlushed, RaftLogStorage};
@@ -44,7 +44,7 @@ impl<T> fmt::Debug for LogStore<T> {
 }
 
 impl<T: RaftTypeConfig> LogStore<T> {
-    pub(super) fn open(id: &T::NodeId, dir: &Path, blocking: Blocking) -> Result<Self, Fault> {
+    pub(super) fn open(id: &T::NodeId, dir: &Path, blocking: Blocking) -> Result<Self, NodeError> {
         let file = LogFile::open(dir, blocking)?;
         // Raft lets nobody lead a term that he has not just been elected in, but openraft does: with
         // the committed entries that are noted, and the linearizable reads that go with those. What
@@ -67,13 +67,13 @@ impl<T: RaftTypeConfig> LogStore<T>
 where
     T::Entry: DeserializeOwned,
 {
-    fn entries(&self, from: u64, until: u64) -> Result<Vec<T::Entry>, Fault> {
+    fn entries(&self, from: u64, until: u64) -> Result<Vec<T::Entry>, NodeError> {
         let entries = self.file.read(from..until)?;
         let entries = entries.iter();
         entries.map(|bytes| decode("an entry", bytes)).collect()
     }
 
-    fn state(&self) -> Result<LogState<T>, Fault> {
+    fn state(&self) -> Result<LogState<T>, NodeError> {
         let last_purged_log_id: Option<LogId<T::NodeId>> = self.file.decoded(PURGED)?;
         let last = match self.file.bounds() {
             Some((_, last)) => self.entries(last, last.saturating_add(1))?.pop(),
@@ -88,12 +88,12 @@ where
     }
 }
 
-fn reading<N: openraft::NodeId>(fault: &Fault) -> StorageError<N> {
-    StorageIOError::read_logs(any(fault)).into()
+fn reading<N: openraft::NodeId>(error: &NodeError) -> StorageError<N> {
+    StorageIOError::read_logs(any(error)).into()
 }
 
-fn writing<N: openraft::NodeId>(fault: &Fault) -> StorageError<N> {
-    StorageIOError::write_logs(any(fault)).into()
+fn writing<N: openraft::NodeId>(error: &NodeError) -> StorageError<N> {
+    StorageIOError::write_logs(any(error)).into()
 }
 
 impl<T: RaftTypeConfig> RaftLogReader<T> for LogStore<T>
@@ -105,7 +105,7 @@ where
         range: RB,
     ) -> Result<Vec<T::Entry>, StorageError<T::NodeId>> {
         let Range { start, end } = indexes(&range);
-        self.entries(start, end).map_err(|fault| reading(&fault))
+        self.entries(start, end).map_err(|error| reading(&error))
     }
 
     /// What is sent to a node at once: bounded by bytes too, for a network has its limits.
@@ -119,7 +119,7 @@ where
             let entries = entries.iter();
             entries.map(|bytes| decode("an entry", bytes)).collect()
         });
-        entries.map_err(|fault| reading(&fault))
+        entries.map_err(|error| reading(&error))
     }
 }
 
@@ -130,7 +130,7 @@ where
     type LogReader = Self;
 
     async fn get_log_state(&mut self) -> Result<LogState<T>, StorageError<T::NodeId>> {
-        self.state().map_err(|fault| reading(&fault))
+        self.state().map_err(|error| reading(&error))
     }
 
     async fn get_log_reader(&mut self) -> Self {
@@ -138,14 +138,14 @@ where
     }
 
     async fn save_vote(&mut self, vote: &Vote<T::NodeId>) -> Result<(), StorageError<T::NodeId>> {
-        let failed = |fault| StorageIOError::write_vote(any(&fault)).into();
+        let failed = |error| StorageIOError::write_vote(any(&error)).into();
         let bytes = encode(VOTE, vote).map_err(failed)?;
         self.file.put(VOTE, bytes).await.map_err(failed)
     }
 
     async fn read_vote(&mut self) -> Result<Option<Vote<T::NodeId>>, StorageError<T::NodeId>> {
         let vote = self.file.decoded(VOTE);
-        vote.map_err(|fault| StorageIOError::read_vote(any(&fault)).into())
+        vote.map_err(|error| StorageIOError::read_vote(any(&error)).into())
     }
 
     /// Not synced: what is lost of it is only applied later, when the leader says again that it
@@ -154,7 +154,7 @@ where
         &mut self,
         committed: Option<LogId<T::NodeId>>,
     ) -> Result<(), StorageError<T::NodeId>> {
-        let bytes = encode(COMMITTED, &committed).map_err(|fault| writing(&fault))?;
+        let bytes = encode(COMMITTED, &committed).map_err(|error| writing(&error))?;
         self.file.put_lazily(COMMITTED, bytes);
         Ok(())
     }
@@ -165,7 +165,7 @@ where
     ) -> Result<Option<LogId<T::NodeId>>, StorageError<T::NodeId>> {
         let committed = self.file.decoded::<Option<LogId<T::NodeId>>>(COMMITTED);
         let last = self.file.bounds().map(|(_, last)| last);
-        let committed = committed.map_err(|fault| reading(&fault))?.flatten();
+        let committed = committed.map_err(|error| reading(&error))?.flatten();
         Ok(committed.filter(|id| last.is_some_and(|last| id.index <= last)))
     }
 
@@ -184,8 +184,8 @@ where
         });
         let entries = encoded
             .collect::<Result<_, _>>()
-            .map_err(|fault| writing(&fault))?;
-        let done = |result: Result<(), Fault>| {
+            .map_err(|error| writing(&error))?;
+        let done = |result: Result<(), NodeError>| {
             callback.log_io_completed(result.map_err(std::io::Error::other));
         };
         self.file.append(entries, Box::new(done));
@@ -196,12 +196,12 @@ where
         self.file
             .truncate(log_id.index)
             .await
-            .map_err(|fault| writing(&fault))
+            .map_err(|error| writing(&error))
     }
 
     async fn purge(&mut self, log_id: LogId<T::NodeId>) -> Result<(), StorageError<T::NodeId>> {
-        let bytes = encode(PURGED, &log_id).map_err(|fault| writing(&fault))?;
+        let bytes = encode(PURGED, &log_id).map_err(|error| writing(&error))?;
         let purged = self.file.purge(log_id.index, PURGED, bytes).await;
-        purged.map_err(|fault| writing(&fault))
+        purged.map_err(|error| writing(&error))
     }
 }

@@ -1,6 +1,6 @@
 //! openraft's state machine on a store.
 
-use super::{Config, Fault, ImageFile, Options, SnapshotBuilder, any};
+use super::{NodeTypes, NodeError, ImageFile, NodeOptions, SnapshotBuilder, any};
 use crate::driver::disk::DiskError;
 use crate::driver::raft::images::Image;
 use crate::driver::raft::machine::Machine;
@@ -29,7 +29,7 @@ struct RaftState<T: RaftTypeConfig> {
 }
 
 impl<T: RaftTypeConfig> RaftState<T> {
-    fn decode(bytes: &[u8]) -> Result<Self, Fault> {
+    fn decode(bytes: &[u8]) -> Result<Self, NodeError> {
         if bytes.is_empty() {
             return Ok(RaftState {
                 applied: None,
@@ -67,8 +67,8 @@ impl<S: Schema, C, T: RaftTypeConfig> fmt::Debug for StateMachine<S, C, T> {
     }
 }
 
-impl<S: Schema, C: Command<S>, T: Config<S, C>> StateMachine<S, C, T> {
-    pub(super) fn open(dir: &Path, options: Options, log: Option<u64>) -> Result<Self, Fault> {
+impl<S: Schema, C: Command<S>, T: NodeTypes<S, C>> StateMachine<S, C, T> {
+    pub(super) fn open(dir: &Path, options: NodeOptions, log: Option<u64>) -> Result<Self, NodeError> {
         let machine = Machine::<S, C>::open(dir, options, log)?;
         let snapshot = machine.store().snapshot();
         let state = RaftState::decode(snapshot.driver_state().unwrap_or_default())?;
@@ -92,13 +92,13 @@ impl<S: Schema, C, T: RaftTypeConfig> StateMachine<S, C, T> {
     }
 }
 
-fn snapshot_error<N: openraft::NodeId>(verb: ErrorVerb) -> impl Fn(Fault) -> StorageError<N> {
-    move |fault| StorageIOError::new(ErrorSubject::Snapshot(None), verb, any(&fault)).into()
+fn snapshot_error<N: openraft::NodeId>(verb: ErrorVerb) -> impl Fn(NodeError) -> StorageError<N> {
+    move |error| StorageIOError::new(ErrorSubject::Snapshot(None), verb, any(&error)).into()
 }
 
 fn sending<T: RaftTypeConfig<SnapshotData = ImageFile>>(
     (image, file): (Image, std::fs::File),
-) -> Result<RaftSnapshot<T>, Fault> {
+) -> Result<RaftSnapshot<T>, NodeError> {
     Ok(RaftSnapshot {
         meta: RaftState::<T>::decode(&image.driver)?.meta(),
         snapshot: Box::new(ImageFile::sending(image.path, file)),
@@ -116,7 +116,7 @@ where
     }
 }
 
-impl<S: Schema, C: Command<S>, T: Config<S, C>> RaftStateMachine<T> for StateMachine<S, C, T> {
+impl<S: Schema, C: Command<S>, T: NodeTypes<S, C>> RaftStateMachine<T> for StateMachine<S, C, T> {
     type SnapshotBuilder = SnapshotBuilder<S>;
 
     async fn applied_state(
@@ -155,7 +155,7 @@ impl<S: Schema, C: Command<S>, T: Config<S, C>> RaftStateMachine<T> for StateMac
         };
         let driver = encode(APPLIED, &state);
         let applied = driver.and_then(|driver| self.machine.apply(batch, driver));
-        let responses = applied.map_err(|fault| StorageIOError::apply(last, any(&fault)))?;
+        let responses = applied.map_err(|error| StorageIOError::apply(last, any(&error)))?;
         self.state = state;
         Ok(responses)
     }
@@ -190,7 +190,7 @@ impl<S: Schema, C: Command<S>, T: Config<S, C>> RaftStateMachine<T> for StateMac
                 "it is of {:?}, not of {:?}",
                 self.state.applied, meta.last_log_id
             );
-            return Err(failed(Fault::foreign("the image", &why)));
+            return Err(failed(NodeError::foreign("the image", &why)));
         }
         Ok(())
     }

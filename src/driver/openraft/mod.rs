@@ -16,7 +16,7 @@
 //! # Use
 //!
 //! ```
-//! use highwater::openraft::{ImageFile, Options, Request, Response, open};
+//! use highwater::openraft::{ImageFile, NodeOptions, Request, Response, open};
 //! # use highwater::{Schema, Table, WriteError, WriteTxn};
 //! # use highwater::fsm::{Command, Context};
 //! # use serde::{Deserialize, Serialize};
@@ -61,7 +61,7 @@
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let dir = tempfile::tempdir()?;
 //! # let dir = dir.path();
-//! let (log, machine) = open::<Notes, Write, Types>(&1, dir, Options::default())?;
+//! let (log, machine) = open::<Notes, Write, Types>(&1, dir, NodeOptions::default())?;
 //! let store = machine.store().clone();
 //! // let raft = openraft::Raft::new(1, config, network, log, machine).await?;
 //! // let written = raft.client_write(Request::from(&Proposal::new(&write, now, seed)?)).await?;
@@ -94,11 +94,11 @@ mod machine;
 mod read;
 
 pub use super::disk::DiskError;
-pub use super::raft::{Blocking, Fault, Options, Request, Response, SnapshotBuilder, log_index};
+pub use super::raft::{Blocking, NodeError, NodeOptions, Request, Response, SnapshotBuilder, log_index};
 pub use file::ImageFile;
 pub use log::LogStore;
 pub use machine::StateMachine;
-pub use read::{ReadError, linearizable, read_index};
+pub use read::{LinearizableError, linearizable, read_index};
 
 use crate::fsm::Command;
 use crate::store::Schema;
@@ -107,7 +107,7 @@ use std::path::Path;
 
 /// What a type configuration has to be for a store of schema `S` with commands `C`. There is
 /// nothing to implement: whatever has these types is one.
-pub trait Config<S: Schema, C: Command<S>>:
+pub trait NodeTypes<S: Schema, C: Command<S>>:
     RaftTypeConfig<
         D = Request<C>,
         R = Response<C::Reply, C::Error>,
@@ -117,7 +117,7 @@ pub trait Config<S: Schema, C: Command<S>>:
 {
 }
 
-impl<T, S: Schema, C: Command<S>> Config<S, C> for T where
+impl<T, S: Schema, C: Command<S>> NodeTypes<S, C> for T where
     T: RaftTypeConfig<
             D = Request<C>,
             R = Response<C::Reply, C::Error>,
@@ -137,11 +137,11 @@ pub type Node<S, C, T> = (LogStore<T>, StateMachine<S, C, T>);
 /// let it, with what it remembers of the committed entries, which is less than it had told.
 ///
 /// Cost: reading the log and the image.
-pub fn open<S: Schema, C: Command<S>, T: Config<S, C>>(
+pub fn open<S: Schema, C: Command<S>, T: NodeTypes<S, C>>(
     id: &T::NodeId,
     dir: impl AsRef<Path>,
-    options: Options,
-) -> Result<Node<S, C, T>, Fault> {
+    options: NodeOptions,
+) -> Result<Node<S, C, T>, NodeError> {
     let dir = dir.as_ref();
     // Makes the directory, and fails if another has it open.
     let log = LogStore::open(id, dir, options.blocking)?;
@@ -149,6 +149,6 @@ pub fn open<S: Schema, C: Command<S>, T: Config<S, C>>(
     Ok((log, machine))
 }
 
-fn any(fault: &Fault) -> AnyError {
-    AnyError::new(fault)
+fn any(error: &NodeError) -> AnyError {
+    AnyError::new(error)
 }

@@ -1,6 +1,6 @@
 //! An image on its way between nodes.
 
-use super::Fault;
+use super::NodeError;
 use crate::driver::disk::DiskError;
 use crate::driver::raft::images::Images;
 use std::fmt;
@@ -87,7 +87,7 @@ impl fmt::Debug for Inbox {
 impl Inbox {
     /// A new, empty file in the node's directory. It is removed when it is dropped, unless it was
     /// installed.
-    pub fn receive(&self) -> Result<ImageFile, Fault> {
+    pub fn receive(&self) -> Result<ImageFile, NodeError> {
         let path = self.0.unfinished();
         let mut options = File::options();
         options.read(true).write(true).create(true).truncate(true);

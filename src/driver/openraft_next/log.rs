@@ -1,6 +1,6 @@
 //! openraft's log storage on a [`LogFile`].
 
-use super::{Blocking, Fault, error};
+use super::{Blocking, NodeError, error};
 use crate::driver::raft::log::{COMMITTED, LogFile, PURGED, VOTE};
 use crate::driver::raft::{BYTES_AT_ONCE, decode, encode, indexes};
 use futures_core::Stream;
@@ -52,7 +52,7 @@ impl<T: RaftTypeConfig> LogStore<T>
 where
     T::Vote: Serialize + DeserializeOwned,
 {
-    pub(super) fn open(id: &T::NodeId, dir: &Path, blocking: Blocking) -> Result<Self, Fault> {
+    pub(super) fn open(id: &T::NodeId, dir: &Path, blocking: Blocking) -> Result<Self, NodeError> {
         let file = LogFile::open(dir, blocking)?;
         // Raft lets nobody lead a term that he has not just been elected in, but openraft does: with
         // the committed entries that are noted, and the linearizable reads that go with those. What
@@ -76,19 +76,19 @@ where
     T::Entry: DeserializeOwned,
     LogIdOf<T>: DeserializeOwned,
 {
-    fn entries(&self, range: Range<u64>) -> Result<Vec<T::Entry>, Fault> {
+    fn entries(&self, range: Range<u64>) -> Result<Vec<T::Entry>, NodeError> {
         let entries = self.file.read(range)?;
         let entries = entries.iter();
         entries.map(|bytes| decode("an entry", bytes)).collect()
     }
 
-    fn some_entries(&self, range: Range<u64>) -> Result<Vec<T::Entry>, Fault> {
+    fn some_entries(&self, range: Range<u64>) -> Result<Vec<T::Entry>, NodeError> {
         let entries = self.file.read_some(range, BYTES_AT_ONCE)?;
         let entries = entries.iter();
         entries.map(|bytes| decode("an entry", bytes)).collect()
     }
 
-    fn state(&self) -> Result<LogState<T>, Fault> {
+    fn state(&self) -> Result<LogState<T>, NodeError> {
         let last_purged_log_id: Option<LogIdOf<T>> = self.file.decoded(PURGED)?;
         let last = match self.file.bounds() {
             Some((_, last)) => self.entries(last..last.saturating_add(1))?.pop(),
@@ -169,9 +169,9 @@ where
                     };
                     this.read.extend(entries);
                 }
-                Err(fault) => {
+                Err(why) => {
                     this.rest.start = this.rest.end;
-                    return Poll::Ready(Some(Err(error(fault))));
+                    return Poll::Ready(Some(Err(error(why))));
                 }
             }
         }
@@ -225,7 +225,7 @@ where
             .into_iter()
             .map(|entry| Ok((entry.index(), encode("an entry", &entry)?)));
         let entries = encoded.collect::<Result<_, _>>().map_err(error)?;
-        let done = |result: Result<(), Fault>| callback.io_completed(result.map_err(error));
+        let done = |result: Result<(), NodeError>| callback.io_completed(result.map_err(error));
         self.file.append(entries, Box::new(done));
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! openraft's state machine on a store.
 
-use super::{Config, Fault, ImageFile, Inbox, Options, SnapshotBuilder, error};
+use super::{NodeTypes, NodeError, ImageFile, Inbox, NodeOptions, SnapshotBuilder, error};
 use crate::driver::raft::images::Image;
 use crate::driver::raft::machine::Machine;
 use crate::driver::raft::{decode, encode, log_index};
@@ -49,7 +49,7 @@ where
     LogIdOf<T>: DeserializeOwned,
     StoredMembershipOf<T>: DeserializeOwned,
 {
-    fn decode(bytes: &[u8]) -> Result<Self, Fault> {
+    fn decode(bytes: &[u8]) -> Result<Self, NodeError> {
         if bytes.is_empty() {
             return Ok(RaftState {
                 applied: None,
@@ -60,7 +60,7 @@ where
     }
 
     /// An image, as openraft wants it.
-    fn sending((image, file): (Image, File)) -> Result<SnapshotOf<T, ImageFile>, Fault> {
+    fn sending((image, file): (Image, File)) -> Result<SnapshotOf<T, ImageFile>, NodeError> {
         let state = Self::decode(&image.driver)?;
         Ok(SnapshotOf::<T, ImageFile> {
             meta: SnapshotMetaOf::<T> {
@@ -88,8 +88,8 @@ impl<S: Schema, C, T: RaftTypeConfig> fmt::Debug for StateMachine<S, C, T> {
     }
 }
 
-impl<S: Schema, C: Command<S>, T: Config<S, C>> StateMachine<S, C, T> {
-    pub(super) fn open(dir: &Path, options: Options, log: Option<u64>) -> Result<Self, Fault> {
+impl<S: Schema, C: Command<S>, T: NodeTypes<S, C>> StateMachine<S, C, T> {
+    pub(super) fn open(dir: &Path, options: NodeOptions, log: Option<u64>) -> Result<Self, NodeError> {
         let machine = Machine::<S, C>::open(dir, options, log)?;
         let snapshot = machine.store().snapshot();
         let state = RaftState::decode(snapshot.driver_state().unwrap_or_default())?;
@@ -131,7 +131,7 @@ where
     }
 }
 
-impl<S: Schema, C: Command<S>, T: Config<S, C>> RaftStateMachine<T> for StateMachine<S, C, T> {
+impl<S: Schema, C: Command<S>, T: NodeTypes<S, C>> RaftStateMachine<T> for StateMachine<S, C, T> {
     type SnapshotData = ImageFile;
     type SnapshotBuilder = SnapshotBuilder<S>;
 
@@ -201,7 +201,7 @@ impl<S: Schema, C: Command<S>, T: Config<S, C>> RaftStateMachine<T> for StateMac
                 "it is of {:?}, not of {:?}",
                 self.state.applied, meta.last_log_id
             );
-            return Err(error(Fault::foreign("the image", &why)));
+            return Err(error(NodeError::foreign("the image", &why)));
         }
         Ok(())
     }

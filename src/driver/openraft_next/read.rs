@@ -11,7 +11,7 @@ use std::future::Future;
 
 /// Why a read could not be linearizable.
 #[derive(Debug)]
-pub enum ReadError<T: RaftTypeConfig> {
+pub enum LinearizableError<T: RaftTypeConfig> {
     /// This node is not the leader, which the error names if it is known, or cannot reach enough
     /// of the others.
     Leader(RaftError<T, LinearizableReadError<T>>),
@@ -19,20 +19,20 @@ pub enum ReadError<T: RaftTypeConfig> {
     Wait(WaitError),
 }
 
-impl<T: RaftTypeConfig> fmt::Display for ReadError<T> {
+impl<T: RaftTypeConfig> fmt::Display for LinearizableError<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            ReadError::Leader(error) => error.fmt(f),
-            ReadError::Wait(error) => error.fmt(f),
+            LinearizableError::Leader(error) => error.fmt(f),
+            LinearizableError::Wait(error) => error.fmt(f),
         }
     }
 }
 
-impl<T: RaftTypeConfig> std::error::Error for ReadError<T> {
+impl<T: RaftTypeConfig> std::error::Error for LinearizableError<T> {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            ReadError::Leader(error) => Some(error),
-            ReadError::Wait(error) => Some(error),
+            LinearizableError::Leader(error) => Some(error),
+            LinearizableError::Wait(error) => Some(error),
         }
     }
 }
@@ -56,8 +56,8 @@ pub async fn linearizable<S: Schema, T: RaftTypeConfig, M: RaftStateMachine<T>>(
     raft: &Raft<T, M>,
     store: &Store<S>,
     until: impl Future<Output = ()>,
-) -> Result<Snapshot<S>, ReadError<T>> {
-    let index = read_index(raft).await.map_err(ReadError::Leader)?;
+) -> Result<Snapshot<S>, LinearizableError<T>> {
+    let index = read_index(raft).await.map_err(LinearizableError::Leader)?;
     let snapshot = store.snapshot_at_least_async(index, until).await;
-    snapshot.map_err(ReadError::Wait)
+    snapshot.map_err(LinearizableError::Wait)
 }

@@ -3,7 +3,7 @@
 //! An image is written, or received, under a name of its own, and gets its name when it is whole.
 //! One may be built while another is installed; the newer stays, whichever is done first.
 
-use super::Fault;
+use super::NodeError;
 use crate::driver::disk::DiskError;
 use crate::driver::disk::files::{self, WriteImageError};
 use crate::position::LogIndex;
@@ -45,7 +45,7 @@ impl Image {
 impl Images {
     /// Opens the directory, removes what is not whole or not the newest, and restores a new store
     /// from the newest.
-    pub(in super::super) fn open<S: Schema>(dir: &Path, store: &Store<S>) -> Result<Self, Fault> {
+    pub(in super::super) fn open<S: Schema>(dir: &Path, store: &Store<S>) -> Result<Self, NodeError> {
         fs::create_dir_all(dir).map_err(|e| DiskError::io(dir, "create", e))?;
         let images = Images {
             dir: dir.to_owned(),
@@ -90,7 +90,7 @@ impl Images {
     }
 
     /// The newest image, opened. Another may take its place, and remove it, at any time.
-    pub(in super::super) fn open_newest(&self) -> Result<Option<(Image, File)>, Fault> {
+    pub(in super::super) fn open_newest(&self) -> Result<Option<(Image, File)>, NodeError> {
         while let Some(image) = self.newest() {
             match File::open(&image.path) {
                 Ok(file) => return Ok(Some((image, file))),
@@ -117,12 +117,12 @@ impl Images {
     pub(in super::super) fn write<S: Schema>(
         &self,
         snapshot: &Snapshot<S>,
-    ) -> Result<Image, Fault> {
+    ) -> Result<Image, NodeError> {
         let image = Image::of(&self.dir, snapshot);
         let unfinished = self.unfinished();
         files::write_image(&unfinished, &image.path, snapshot).map_err(|error| match error {
             WriteImageError::Disk(error) => error.into(),
-            WriteImageError::Image(error) => Fault::image(&unfinished, *error),
+            WriteImageError::Image(error) => NodeError::image(&unfinished, *error),
         })?;
         self.keep(image.clone());
         Ok(image)
@@ -134,7 +134,7 @@ impl Images {
         &self,
         store: &Store<S>,
         received: &Path,
-    ) -> Result<Image, Fault> {
+    ) -> Result<Image, NodeError> {
         restore(store, received)?;
         let image = Image::of(&self.dir, &store.snapshot());
         if received != image.path {
@@ -182,10 +182,10 @@ impl Images {
 }
 
 /// Restores a store from a file.
-fn restore<S: Schema>(store: &Store<S>, path: &Path) -> Result<(), Fault> {
+fn restore<S: Schema>(store: &Store<S>, path: &Path) -> Result<(), NodeError> {
     let file = File::open(path).map_err(|e| DiskError::io(path, "open", e))?;
     let restored = store.restore(BufReader::with_capacity(1 << 16, file));
     restored
         .map(drop)
-        .map_err(|error| Fault::image(path, error))
+        .map_err(|error| NodeError::image(path, error))
 }

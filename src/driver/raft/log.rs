@@ -16,7 +16,7 @@
 //! **Invariants.** Entries follow each other without a gap. What [`Recent`] has is what the file
 //! has, or will have; below its first entry the file has all that was not purged.
 
-use super::{Blocking, Fault, decode, log_index};
+use super::{Blocking, NodeError, decode, log_index};
 use crate::driver::answer::answer;
 use crate::driver::disk::table::{
     SEAL, builder, database_error, guard, seal, storage_error, unseal, write,
@@ -63,7 +63,7 @@ enum Edit {
 }
 
 /// Told when an edit is on the disk, or cannot be.
-pub(in super::super) type Done = Box<dyn FnOnce(Result<(), Fault>) + Send>;
+pub(in super::super) type Done = Box<dyn FnOnce(Result<(), NodeError>) + Send>;
 
 struct Job {
     edits: Vec<Edit>,
@@ -172,7 +172,7 @@ impl Recent {
 
 impl LogFile {
     /// Opens the log of a node, or makes it, and checks all of it.
-    pub(in super::super) fn open(dir: &Path, blocking: Blocking) -> Result<Self, Fault> {
+    pub(in super::super) fn open(dir: &Path, blocking: Blocking) -> Result<Self, NodeError> {
         fs::create_dir_all(dir).map_err(|e| DiskError::io(dir, "create", e))?;
         let path = &dir.join(FILE);
         guard(path, || {
@@ -198,7 +198,7 @@ impl LogFile {
     pub(in super::super) fn on(
         disk: impl redb::StorageBackend,
         blocking: Blocking,
-    ) -> Result<Self, Fault> {
+    ) -> Result<Self, NodeError> {
         let path = Path::new("a disk of a test");
         let new = disk.len().is_ok_and(|len| len == 0);
         let db = builder()
@@ -210,7 +210,7 @@ impl LogFile {
         Self::with(path, db, blocking)
     }
 
-    fn with(path: &Path, db: Database, blocking: Blocking) -> Result<Self, Fault> {
+    fn with(path: &Path, db: Database, blocking: Blocking) -> Result<Self, NodeError> {
         let bounds = check(path, &db)?;
         let shared = Arc::new(Shared {
             path: path.to_owned(),
@@ -245,7 +245,7 @@ impl LogFile {
     }
 
     /// Entries of a range, in order, as far as they are there.
-    pub(in super::super) fn read(&self, range: Range<u64>) -> Result<Vec<Arc<[u8]>>, Fault> {
+    pub(in super::super) fn read(&self, range: Range<u64>) -> Result<Vec<Arc<[u8]>>, NodeError> {
         let shared = &self.0.shared;
         let (mut found, until) = {
             let recent = lock(&shared.recent);
@@ -278,7 +278,7 @@ impl LogFile {
         &self,
         range: Range<u64>,
         bytes: usize,
-    ) -> Result<Vec<Arc<[u8]>>, Fault> {
+    ) -> Result<Vec<Arc<[u8]>>, NodeError> {
         let (mut found, mut size) = (Vec::new(), 0);
         let mut from = range.start;
         while from < range.end {
@@ -302,7 +302,7 @@ impl LogFile {
     }
 
     /// A named value, as it was last put.
-    pub(in super::super) fn get(&self, name: &'static str) -> Result<Option<Vec<u8>>, Fault> {
+    pub(in super::super) fn get(&self, name: &'static str) -> Result<Option<Vec<u8>>, NodeError> {
         let shared = &self.0.shared;
         if let Some(value) = lock(&shared.lazy).get(name) {
             return Ok(Some(value.clone()));
@@ -317,7 +317,7 @@ impl LogFile {
     pub(in super::super) fn decoded<T: DeserializeOwned>(
         &self,
         name: &'static str,
-    ) -> Result<Option<T>, Fault> {
+    ) -> Result<Option<T>, NodeError> {
         let bytes = self.get(name)?;
         bytes.map(|bytes| decode(name, &bytes)).transpose()
     }
@@ -331,12 +331,12 @@ impl LogFile {
         let appended = lock(&self.0.shared.recent).append(&entries);
         match appended {
             Ok(number) => self.edit(vec![Edit::Append(entries, number)], done),
-            Err(why) => done(Err(Fault::foreign("what is appended to the log", &why))),
+            Err(why) => done(Err(NodeError::foreign("what is appended to the log", &why))),
         }
     }
 
     /// Removes an entry and all after it.
-    pub(in super::super) async fn truncate(&self, from: u64) -> Result<(), Fault> {
+    pub(in super::super) async fn truncate(&self, from: u64) -> Result<(), NodeError> {
         lock(&self.0.shared.recent).truncate(from);
         self.wait(vec![Edit::Truncate(from)]).await
     }
@@ -347,7 +347,7 @@ impl LogFile {
         through: u64,
         name: &'static str,
         value: Vec<u8>,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), NodeError> {
         lock(&self.0.shared.recent).purge(through);
         self.wait(vec![Edit::Purge(through), Edit::Put(name, value)])
             .await
@@ -358,7 +358,7 @@ impl LogFile {
         &self,
         name: &'static str,
         value: Vec<u8>,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), NodeError> {
         self.wait(vec![Edit::Put(name, value)]).await
     }
 
@@ -367,7 +367,7 @@ impl LogFile {
         &self,
         name: &'static str,
         value: Vec<u8>,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), NodeError> {
         let (giver, asked) = answer();
         let done = Box::new(move |result| giver.give(result));
         self.edit(vec![Edit::Put(name, value)], done);
@@ -379,7 +379,7 @@ impl LogFile {
         lock(&self.0.shared.lazy).insert(name, value);
     }
 
-    async fn wait(&self, edits: Vec<Edit>) -> Result<(), Fault> {
+    async fn wait(&self, edits: Vec<Edit>) -> Result<(), NodeError> {
         let (giver, asked) = answer();
         self.edit(edits, Box::new(move |result| giver.give(result)));
         asked.await.unwrap_or_else(|| Err(self.0.shared.failure()))
@@ -409,12 +409,12 @@ impl Shared {
     /// Does jobs in one transaction, and answers them.
     fn perform(&self, jobs: Vec<Job>) {
         let written = match &*lock(&self.failed) {
-            Some(why) => Err(Fault::Failed { why: why.clone() }),
+            Some(why) => Err(NodeError::Failed { why: why.clone() }),
             None => Ok(()),
         };
         let written = written.and_then(|()| guard(&self.path, || self.write(&jobs)));
-        if let Err(fault) = &written {
-            lock(&self.failed).get_or_insert_with(|| fault.to_string());
+        if let Err(error) = &written {
+            lock(&self.failed).get_or_insert_with(|| error.to_string());
         }
         let mut written = Some(written);
         for Job { done, .. } in jobs {
@@ -423,14 +423,14 @@ impl Shared {
                 written
                     .take()
                     .unwrap_or_else(|| match &*lock(&self.failed) {
-                        Some(why) => Err(Fault::Failed { why: why.clone() }),
+                        Some(why) => Err(NodeError::Failed { why: why.clone() }),
                         None => Ok(()),
                     }),
             );
         }
     }
 
-    fn write(&self, jobs: &[Job]) -> Result<(), Fault> {
+    fn write(&self, jobs: &[Job]) -> Result<(), NodeError> {
         let db = self.db()?;
         let lazy = std::mem::take(&mut *lock(&self.lazy));
         let edits = || jobs.iter().flat_map(|job| &job.edits);
@@ -450,7 +450,7 @@ impl Shared {
         Ok(())
     }
 
-    fn read(&self, range: Range<u64>) -> Result<Vec<Arc<[u8]>>, Fault> {
+    fn read(&self, range: Range<u64>) -> Result<Vec<Arc<[u8]>>, NodeError> {
         guard(&self.path, || {
             let db = self.db()?;
             let mut found = Vec::new();
@@ -459,13 +459,13 @@ impl Shared {
         })
     }
 
-    fn db(&self) -> Result<Arc<Database>, Fault> {
+    fn db(&self) -> Result<Arc<Database>, NodeError> {
         lock(&self.db).clone().ok_or_else(|| self.failure())
     }
 
-    fn failure(&self) -> Fault {
+    fn failure(&self) -> NodeError {
         let why = lock(&self.failed).clone();
-        Fault::Failed {
+        NodeError::Failed {
             why: why.unwrap_or_else(|| "it is closed".to_owned()),
         }
     }

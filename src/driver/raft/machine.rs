@@ -1,7 +1,7 @@
 //! A node's state machine: a store, and its images.
 
 use super::images::{Image, Images};
-use super::{Blocking, Fault, Options, Response, log_index, offload};
+use super::{Blocking, NodeError, NodeOptions, Response, log_index, offload};
 use crate::driver::disk::DiskError;
 use crate::fsm::{Batch, Command, LogEntry};
 use crate::position::LogIndex;
@@ -41,9 +41,9 @@ impl<S: Schema, C: Command<S>> Machine<S, C> {
     /// A store with the newest image of the directory. `log`: the last entry that is there already.
     pub(in super::super) fn open(
         dir: &Path,
-        options: Options,
+        options: NodeOptions,
         log: Option<u64>,
-    ) -> Result<Self, Fault> {
+    ) -> Result<Self, NodeError> {
         let store = Store::with_options(options.store);
         let images = Images::open(dir, &store)?;
         Ok(Machine {
@@ -63,7 +63,7 @@ impl<S: Schema, C: Command<S>> Machine<S, C> {
         &self,
         mut entries: Vec<LogEntry<C>>,
         driver: Vec<u8>,
-    ) -> Result<Vec<ResponseOf<S, C>>, Fault> {
+    ) -> Result<Vec<ResponseOf<S, C>>, NodeError> {
         let known = entries.partition_point(|entry| entry.index() <= self.replayed_to);
         let new = entries.split_off(known);
         if new.is_empty() {
@@ -74,14 +74,14 @@ impl<S: Schema, C: Command<S>> Machine<S, C> {
         Ok(responses)
     }
 
-    fn run(&self, mut batch: Batch<C>) -> Result<Vec<ResponseOf<S, C>>, Fault> {
+    fn run(&self, mut batch: Batch<C>) -> Result<Vec<ResponseOf<S, C>>, NodeError> {
         let indexes: Vec<_> = batch.indexes().collect();
         if !self.gaps {
             batch = batch.dense();
         }
         let applied = batch.apply(&self.driver);
         if let Some(halt) = applied.halted {
-            return Err(Fault::Entry(halt));
+            return Err(NodeError::Entry(halt));
         }
         let outcomes = indexes.into_iter().zip(applied.outcomes);
         Ok(outcomes
@@ -121,7 +121,7 @@ impl<S: Schema, C> Machine<S, C> {
     }
 
     /// Replaces the state by an image; readers go on meanwhile. On an error all is as it was.
-    pub(in super::super) async fn install(&self, received: PathBuf) -> Result<Image, Fault> {
+    pub(in super::super) async fn install(&self, received: PathBuf) -> Result<Image, NodeError> {
         let (store, images) = (self.driver.clone(), Arc::clone(&self.images));
         offload::run(self.blocking, self.images.dir(), move || {
             images.install(&store, &received)
@@ -130,7 +130,7 @@ impl<S: Schema, C> Machine<S, C> {
     }
 
     /// The newest image.
-    pub(in super::super) fn newest(&self) -> Result<Option<(Image, File)>, Fault> {
+    pub(in super::super) fn newest(&self) -> Result<Option<(Image, File)>, NodeError> {
         self.images.open_newest()
     }
 }
@@ -152,7 +152,7 @@ impl<S: Schema> fmt::Debug for SnapshotBuilder<S> {
 
 impl<S: Schema> SnapshotBuilder<S> {
     /// The image; or a newer one, if that was installed meanwhile.
-    pub(in super::super) async fn build(&self) -> Result<(Image, File), Fault> {
+    pub(in super::super) async fn build(&self) -> Result<(Image, File), NodeError> {
         let (snapshot, images) = (self.snapshot.clone(), Arc::clone(&self.images));
         offload::run(self.blocking, self.images.dir(), move || {
             let image = images.write(&snapshot)?;

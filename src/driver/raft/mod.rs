@@ -14,14 +14,14 @@
 //! **Indexes.** openraft counts entries from 0, where the first membership is; a store is at 0
 //! before its first entry. So an entry with Raft's index n has the log index n + 1.
 
-mod fault;
+mod error;
 pub(super) mod images;
 pub(super) mod log;
 pub(super) mod machine;
 pub(super) mod offload;
 mod request;
 
-pub use fault::Fault;
+pub use error::NodeError;
 pub use machine::SnapshotBuilder;
 pub use offload::Blocking;
 pub use request::{Request, Response};
@@ -42,7 +42,7 @@ pub fn log_index(raft_index: u64) -> LogIndex {
 
 /// Settings of a node.
 #[derive(Clone, Debug, Default)]
-pub struct Options {
+pub struct NodeOptions {
     /// Of its store. All nodes have the same history, which is the cluster's.
     pub store: store::StoreOptions,
     /// Where that which waits for the disk runs.
@@ -50,13 +50,13 @@ pub struct Options {
 }
 
 /// openraft's types as bytes; `what` they are is for the error.
-pub(super) fn encode<T: Serialize>(what: &'static str, value: &T) -> Result<Vec<u8>, Fault> {
-    rmp_serde::to_vec_named(value).map_err(|error| Fault::foreign(what, &error))
+pub(super) fn encode<T: Serialize>(what: &'static str, value: &T) -> Result<Vec<u8>, NodeError> {
+    rmp_serde::to_vec_named(value).map_err(|error| NodeError::foreign(what, &error))
 }
 
-pub(super) fn decode<T: DeserializeOwned>(what: &'static str, bytes: &[u8]) -> Result<T, Fault> {
-    msgpack::check(bytes).map_err(|fault| Fault::foreign(what, &fault))?;
-    rmp_serde::from_slice(bytes).map_err(|error| Fault::foreign(what, &error))
+pub(super) fn decode<T: DeserializeOwned>(what: &'static str, bytes: &[u8]) -> Result<T, NodeError> {
+    msgpack::check(bytes).map_err(|error| NodeError::foreign(what, &error))?;
+    rmp_serde::from_slice(bytes).map_err(|error| NodeError::foreign(what, &error))
 }
 
 /// The indexes of a range of any kind.

@@ -1,6 +1,6 @@
 //! Where that which waits for the disk runs.
 
-use super::Fault;
+use super::NodeError;
 use crate::driver::answer::answer;
 use crate::driver::disk::DiskError;
 use crate::fsm::panic_message;
@@ -22,8 +22,8 @@ pub enum Blocking {
 pub(in super::super) async fn run<R: Send + 'static>(
     blocking: Blocking,
     path: &Path,
-    work: impl FnOnce() -> Result<R, Fault> + Send + 'static,
-) -> Result<R, Fault> {
+    work: impl FnOnce() -> Result<R, NodeError> + Send + 'static,
+) -> Result<R, NodeError> {
     let guarded = {
         let path = path.to_owned();
         move || {

@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use highwater::openraft_next::{Inbox, Options, Request, Response, StateMachine, open, read_index};
+use highwater::openraft_next::{Inbox, NodeOptions, Request, Response, StateMachine, open, read_index};
 use highwater::{LogIndex, Store};
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::Fatal;
@@ -155,7 +155,7 @@ impl Node {
             },
         };
         let (log, machine) =
-            open::<Catalog, Command, Types>(&id, &setup.folder, Options::default())?;
+            open::<Catalog, Command, Types>(&id, &setup.folder, NodeOptions::default())?;
         let (store, inbox) = (machine.store().clone(), machine.inbox());
         let peers = Peers::new(setup.peers);
         let network = network::Network(peers.clone());

@@ -172,7 +172,7 @@ impl Model {
     }
 }
 
-fn wait(edit: impl Future<Output = Result<(), Fault>>) -> bool {
+fn wait(edit: impl Future<Output = Result<(), NodeError>>) -> bool {
     let mut edit = std::pin::pin!(edit);
     let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
     match edit.as_mut().poll(&mut cx) {

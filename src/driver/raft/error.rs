@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 /// Why a node's log or state machine cannot go on, or cannot be opened.
 #[derive(Debug)]
 #[non_exhaustive]
-pub enum Fault {
+pub enum NodeError {
     /// A file failed.
     Disk(DiskError),
     /// An image cannot be written, or not be installed: it is older than the state
@@ -36,9 +36,9 @@ pub enum Fault {
     },
 }
 
-impl Fault {
+impl NodeError {
     pub(in super::super) fn foreign(what: &'static str, why: &dyn fmt::Display) -> Self {
-        Fault::Foreign {
+        NodeError::Foreign {
             what,
             why: why.to_string(),
         }
@@ -47,7 +47,7 @@ impl Fault {
     pub(super) fn image(path: &Path, error: ImageError) -> Self {
         match error {
             ImageError::Read { source, .. } => DiskError::io(path, "read", source).into(),
-            error => Fault::Image {
+            error => NodeError::Image {
                 path: path.to_owned(),
                 source: Box::new(error),
             },
@@ -55,20 +55,20 @@ impl Fault {
     }
 }
 
-impl From<DiskError> for Fault {
+impl From<DiskError> for NodeError {
     fn from(error: DiskError) -> Self {
-        Fault::Disk(error)
+        NodeError::Disk(error)
     }
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for NodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Fault::Disk(error) => error.fmt(f),
-            Fault::Image { path, source } => write!(f, "the image {}: {source}", path.display()),
-            Fault::Entry(halt) => halt.fmt(f),
-            Fault::Foreign { what, why } => write!(f, "{what}: {why}"),
-            Fault::Failed { why } => write!(
+            NodeError::Disk(error) => error.fmt(f),
+            NodeError::Image { path, source } => write!(f, "the image {}: {source}", path.display()),
+            NodeError::Entry(halt) => halt.fmt(f),
+            NodeError::Foreign { what, why } => write!(f, "{what}: {why}"),
+            NodeError::Failed { why } => write!(
                 f,
                 "the log has failed and takes nothing more: {why}; open the node again"
             ),
@@ -76,13 +76,13 @@ impl fmt::Display for Fault {
     }
 }
 
-impl std::error::Error for Fault {
+impl std::error::Error for NodeError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Fault::Disk(error) => Some(error),
-            Fault::Image { source, .. } => Some(source),
-            Fault::Entry(halt) => Some(halt),
-            Fault::Foreign { .. } | Fault::Failed { .. } => None,
+            NodeError::Disk(error) => Some(error),
+            NodeError::Image { source, .. } => Some(source),
+            NodeError::Entry(halt) => Some(halt),
+            NodeError::Foreign { .. } | NodeError::Failed { .. } => None,
         }
     }
 }
