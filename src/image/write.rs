@@ -26,7 +26,7 @@ pub struct ImageSummary {
     /// The image's length.
     pub bytes: u64,
     /// The CRC-32 of all its bytes up to the last frame. Equal states of equal schemas give equal
-    /// images.
+    /// images, so replicas at one index compare their states by it.
     pub checksum: u32,
 }
 
