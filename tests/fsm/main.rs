@@ -370,6 +370,24 @@ fn image(store: &Store<Bank>) -> Vec<u8> {
     bytes
 }
 
+#[test]
+fn replicas_compare_their_states_by_an_images_checksum() {
+    let digest = |sizes: &[usize], last: &Request| {
+        let store = Store::<Bank>::new();
+        let log = [&open("a", 5), &open("b", 1), &pay("a", "b", 2), last];
+        let mut entries = (1..).zip(log).map(|(index, request)| entry(index, request));
+        for size in sizes {
+            let _ = Batch::new(entries.by_ref().take(*size).collect()).apply(&store);
+        }
+        let summary = store.snapshot().write_image(std::io::sink()).unwrap();
+        assert_eq!(summary.position.index, LogIndex(4));
+        summary.checksum
+    };
+    let agreed = digest(&[4], &open("c", 7));
+    assert_eq!(digest(&[1, 2, 1], &open("c", 7)), agreed);
+    assert_ne!(digest(&[4], &open("c", 8)), agreed);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
