@@ -243,10 +243,10 @@ use syn::{DeriveInput, parse_macro_input};
 /// * `node_index()`: the index itself, as `IndexReader<'a, Service, String>`, for ranges, prefixes,
 ///   leading columns, and sets of matches.
 ///
-/// No index can be named `log`, as `log_index()` tells the log index of the whole table.
-///
 /// With `#[expires]` two more: `due(now)`, the records that are due then, as `Rows<'a, Service>`, the
 /// earliest first; and `next_due()`, when the earliest is, as `Option<SystemTime>`.
+///
+/// No index can be named `log`, as `log_index()` tells the log index of the whole table.
 ///
 /// # Examples
 ///
