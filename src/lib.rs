@@ -36,10 +36,10 @@ pub use key::Key;
 pub use position::{HistoryId, LogIndex, Position};
 pub use schema::{Row, Table};
 pub use store::{
-    Answer, AsOfError, Change, Changes, CommitError, Conflict, Cursor, CursorError, DerivedTable,
-    Diff, Event, Explain, Feed, FeedItem, FeedIter, Guard, IndexReader, KeyText, Mark, Matches,
-    ChangedSince, NodeStats, ReadError, ReadKeys, ReadMode, ReadSession, ParseReadSessionError, Retention,
-    Rows, Savepoint, Schema, Snapshot, Start, Stats, Store, StoreError, StoreOptions,
+    Answer, AsOfError, Change, ChangedSince, Changes, CommitError, Conflict, Cursor, CursorError,
+    DerivedTable, Diff, Event, Explain, Feed, FeedItem, FeedIter, Guard, IndexReader, KeyText,
+    Mark, Matches, NodeStats, ParseReadSessionError, ReadError, ReadKeys, ReadMode, ReadSession,
+    Retention, Rows, Savepoint, Schema, Snapshot, Start, Stats, Store, StoreError, StoreOptions,
     SubscribeError, Subscription, TableEvent, TableReader, TableStats, TableWriter, Turn,
     WaitError, WriteError, WriteTxn,
 };

@@ -190,7 +190,10 @@ const SESSIONS: u8 = 8;
 #[test]
 fn sessions_of_an_image_are_checked_before_anything_is_changed() {
     let store = Store::<Bank>::new();
-    let _ = apply(&store, Proposal::open_session(SessionOptions::default(), at(5)));
+    let _ = apply(
+        &store,
+        Proposal::open_session(SessionOptions::default(), at(5)),
+    );
     let _ = send(&store, id(1, 1), &count("a"));
     let good = image(&store);
     let frame = Forge::parse(&good).frame(SESSIONS).clone();

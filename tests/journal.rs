@@ -7,7 +7,9 @@ use common::{Bank, Failure, Request, balance};
 use highwater::fsm::{
     Command, Context, Outcome, Proposal, RequestId, SessionError, SessionId, SessionOptions,
 };
-use highwater::journal::{Committed, Journal, JournalError, JournalOptions, ProposeError, Recovery};
+use highwater::journal::{
+    Committed, Journal, JournalError, JournalOptions, ProposeError, Recovery,
+};
 use highwater::{LogIndex, WaitError, WriteTxn};
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -803,9 +805,7 @@ fn a_closed_store_takes_nothing_into_the_log() {
 
 /// A record that cannot be read as it was written, as with fields that are left out by mistake.
 mod unreadable {
-    use highwater::fsm::{
-    Command, Context, Outcome, Proposal, RequestId, SessionError, SessionId, SessionOptions,
-};
+    use highwater::fsm::{Command, Context};
     use highwater::{Schema, Table, WriteError, WriteTxn};
     use serde::{Deserialize, Deserializer, Serialize};
 

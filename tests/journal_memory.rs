@@ -130,8 +130,13 @@ fn it_closes_while_others_hold_it() {
 #[test]
 fn one_on_disk_closes_while_others_hold_it() {
     let dir = tempfile::tempdir().unwrap();
-    closes(Journal::open(dir.path(), JournalOptions::default()).unwrap().0);
-    let (_, recovery) = Journal::<Bank, Request>::open(dir.path(), JournalOptions::default()).unwrap();
+    closes(
+        Journal::open(dir.path(), JournalOptions::default())
+            .unwrap()
+            .0,
+    );
+    let (_, recovery) =
+        Journal::<Bank, Request>::open(dir.path(), JournalOptions::default()).unwrap();
     assert!(recovery.closed);
     assert_eq!(recovery.index, LogIndex(1));
 }

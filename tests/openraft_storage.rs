@@ -8,7 +8,8 @@ mod openraft_cluster;
 use common::{Bank, Failure, Request as Command, TOLD, at, balance, request};
 use highwater::fsm::Proposal;
 use highwater::openraft::{
-    NodeError, ImageFile, LogStore, NodeOptions, Request, Response, SnapshotBuilder, StateMachine, open,
+    ImageFile, LogStore, NodeError, NodeOptions, Request, Response, SnapshotBuilder, StateMachine,
+    open,
 };
 use highwater::{LogIndex, Store};
 use openraft::storage::{RaftLogStorage, RaftLogStorageExt, RaftStateMachine};

@@ -3,7 +3,8 @@
 mod store_schema;
 
 use highwater::{
-    HistoryId, LogIndex, Position, Schema, Store, StoreOptions, Table, WaitError, WatchSet, WriteTxn,
+    HistoryId, LogIndex, Position, Schema, Store, StoreOptions, Table, WaitError, WatchSet,
+    WriteTxn,
 };
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};

@@ -8,9 +8,9 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::time::SystemTime;
 
+use super::changed_since::ChangedSince;
 use super::erased::scope_stamp;
 use super::matches::Matches;
-use super::changed_since::ChangedSince;
 use super::rows::{Rows, TreeOf, query_index};
 use super::view::RawView;
 use crate::key::{

@@ -263,7 +263,10 @@ fn run(
     for (chunk, requests) in log.chunks(batch).enumerate() {
         let entries = requests.iter().enumerate().map(|(n, (time_ms, request))| {
             let index = LogIndex((first + chunk * batch + n + 1) as u64);
-            LogEntry::from_proposal(index, Proposal::new(request, at(1000 * time_ms), 0).unwrap())
+            LogEntry::from_proposal(
+                index,
+                Proposal::new(request, at(1000 * time_ms), 0).unwrap(),
+            )
         });
         for outcome in Batch::new(entries.collect()).apply(store).outcomes {
             match outcome {

@@ -464,7 +464,9 @@ impl Command<Bank> for Told {
 #[test]
 fn what_is_done_after_a_commit_is_not_done_in_replay() {
     let entries = |commands: &[u64]| {
-        let of = |n: &u64| LogEntry::from_proposal(LogIndex(*n), Proposal::new(&Told(*n), at(0), 0).unwrap());
+        let of = |n: &u64| {
+            LogEntry::from_proposal(LogIndex(*n), Proposal::new(&Told(*n), at(0), 0).unwrap())
+        };
         commands.iter().map(of).collect::<Vec<LogEntry<Told>>>()
     };
     let store = Store::<Bank>::new();

@@ -266,7 +266,10 @@ impl<S: Schema, C: Command<S>> Journal<S, C> {
         clippy::needless_pass_by_value,
         reason = "settings are made for one journal"
     )]
-    pub fn open(dir: impl AsRef<Path>, options: JournalOptions) -> Result<(Self, Recovery), JournalError> {
+    pub fn open(
+        dir: impl AsRef<Path>,
+        options: JournalOptions,
+    ) -> Result<(Self, Recovery), JournalError> {
         let dir = dir.as_ref();
         let recovered = recovery::recover::<S, C>(dir, &options.store)?;
         let report = recovered.report.clone();
@@ -370,6 +373,7 @@ impl<S: Schema, C: Command<S>> Journal<S, C> {
     /// it is opened again. What [`propose`](Self::propose) makes an error of, a command that breaks a
     /// rule of the schema, is an outcome here. Proposals that another process has made
     /// ([`Proposal::from_bytes`]) are taken as well.
+    #[expect(clippy::type_complexity, reason = "an index and an outcome; a name would say less")]
     pub fn submit(
         &self,
         proposal: Proposal<C>,
@@ -381,6 +385,7 @@ impl<S: Schema, C: Command<S>> Journal<S, C> {
 
     /// [`submit`](Self::submit) for any async executor. The proposal is queued when the future is
     /// first polled. Dropped after that, the proposal takes its course all the same.
+    #[expect(clippy::type_complexity, reason = "an index and an outcome; a name would say less")]
     pub fn submit_async(
         &self,
         proposal: Proposal<C>,

@@ -1,5 +1,6 @@
 //! The log thread: takes batches of proposals to the log, then to the store, then answers.
 
+use super::JournalOptions;
 use super::acknowledged::Acknowledged;
 use super::commit;
 use super::error::{JournalError, io_error};
@@ -7,7 +8,6 @@ use super::images::{self, Image};
 use super::log::{Cut, Log};
 use super::queue::{Limits, Queue, Wait};
 use super::recovery::Recovered;
-use super::JournalOptions;
 use crate::driver::answer::Giver;
 use crate::fsm::{Command, Outcome, Proposal, panic_message};
 use crate::position::LogIndex;

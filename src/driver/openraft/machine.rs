@@ -1,6 +1,6 @@
 //! openraft's state machine on a store.
 
-use super::{NodeTypes, NodeError, ImageFile, NodeOptions, SnapshotBuilder, any};
+use super::{ImageFile, NodeError, NodeOptions, NodeTypes, SnapshotBuilder, any};
 use crate::driver::disk::DiskError;
 use crate::driver::raft::images::Image;
 use crate::driver::raft::machine::Machine;
@@ -68,7 +68,11 @@ impl<S: Schema, C, T: RaftTypeConfig> fmt::Debug for StateMachine<S, C, T> {
 }
 
 impl<S: Schema, C: Command<S>, T: NodeTypes<S, C>> StateMachine<S, C, T> {
-    pub(super) fn open(dir: &Path, options: NodeOptions, log: Option<u64>) -> Result<Self, NodeError> {
+    pub(super) fn open(
+        dir: &Path,
+        options: NodeOptions,
+        log: Option<u64>,
+    ) -> Result<Self, NodeError> {
         let machine = Machine::<S, C>::open(dir, options, log)?;
         let snapshot = machine.store().snapshot();
         let state = RaftState::decode(snapshot.driver_state().unwrap_or_default())?;
@@ -143,7 +147,9 @@ impl<S: Schema, C: Command<S>, T: NodeTypes<S, C>> RaftStateMachine<T> for State
             state.applied = Some(entry.log_id.clone());
             batch.push(match entry.payload {
                 EntryPayload::Blank => LogEntry::empty(index),
-                EntryPayload::Normal(request) => LogEntry::from_bytes(index, request.bytes().to_vec()),
+                EntryPayload::Normal(request) => {
+                    LogEntry::from_bytes(index, request.bytes().to_vec())
+                }
                 EntryPayload::Membership(membership) => {
                     state.membership = StoredMembership::new(Some(entry.log_id), membership);
                     LogEntry::empty(index)

@@ -94,7 +94,9 @@ mod machine;
 mod read;
 
 pub use super::disk::DiskError;
-pub use super::raft::{Blocking, NodeError, NodeOptions, Request, Response, SnapshotBuilder, log_index};
+pub use super::raft::{
+    Blocking, NodeError, NodeOptions, Request, Response, SnapshotBuilder, log_index,
+};
 pub use file::ImageFile;
 pub use log::LogStore;
 pub use machine::StateMachine;

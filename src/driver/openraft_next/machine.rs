@@ -1,6 +1,6 @@
 //! openraft's state machine on a store.
 
-use super::{NodeTypes, NodeError, ImageFile, Inbox, NodeOptions, SnapshotBuilder, error};
+use super::{ImageFile, Inbox, NodeError, NodeOptions, NodeTypes, SnapshotBuilder, error};
 use crate::driver::raft::images::Image;
 use crate::driver::raft::machine::Machine;
 use crate::driver::raft::{decode, encode, log_index};
@@ -89,7 +89,11 @@ impl<S: Schema, C, T: RaftTypeConfig> fmt::Debug for StateMachine<S, C, T> {
 }
 
 impl<S: Schema, C: Command<S>, T: NodeTypes<S, C>> StateMachine<S, C, T> {
-    pub(super) fn open(dir: &Path, options: NodeOptions, log: Option<u64>) -> Result<Self, NodeError> {
+    pub(super) fn open(
+        dir: &Path,
+        options: NodeOptions,
+        log: Option<u64>,
+    ) -> Result<Self, NodeError> {
         let machine = Machine::<S, C>::open(dir, options, log)?;
         let snapshot = machine.store().snapshot();
         let state = RaftState::decode(snapshot.driver_state().unwrap_or_default())?;
@@ -158,7 +162,9 @@ impl<S: Schema, C: Command<S>, T: NodeTypes<S, C>> RaftStateMachine<T> for State
                 let index = log_index(id.index());
                 batch.push(match entry.payload {
                     EntryPayload::Blank => LogEntry::empty(index),
-                    EntryPayload::Normal(request) => LogEntry::from_bytes(index, request.bytes().to_vec()),
+                    EntryPayload::Normal(request) => {
+                        LogEntry::from_bytes(index, request.bytes().to_vec())
+                    }
                     EntryPayload::Membership(membership) => {
                         let id = Some(id.clone());
                         state.membership = StoredMembershipOf::<T>::new(id, membership);

@@ -65,7 +65,9 @@ impl fmt::Display for NodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             NodeError::Disk(error) => error.fmt(f),
-            NodeError::Image { path, source } => write!(f, "the image {}: {source}", path.display()),
+            NodeError::Image { path, source } => {
+                write!(f, "the image {}: {source}", path.display())
+            }
             NodeError::Entry(halt) => halt.fmt(f),
             NodeError::Foreign { what, why } => write!(f, "{what}: {why}"),
             NodeError::Failed { why } => write!(

@@ -45,7 +45,10 @@ impl Image {
 impl Images {
     /// Opens the directory, removes what is not whole or not the newest, and restores a new store
     /// from the newest.
-    pub(in super::super) fn open<S: Schema>(dir: &Path, store: &Store<S>) -> Result<Self, NodeError> {
+    pub(in super::super) fn open<S: Schema>(
+        dir: &Path,
+        store: &Store<S>,
+    ) -> Result<Self, NodeError> {
         fs::create_dir_all(dir).map_err(|e| DiskError::io(dir, "create", e))?;
         let images = Images {
             dir: dir.to_owned(),

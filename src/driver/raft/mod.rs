@@ -54,7 +54,10 @@ pub(super) fn encode<T: Serialize>(what: &'static str, value: &T) -> Result<Vec<
     rmp_serde::to_vec_named(value).map_err(|error| NodeError::foreign(what, &error))
 }
 
-pub(super) fn decode<T: DeserializeOwned>(what: &'static str, bytes: &[u8]) -> Result<T, NodeError> {
+pub(super) fn decode<T: DeserializeOwned>(
+    what: &'static str,
+    bytes: &[u8],
+) -> Result<T, NodeError> {
     msgpack::check(bytes).map_err(|error| NodeError::foreign(what, &error))?;
     rmp_serde::from_slice(bytes).map_err(|error| NodeError::foreign(what, &error))
 }

@@ -17,7 +17,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use highwater::openraft_next::{Inbox, NodeOptions, Request, Response, StateMachine, open, read_index};
+use highwater::openraft_next::{
+    Inbox, NodeOptions, Request, Response, StateMachine, open, read_index,
+};
 use highwater::{LogIndex, Store};
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::Fatal;
