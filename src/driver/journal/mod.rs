@@ -373,7 +373,10 @@ impl<S: Schema, C: Command<S>> Journal<S, C> {
     /// it is opened again. What [`propose`](Self::propose) makes an error of, a command that breaks a
     /// rule of the schema, is an outcome here. Proposals that another process has made
     /// ([`Proposal::from_bytes`]) are taken as well.
-    #[expect(clippy::type_complexity, reason = "an index and an outcome; a name would say less")]
+    #[expect(
+        clippy::type_complexity,
+        reason = "an index and an outcome; a name would say less"
+    )]
     pub fn submit(
         &self,
         proposal: Proposal<C>,
@@ -385,7 +388,10 @@ impl<S: Schema, C: Command<S>> Journal<S, C> {
 
     /// [`submit`](Self::submit) for any async executor. The proposal is queued when the future is
     /// first polled. Dropped after that, the proposal takes its course all the same.
-    #[expect(clippy::type_complexity, reason = "an index and an outcome; a name would say less")]
+    #[expect(
+        clippy::type_complexity,
+        reason = "an index and an outcome; a name would say less"
+    )]
     pub fn submit_async(
         &self,
         proposal: Proposal<C>,
