@@ -76,7 +76,7 @@ impl<T> fmt::Debug for TableEvent<T> {
 }
 
 /// Makes an event of an entry, if there is something in it for the subscriber.
-type Pick<E> = Box<dyn FnMut(Position, RawChanges) -> Option<E> + Send>;
+pub(crate) type Pick<E> = Box<dyn FnMut(Position, RawChanges) -> Option<E> + Send>;
 
 /// A subscription to a store's commits, or to a part of them, with bookmarks: made by
 /// [`Store::feed`](crate::Store::feed) and [`Store::feed_of`](crate::Store::feed_of).
@@ -132,6 +132,8 @@ impl<E> Feed<E> {
     #[must_use]
     pub fn bookmark_when_idle(mut self, idle: Duration) -> Self {
         self.idle = Some(idle);
+        // What it waits for may be its part alone.
+        self.waiting = None;
         self
     }
 

@@ -25,8 +25,8 @@ mod window;
 
 pub use change::{Change, Changes, RawChanges};
 pub(crate) use change::{ChangeLog, ChangeSet, Mark, Replaced, TableChanges};
-pub(crate) use items::changes_within;
 pub use items::{Feed, FeedItem, FeedIter, TableEvent};
+pub(crate) use items::{Pick, changes_within};
 pub(crate) use subscription::{Newest, Part, Source, Stream};
 pub use subscription::{Start, SubscribeError};
 pub(crate) use window::Window;

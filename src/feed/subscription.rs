@@ -1,9 +1,9 @@
 //! Following the window: one reader's place in the stream of commits.
 //!
-//! Who follows a part of a tree sleeps while others are changed. The window may pass it by meanwhile,
-//! so it wakes to move on each time half of what the window keeps has gone by; and an entry with a great
-//! many changes may push all others out at once: then the stamp of the part tells whether anything
-//! was missed.
+//! Who follows a part of a tree sleeps while others are changed. Lest the window pass it by meanwhile, it
+//! wakes to move on each time an eighth of what the window keeps has gone by, and when entries with a great
+//! many changes push others out sooner: as long as it looks when it is woken, the window has all that it
+//! has not seen. If it does not, the stamp of the part still tells whether anything was missed at all.
 
 use std::fmt;
 use std::future::Future;
@@ -129,27 +129,28 @@ pub(crate) struct Stream {
     part: Option<Part>,
     /// The number of the root that was looked at last.
     seen: u64,
-    /// How many log indexes may go by before a follower of a part wakes to move on.
+    /// How many log indexes may go by before a follower of a part wakes to move on. Few beside what the
+    /// window keeps, since many entries may come at once.
     stride: u64,
 }
 
 impl Stream {
     /// Of all that is changed or, of a part, of all that may concern it.
     pub(crate) fn start(
-        source: Arc<dyn Source>,
+        source: &Arc<dyn Source>,
         from: Start,
-        part: Option<Part>,
+        part: Option<&Part>,
     ) -> Result<Self, SubscribeError> {
         let mut started = Err(SubscribeError::Closed);
         source.newest(&mut |newest| {
-            started = place(&newest, from, part.as_ref()).map(|position| Stream {
-                source: Arc::clone(&source),
+            started = place(&newest, from).map(|position| Stream {
+                source: Arc::clone(source),
                 line: newest.line,
                 restored: newest.restored,
                 position,
-                part: part.clone(),
+                part: part.cloned(),
                 seen: newest.number,
-                stride: (newest.window.entries() as u64 / 2).max(1),
+                stride: (newest.window.entries() as u64 / 8).max(1),
             });
         });
         match source.watches().ended() {
@@ -200,7 +201,7 @@ impl Stream {
                 return;
             }
             let Some(mut sets) = window.after(position.index) else {
-                if is_unchanged(&newest, part, position.index) {
+                if part.is_some_and(|part| (newest.changed)(part) <= position.index) {
                     position.index = now.index;
                 } else {
                     found = Err(SubscribeError::Compacted { oldest });
@@ -276,7 +277,7 @@ impl Stream {
                 part: Some(
                     self.source
                         .watches()
-                        .register_seen([part.clone()], self.seen),
+                        .register_follower(part.clone(), self.seen),
                 ),
                 index: self.waiter_for(self.stride),
             },
@@ -288,17 +289,8 @@ impl Stream {
     }
 }
 
-/// Whether nothing of a part was changed after an index.
-fn is_unchanged(newest: &Newest<'_>, part: Option<&Part>, index: LogIndex) -> bool {
-    part.is_some_and(|part| (newest.changed)(part) <= index)
-}
-
 /// Where a stream begins.
-fn place(
-    newest: &Newest<'_>,
-    from: Start,
-    part: Option<&Part>,
-) -> Result<Position, SubscribeError> {
+fn place(newest: &Newest<'_>, from: Start) -> Result<Position, SubscribeError> {
     let (now, floor) = (newest.position, newest.window.floor());
     let position = match from {
         Start::Now => now,
@@ -307,17 +299,14 @@ fn place(
     if position.history != now.history {
         return Err(SubscribeError::HistoryChanged { now });
     }
-    if position.index >= floor {
-        return Ok(position);
+    if position.index < floor {
+        let oldest = Position {
+            history: now.history,
+            index: floor,
+        };
+        return Err(SubscribeError::Compacted { oldest });
     }
-    if is_unchanged(newest, part, position.index) {
-        return Ok(now);
-    }
-    let oldest = Position {
-        history: now.history,
-        index: floor,
-    };
-    Err(SubscribeError::Compacted { oldest })
+    Ok(position)
 }
 
 /// Ready when it is time to look again.

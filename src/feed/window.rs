@@ -46,6 +46,9 @@ pub(crate) struct Window {
     tail: Span,
     /// How many entries to keep at least.
     entries: usize,
+    /// How many chunks were closed for their changes, before they had as many entries as there is room
+    /// for: so many times the floor may have moved on by more than entries say.
+    heavy: u64,
 }
 
 fn slots(entries: usize) -> Slots {
@@ -67,6 +70,7 @@ impl Window {
             full: Arc::from([]),
             tail,
             entries,
+            heavy: 0,
         }
     }
 
@@ -86,12 +90,18 @@ impl Window {
                 changes: 0,
             },
             entries: self.entries,
+            heavy: self.heavy,
         }
     }
 
     /// The least index after which this window has everything.
     pub(crate) fn floor(&self) -> LogIndex {
         self.floor
+    }
+
+    /// Whether it has given up more since that one than the number of entries in between says.
+    pub(crate) fn was_pushed_since(&self, earlier: &Window) -> bool {
+        self.heavy != earlier.heavy
     }
 
     /// How many entries it is to keep.
@@ -103,7 +113,9 @@ impl Window {
     #[must_use]
     pub(crate) fn append(&self, set: Arc<ChangeSet>) -> Window {
         let mut next = self.clone();
-        let full = next.tail.len == next.tail.slots.len() || next.tail.changes >= CHUNK_CHANGES;
+        let heavy = next.tail.changes >= CHUNK_CHANGES;
+        next.heavy += u64::from(heavy);
+        let full = heavy || next.tail.len == next.tail.slots.len();
         // An append whose root was never published leaves its slot set: such a chunk is closed.
         let spoilt = !full && next.tail.slots[next.tail.len].get().is_some();
         if full || spoilt {

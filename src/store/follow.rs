@@ -12,7 +12,7 @@ use super::snapshot::Snapshot;
 use super::store::Store;
 use super::view::Schema;
 use crate::feed::{
-    Feed, RawChanges, Source, Start, Stream, SubscribeError, TableEvent, changes_within,
+    Feed, Part, Pick, RawChanges, Source, Start, Stream, SubscribeError, TableEvent, changes_within,
 };
 use crate::key::{KeyBuf, KeySink};
 use crate::position::{LogIndex, Position};
@@ -94,7 +94,7 @@ impl<S: Schema> Store<S> {
     /// `Start::After(position)` continues what was seen up to there without a gap.
     pub fn subscribe(&self, from: Start) -> Result<Subscription<S>, SubscribeError> {
         Ok(Subscription {
-            stream: Stream::start(self.source(), from, None)?,
+            stream: Stream::start(&self.source(), from, None)?,
             schema: PhantomData,
         })
     }
@@ -138,9 +138,8 @@ impl<S: Schema> Store<S> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn feed(&self, from: Start) -> Result<Feed<Event<S>>, SubscribeError> {
-        let stream = Stream::start(self.source(), from, None)?;
-        let pick = |position, changes| Some(Event::new((position, changes)));
-        Ok(Feed::new(stream, Box::new(pick)))
+        let stream = Stream::start(&self.source(), from, None)?;
+        Ok(Feed::new(stream, Box::new(whole)))
     }
 
     /// The same of what a query covers, of one table: all of it (`db.services().iter()`), a key of an
@@ -148,7 +147,7 @@ impl<S: Schema> Store<S> {
     /// was, in it; [`Feed::filter`] narrows it further.
     ///
     /// The query is made once, to see what it covers; it finds nothing. Who waits sleeps while other things
-    /// are changed, but for once each time half of what the window keeps has gone by; with
+    /// are changed, but for once each time an eighth of what the window keeps has gone by; with
     /// [`Feed::bookmark_when_idle`] each entry wakes.
     ///
     /// ```
@@ -174,28 +173,28 @@ impl<S: Schema> Store<S> {
         from: Start,
         query: impl for<'a> FnOnce(&'a S::View) -> Rows<'a, T>,
     ) -> Result<Feed<TableEvent<T>>, SubscribeError> {
-        let snapshot = self.snapshot();
-        let (tree, which, region) = query(&snapshot).part();
-        drop(snapshot);
-        let part = (tree, region.clone());
-        let stream = Stream::start(self.source(), from, Some(part))?;
-        let (table, _) = self.core().tables.of_tree(tree);
-        let mut primary = KeyBuf::new();
-        let mut entry = KeyBuf::new();
-        let mut keys = KeySink::new();
-        let within = move |record: &T| {
-            primary.clear();
-            record.encode_key(&mut primary);
-            let Some(i) = which.checked_sub(1) else {
-                return region.contains(primary.as_bytes());
-            };
-            index_keys(i, record, &mut keys);
-            keys.iter().any(|key| {
-                entry_key(T::INDEXES[i].unique, key, primary.as_bytes(), &mut entry);
-                region.contains(entry.as_bytes())
-            })
-        };
-        Ok(Feed::new(stream, changes_within(table, within)))
+        let (part, pick) = followed(self, query);
+        let stream = Stream::start(&self.source(), from, Some(&part))?;
+        Ok(Feed::new(stream, pick))
+    }
+
+    /// A snapshot, and a [`feed`](Self::feed) of the commits after it: all that is and comes, with nothing
+    /// twice and nothing left out.
+    ///
+    /// The snapshot pins its version while it is held: read it, drop it, then follow.
+    pub fn follow_feed(&self) -> Result<(Snapshot<S>, Feed<Event<S>>), SubscribeError> {
+        let (snapshot, stream) = self.splice(None)?;
+        Ok((snapshot, Feed::new(stream, Box::new(whole))))
+    }
+
+    /// The same of what a query covers: a snapshot, and a [`feed_of`](Self::feed_of) it.
+    pub fn follow_feed_of<T: Table>(
+        &self,
+        query: impl for<'a> FnOnce(&'a S::View) -> Rows<'a, T>,
+    ) -> Result<(Snapshot<S>, Feed<TableEvent<T>>), SubscribeError> {
+        let (part, pick) = followed(self, query);
+        let (snapshot, stream) = self.splice(Some(&part))?;
+        Ok((snapshot, Feed::new(stream, pick)))
     }
 
     fn source(&self) -> Arc<dyn Source> {
@@ -203,29 +202,65 @@ impl<S: Schema> Store<S> {
     }
 
     /// A snapshot, and the commits after it: all that is and comes, with nothing twice and nothing
-    /// left out. A feed is begun likewise, after the position of a snapshot. For who begins, and for who was away for longer than the window keeps
+    /// left out. For who begins, and for who was away for longer than the window keeps
     /// ([`SubscribeError::Compacted`]).
     ///
     /// The snapshot pins its version while it is held: read it, drop it, then follow.
     pub fn follow(&self) -> Result<(Snapshot<S>, Subscription<S>), SubscribeError> {
+        let (snapshot, stream) = self.splice(None)?;
+        let schema = PhantomData;
+        Ok((snapshot, Subscription { stream, schema }))
+    }
+
+    /// A snapshot, and the stream that goes on from it: of the same line.
+    fn splice(&self, part: Option<&Part>) -> Result<(Snapshot<S>, Stream), SubscribeError> {
         let source = self.source();
         loop {
             let snapshot = self.snapshot();
             let from = Start::After(snapshot.position());
-            match Stream::start(Arc::clone(&source), from, None) {
+            match Stream::start(&source, from, part) {
                 // So many commits, or a restore, came between the two.
                 Err(SubscribeError::Compacted { .. } | SubscribeError::HistoryChanged { .. }) => {}
                 stream => {
                     let stream = stream?;
-                    if stream.line() != snapshot.version().payload().line {
-                        continue;
+                    if stream.line() == snapshot.version().payload().line {
+                        return Ok((snapshot, stream));
                     }
-                    let schema = PhantomData;
-                    return Ok((snapshot, Subscription { stream, schema }));
                 }
             }
         }
     }
+}
+
+/// All of an entry.
+fn whole<S: Schema>(position: Position, changes: RawChanges) -> Option<Event<S>> {
+    Some(Event::new((position, changes)))
+}
+
+/// What a query covers, and how the changes of it are picked from an entry.
+fn followed<S: Schema, T: Table>(
+    store: &Store<S>,
+    query: impl for<'a> FnOnce(&'a S::View) -> Rows<'a, T>,
+) -> (Part, Pick<TableEvent<T>>) {
+    let (tree, which, region) = query(&store.snapshot()).part();
+    let (table, _) = store.core().tables.of_tree(tree);
+    let part = (tree, region.clone());
+    let mut primary = KeyBuf::new();
+    let mut entry = KeyBuf::new();
+    let mut keys = KeySink::new();
+    let within = move |record: &T| {
+        primary.clear();
+        record.encode_key(&mut primary);
+        let Some(i) = which.checked_sub(1) else {
+            return region.contains(primary.as_bytes());
+        };
+        index_keys(i, record, &mut keys);
+        keys.iter().any(|key| {
+            entry_key(T::INDEXES[i].unique, key, primary.as_bytes(), &mut entry);
+            region.contains(entry.as_bytes())
+        })
+    };
+    (part, changes_within(table, within))
 }
 
 impl<S: Schema> Subscription<S> {

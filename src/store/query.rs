@@ -285,8 +285,9 @@ impl<S: Schema> Store<S> {
     /// A bare index says nothing of the history it is of. `after` as a [`Position`], of an earlier
     /// answer's `index` and `position.history`, does: if the store holds another history, or comes to
     /// while this waits, the error is [`WaitError::HistoryChanged`], at once. With either, an answer
-    /// whose `index` is below `after` does not go on from there (the store was restored to an earlier
-    /// state, say): begin again from `LogIndex(0)`.
+    /// whose `index` is below that of the earlier answer does not go on from there (the store was restored
+    /// to an earlier state, say): begin again from `LogIndex(0)`. An answer's `position` is that of the
+    /// snapshot it was read from, which may be far above its `index`: as `after` it would look like that.
     pub fn blocking_query<R>(
         &self,
         after: impl Into<Mark>,

@@ -264,6 +264,7 @@ impl Txn {
         for set in &self.sets {
             window = window.append(Arc::clone(set));
         }
+        let pushed = window.was_pushed_since(&base.window);
         let driver = self.driver.take().or_else(|| base.driver.clone());
         let kept = self.kept.take().or_else(|| base.kept.clone());
         let Txn {
@@ -287,7 +288,7 @@ impl Txn {
             kept,
         };
         let trash = core.publish(edition, root);
-        announce(&core, number, position, &sets);
+        announce(&core, number, position, &sets, pushed);
         core.keep_scratch(scratch);
         // From here on destructors of rows run; the store is in order and no lock is held.
         drop((trash, sets, log, undone));
@@ -305,9 +306,10 @@ fn run(hooks: Vec<Hook>, index: LogIndex) {
 }
 
 /// Tells the waiters what a commit changed. After publishing, outside every lock.
-fn announce(core: &Core, number: u64, position: Position, sets: &[Arc<ChangeSet>]) {
+fn announce(core: &Core, number: u64, position: Position, sets: &[Arc<ChangeSet>], pushed: bool) {
     let changed = Published {
         number,
+        pushed,
         tables: &core.tables,
         sets,
         failed: Cell::new(false),
@@ -322,6 +324,7 @@ fn announce(core: &Core, number: u64, position: Position, sets: &[Arc<ChangeSet>
 /// The changed keys of a commit.
 struct Published<'a> {
     number: u64,
+    pushed: bool,
     tables: &'a Tables,
     sets: &'a [Arc<ChangeSet>],
     /// A key function panicked.
@@ -331,6 +334,10 @@ struct Published<'a> {
 impl ChangedKeys for Published<'_> {
     fn version(&self) -> u64 {
         self.number
+    }
+
+    fn pushes_others_out(&self) -> bool {
+        self.pushed
     }
 
     fn for_each(&self, tree: usize, f: &mut dyn FnMut(&[u8])) {

@@ -264,7 +264,7 @@ impl Chunks {
     }
 
     /// Asks for what a `give` of this block will read.
-    pub(super) fn expect(&self, block: NonNull<u8>) {
+    pub(super) fn expect(block: NonNull<u8>) {
         // SAFETY: the block is in a page of a live chunk, since blocks that are kept come from one.
         prefetch::first_of(unsafe { page_of(block) }.as_ptr());
     }

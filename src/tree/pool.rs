@@ -115,7 +115,7 @@ impl Pool {
 fn give_back(chunks: &mut Chunks, list: List, size: usize) {
     let mut next = list.first;
     while let Some(free) = NonNull::new(next) {
-        chunks.expect(free.cast());
+        Chunks::expect(free.cast());
         // SAFETY: what is on a list is a free block.
         next = unsafe { free.as_ref() }.next;
     }

@@ -104,7 +104,16 @@ pub(crate) trait ChangedKeys {
     fn version(&self) -> u64 {
         u64::MAX
     }
+
+    /// Whether changes of before were pushed out of what is kept for who follows them.
+    fn pushes_others_out(&self) -> bool {
+        false
+    }
 }
+
+/// How many registries are not of a tree's keys: what is pushed out, the keys of no tree, the driver's
+/// word.
+const OTHERS: usize = 3;
 
 /// Why a store answers no more waiters.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -132,8 +141,8 @@ impl Watches {
     pub(crate) fn new(trees: usize) -> Arc<Self> {
         Arc::new(Watches {
             live: AtomicUsize::new(0),
-            armed: (0..trees + 2).map(|_| AtomicUsize::new(0)).collect(),
-            trees: (0..trees + 2)
+            armed: (0..trees + OTHERS).map(|_| AtomicUsize::new(0)).collect(),
+            trees: (0..trees + OTHERS)
                 .map(|_| Mutex::new(Registry::new()))
                 .collect(),
             waiting: AtomicUsize::new(0),
@@ -158,7 +167,11 @@ impl Watches {
         let version = changes.version();
         let mut hits = Vec::new();
         let mut keys = Keys::default();
-        let (of_trees, _others) = self.armed.split_at(self.idle());
+        let pushed = self.pushed();
+        if changes.pushes_others_out() && self.armed[pushed].load(Ordering::Relaxed) > 0 {
+            lock(&self.trees[pushed]).hit_all(&mut hits);
+        }
+        let (of_trees, _others) = self.armed.split_at(pushed);
         for (tree, armed) in of_trees.iter().enumerate() {
             if armed.load(Ordering::Relaxed) == 0 {
                 continue;
@@ -238,6 +251,14 @@ impl Watches {
         watch
     }
 
+    /// Registers a watch for a part of a tree, for one who follows its changes: it also fires when changes
+    /// of before are pushed out of what is kept. As for [`register_seen`](Self::register_seen).
+    pub(crate) fn register_follower(self: &Arc<Self>, part: (usize, Region), seen: u64) -> Watch {
+        let mut regions = region::filed([part]);
+        regions.push((self.pushed(), Region::whole()));
+        self.register_filed(regions, seen)
+    }
+
     /// Registers a watch for the driver's next word. The caller looks at the last one afterwards, under
     /// the lock that it is written under.
     pub(crate) fn register_contact(self: &Arc<Self>) -> Watch {
@@ -256,6 +277,12 @@ impl Watches {
         let mut hits = Vec::new();
         lock(&self.trees[tree]).hit_all(&mut hits);
         self.fire(hits);
+    }
+
+    /// The number that stands for changes that are pushed out of what is kept: the first that is not a
+    /// tree's.
+    fn pushed(&self) -> usize {
+        self.trees.len() - OTHERS
     }
 
     /// The number that stands for the keys of no tree.
@@ -501,7 +528,7 @@ impl Watches {
 impl fmt::Debug for Watches {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Watches")
-            .field("trees", &self.idle())
+            .field("trees", &self.pushed())
             .field("live", &self.len())
             .field("ended", &self.ended())
             .finish_non_exhaustive()

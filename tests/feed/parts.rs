@@ -2,7 +2,7 @@
 
 use crate::items::put_node;
 use crate::store_schema::*;
-use highwater::{Feed, FeedItem, Start, Store, StoreOptions, SubscribeError, TableEvent};
+use highwater::{Feed, FeedItem, LogIndex, Start, Store, StoreOptions, SubscribeError, TableEvent};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -58,30 +58,30 @@ fn only_what_is_followed_wakes() {
     let woken = Arc::new(Woken::default());
     let count = || woken.0.load(Ordering::Relaxed);
     wait(&mut feed, &woken);
-    for index in 1..=498 {
+    for index in 1..=123 {
         put_node(&store, index, &format!("b{index}"));
     }
     assert_eq!(count(), 0);
-    put_node(&store, 499, "a1");
+    put_node(&store, 124, "a1");
     assert_eq!(count(), 1);
-    assert_eq!(index(feed.try_next().unwrap().unwrap()), 499);
-    // Half of what is kept has gone by: it moves on, lest it be passed by.
+    assert_eq!(index(feed.try_next().unwrap().unwrap()), 124);
+    // An eighth of what is kept has gone by: it moves on, lest it be passed by.
     wait(&mut feed, &woken);
-    for index in 500..=998 {
+    for index in 125..=248 {
         put_node(&store, index, "b");
     }
     assert_eq!(count(), 1);
-    put_node(&store, 999, "b");
+    put_node(&store, 249, "b");
     assert_eq!(count(), 2);
     wait(&mut feed, &woken);
     assert_eq!(feed.position(), store.position());
     // Each entry wakes one that wants bookmarks when it is idle.
-    let mut feed = feed.bookmark_when_idle(Duration::from_secs(3600));
-    put_node(&store, 1_000, "a1");
-    assert_eq!(index(feed.try_next().unwrap().unwrap()), 1_000);
+    let mut feed = feed.bookmark_when_idle(Duration::from_hours(1));
+    put_node(&store, 250, "a1");
+    assert_eq!(index(feed.try_next().unwrap().unwrap()), 250);
     wait(&mut feed, &woken);
     let before = count();
-    put_node(&store, 1_001, "b");
+    put_node(&store, 251, "b");
     assert_eq!(count(), before + 1);
 }
 
@@ -121,42 +121,83 @@ fn a_thread_waits_for_the_one_change_that_concerns_it() {
     assert_eq!(waiting.join().unwrap(), 2_001);
 }
 
+/// Changes so many nodes that are not followed.
+fn put_many(store: &Store<Catalog>, index: u64, count: u64) {
+    commit_at(store, index, |txn| {
+        for n in 0..count {
+            let address = u32::try_from(index).unwrap();
+            let node = node(&format!("b{n}"), address);
+            drop(txn.nodes_mut().upsert(node).unwrap());
+        }
+    });
+}
+
 /// Entries with so many changes that they push all before out of what is kept.
 #[test]
-fn what_is_no_longer_kept_is_missed_only_if_it_concerned() {
+fn who_looks_when_it_is_woken_misses_nothing_however_large_the_entries() {
+    let store = keeping(1_000);
+    put_node(&store, 1, "a1");
+    let mut feed = of_a(&store);
+    let woken = Arc::new(Woken::default());
+    wait(&mut feed, &woken);
+    let mut seen = 0;
+    for index in 2..=100 {
+        // Also one that is as large as all that is kept, and right after it what is followed.
+        let large = index % 33 == 0;
+        put_many(&store, index, if large { 70_000 } else { 1_000 });
+        let told = woken.0.load(Ordering::Relaxed);
+        if told > seen {
+            seen = told;
+            wait(&mut feed, &woken);
+        }
+    }
+    assert!((10..60).contains(&seen), "{seen}");
+    put_node(&store, 101, "a1");
+    assert!(woken.0.load(Ordering::Relaxed) > seen);
+    assert_eq!(index(feed.try_next().unwrap().unwrap()), 101);
+}
+
+/// A batch, published as one, of nearly as many entries as are kept.
+#[test]
+fn a_batch_does_not_pass_who_sleeps_by() {
+    let store = keeping(1_000);
+    let mut feed = of_a(&store);
+    let woken = Arc::new(Woken::default());
+    wait(&mut feed, &woken);
+    for index in 1..=124 {
+        put_node(&store, index, "b");
+    }
+    let mut txn = at(&store, 125);
+    for index in 125..=900 {
+        let name = if index == 130 { "a1" } else { "b" };
+        let address = u32::try_from(index).unwrap();
+        drop(txn.nodes_mut().upsert(node(name, address)).unwrap());
+        if index < 900 {
+            txn.next_entry(LogIndex(index + 1)).unwrap();
+        }
+    }
+    txn.commit().unwrap();
+    assert_eq!(index(feed.try_next().unwrap().unwrap()), 130);
+}
+
+#[test]
+fn who_does_not_look_misses_what_concerns_it_and_is_told_so() {
     let store = keeping(2);
     put_node(&store, 1, "a1");
-    let mut asleep = of_a(&store);
-    let mut behind = of_a(&store);
-    let push = |index: u64| {
-        commit_at(&store, index, |txn| {
-            let names = (0..30_000).map(|n| node(&format!("b{n}"), u32::try_from(index).unwrap()));
-            for node in names {
-                drop(txn.nodes_mut().upsert(node).unwrap());
-            }
-        });
-    };
-    (2..=5).for_each(push);
-    let from = Start::After(behind.position());
-    // Whoever follows all of them, even from the start, is too late.
-    assert!(matches!(
-        store.feed(from),
-        Err(SubscribeError::Compacted { .. })
-    ));
-    assert!(store.feed_of(from, |db| db.nodes().prefix("a")).is_ok());
-    assert!(matches!(asleep.try_next(), Ok(None)));
-    assert_eq!(asleep.position(), store.position());
+    let [mut lucky, mut late] = [of_a(&store), of_a(&store)];
+    let from = Start::After(late.position());
+    (2..=5).for_each(|index| put_many(&store, index, 30_000));
+    // Nothing that concerns it is among what is no longer kept.
+    assert!(matches!(lucky.try_next(), Ok(None)));
+    assert_eq!(lucky.position(), store.position());
+    // Whoever comes from elsewhere may have seen anything.
+    let resumed = store.feed_of(from, |db| db.nodes().prefix("a"));
+    assert!(matches!(resumed, Err(SubscribeError::Compacted { .. })));
     put_node(&store, 6, "a1");
-    assert_eq!(index(asleep.try_next().unwrap().unwrap()), 6);
-    // This one was not there in time, and what it missed is no longer kept.
-    (7..=10).for_each(push);
-    assert!(matches!(behind.try_next(), Ok(Some(FeedItem::Bookmark(_)))));
+    (7..=10).for_each(|index| put_many(&store, index, 30_000));
+    assert!(matches!(late.try_next(), Ok(Some(FeedItem::Bookmark(_)))));
     assert!(matches!(
-        behind.try_next(),
-        Err(SubscribeError::Compacted { .. })
-    ));
-    assert!(matches!(
-        store.feed_of(from, |db| db.nodes().prefix("a")),
+        late.try_next(),
         Err(SubscribeError::Compacted { .. })
     ));
 }

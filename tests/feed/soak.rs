@@ -3,7 +3,7 @@
 
 use crate::store_schema::shortly;
 use highwater::{
-    Change, Feed, FeedItem, LogIndex, Retention, Row, Schema, Snapshot, Start, Store, StoreOptions,
+    Change, Feed, FeedItem, LogIndex, Retention, Row, Schema, Snapshot, Store, StoreOptions,
     SubscribeError, Table, TableEvent, TableWriter, Turn, WriteError,
 };
 use serde::{Deserialize, Serialize};
@@ -96,11 +96,7 @@ fn counted(snapshot: &Snapshot<Cluster>) -> Copy {
 trait Follow: Sync {
     type Event: Send + 'static;
 
-    fn feed(
-        &self,
-        store: &Store<Cluster>,
-        from: Start,
-    ) -> Result<Feed<Self::Event>, SubscribeError>;
+    fn follow(&self, store: &Store<Cluster>) -> (Snapshot<Cluster>, Feed<Self::Event>);
     /// What it is to have of a snapshot.
     fn copy(&self, snapshot: &Snapshot<Cluster>) -> Copy;
     /// Takes an event in; says its index.
@@ -123,12 +119,8 @@ struct Everything;
 impl Follow for Everything {
     type Event = highwater::Event<Cluster>;
 
-    fn feed(
-        &self,
-        store: &Store<Cluster>,
-        from: Start,
-    ) -> Result<Feed<Self::Event>, SubscribeError> {
-        store.feed(from)
+    fn follow(&self, store: &Store<Cluster>) -> (Snapshot<Cluster>, Feed<Self::Event>) {
+        store.follow_feed().unwrap()
     }
 
     fn copy(&self, snapshot: &Snapshot<Cluster>) -> Copy {
@@ -149,12 +141,10 @@ struct OfNode(u64);
 impl Follow for OfNode {
     type Event = TableEvent<Job>;
 
-    fn feed(
-        &self,
-        store: &Store<Cluster>,
-        from: Start,
-    ) -> Result<Feed<Self::Event>, SubscribeError> {
-        store.feed_of(from, |db| db.jobs().by_node(self.0))
+    fn follow(&self, store: &Store<Cluster>) -> (Snapshot<Cluster>, Feed<Self::Event>) {
+        store
+            .follow_feed_of(|db| db.jobs().by_node(self.0))
+            .unwrap()
     }
 
     fn copy(&self, snapshot: &Snapshot<Cluster>) -> Copy {
@@ -176,12 +166,8 @@ struct Loads;
 impl Follow for Loads {
     type Event = TableEvent<Load>;
 
-    fn feed(
-        &self,
-        store: &Store<Cluster>,
-        from: Start,
-    ) -> Result<Feed<Self::Event>, SubscribeError> {
-        store.feed_of(from, |db| db.loads().iter())
+    fn follow(&self, store: &Store<Cluster>) -> (Snapshot<Cluster>, Feed<Self::Event>) {
+        store.follow_feed_of(|db| db.loads().iter()).unwrap()
     }
 
     fn copy(&self, snapshot: &Snapshot<Cluster>) -> Copy {
@@ -213,11 +199,8 @@ fn rebuild<F: Follow>(follow: &F, store: &Store<Cluster>, stop: &AtomicBool, sta
     let mut done = Told::default();
     'begin: loop {
         // Events up to a snapshot are in the copy that was made of it.
-        let snapshot = store.snapshot();
+        let (snapshot, mut feed) = follow.follow(store);
         let (mut mine, mut from) = (follow.copy(&snapshot), snapshot.position());
-        let Ok(mut feed) = follow.feed(store, Start::After(from)) else {
-            continue;
-        };
         drop(snapshot);
         let mut next = None;
         loop {

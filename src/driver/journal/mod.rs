@@ -372,7 +372,8 @@ impl<S: Schema, C: Command<S>> Journal<S, C> {
     /// ([`Proposal::open_session`], [`Proposal::in_session`]); the journal has the sessions again when
     /// it is opened again. What [`propose`](Self::propose) makes an error of, a command that breaks a
     /// rule of the schema, is an outcome here. Proposals that another process has made
-    /// ([`Proposal::from_bytes`]) are taken as well.
+    /// ([`Proposal::from_bytes`]) are taken as well, with the time that process gave them: a clock that is
+    /// far ahead moves the log's for good, so take only those of whom you trust.
     #[expect(
         clippy::type_complexity,
         reason = "an index and an outcome; a name would say less"
