@@ -233,6 +233,7 @@ impl<S: Schema> Store<S> {
 }
 
 /// All of an entry.
+#[expect(clippy::unnecessary_wraps, reason = "others pick a part, or nothing")]
 fn whole<S: Schema>(position: Position, changes: RawChanges) -> Option<Event<S>> {
     Some(Event::new((position, changes)))
 }
