@@ -16,6 +16,8 @@ mod http;
 mod keeper;
 mod kv;
 mod log;
+#[cfg(test)]
+mod machine;
 mod options;
 mod probe;
 mod prober;

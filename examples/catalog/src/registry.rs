@@ -69,6 +69,8 @@ impl Registration {
             }
             if self.keep_status {
                 follow(&check, context, txn)?;
+            } else {
+                forget(&check.node, &check.id, txn)?;
             }
             put(check, context, txn)?;
         }
@@ -87,15 +89,18 @@ impl Deregistration {
             (Some(service), _) => {
                 let checks = txn.checks().by_service((&node, &service));
                 for check in checks.map(|check| check.id.clone()).collect::<Vec<_>>() {
-                    end_sessions(&node, &check, context, txn)?;
+                    remove(&node, &check, context, txn)?;
                 }
-                // With its checks.
                 txn.services_mut().delete((&node, &service))?.is_some()
             }
             (None, Some(check)) => remove(&node, &check, context, txn)?,
             (None, None) => {
                 sessions::end_all(|sessions| sessions.by_node(&node), context, txn)?;
-                // With all that is on it.
+                let checks = txn.checks().leading(&node);
+                for check in checks.map(|check| check.id.clone()).collect::<Vec<_>>() {
+                    remove(&node, &check, context, txn)?;
+                }
+                // With its services.
                 txn.nodes_mut().delete(&node)?.is_some()
             }
         };
@@ -112,7 +117,7 @@ fn put(check: Check, context: &Context, txn: &mut WriteTxn<Catalog>) -> Result<(
     Ok(())
 }
 
-/// Takes a check away; whether it was there.
+/// Takes a check away, with what is due for it; whether it was there.
 fn remove(
     node: &str,
     check: &str,
@@ -120,6 +125,7 @@ fn remove(
     txn: &mut WriteTxn<Catalog>,
 ) -> Result<bool, WriteError> {
     end_sessions(node, check, context, txn)?;
+    forget(node, check, txn)?;
     Ok(txn.checks_mut().delete((node, check))?.is_some())
 }
 
@@ -149,13 +155,23 @@ fn follow(check: &Check, context: &Context, txn: &mut WriteTxn<Catalog>) -> Resu
     let due = Due::Deregister(node, id);
     let after = check.definition.deregister_critical_service_after.0;
     if !critical || check.service_id.is_empty() || after.is_zero() {
-        deadlines::clear(&due, txn)
-    } else if txn.deadlines().contains(&due) {
-        // A report that it is critical still does not prolong this.
-        Ok(())
-    } else {
-        deadlines::set(due, after.max(LEAST_CRITICAL), context, txn)
+        return deadlines::clear(&due, txn);
     }
+    let after = after.max(LEAST_CRITICAL);
+    match txn.deadlines().get(&due) {
+        // It is critical still, and time runs.
+        Some(running) if running.time == after => Ok(()),
+        _ => deadlines::set(due, after, context, txn),
+    }
+}
+
+/// Nothing is due for a check any more.
+fn forget(node: &str, check: &str, txn: &mut WriteTxn<Catalog>) -> Result<(), WriteError> {
+    let of = || (node.to_owned(), check.to_owned());
+    let (node, check) = of();
+    deadlines::clear(&Due::Fail(node, check), txn)?;
+    let (node, check) = of();
+    deadlines::clear(&Due::Deregister(node, check), txn)
 }
 
 /// What an agent says of a check of its own.
@@ -188,7 +204,8 @@ pub fn fail(
     context: &Context,
     txn: &mut WriteTxn<Catalog>,
 ) -> Result<(), Rejected> {
-    if !txn.checks().contains((&node, &check)) {
+    let known = txn.checks().get((&node, &check));
+    if known.is_none_or(|known| known.kind != TTL) {
         return Ok(());
     }
     let report = Report {
@@ -207,7 +224,9 @@ pub fn give_up(
     context: &Context,
     txn: &mut WriteTxn<Catalog>,
 ) -> Result<(), Rejected> {
-    let Some(known) = txn.checks().get((&node, check)) else {
+    let known = txn.checks().get((&node, check));
+    let ill = known.filter(|known| known.status == Status::Critical);
+    let Some(known) = ill.filter(|known| !known.service_id.is_empty()) else {
         return Ok(());
     };
     let service = Deregistration {
@@ -216,4 +235,134 @@ pub fn give_up(
         node,
     };
     service.apply(context, txn).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::Command;
+    use crate::duration::GoDuration;
+    use crate::machine::{Machine, check, node, service};
+    use crate::schema::{Deadline, Definition};
+
+    const MINUTE: Duration = Duration::from_mins(1);
+
+    fn definition(ttl: Duration, after: Duration) -> Definition {
+        Definition {
+            ttl: GoDuration(ttl),
+            deregister_critical_service_after: GoDuration(after),
+            ..Definition::default()
+        }
+    }
+
+    /// A service with a TTL check, of an agent.
+    fn web(status: Status, ttl: Duration, after: Duration) -> Registration {
+        Registration {
+            node: node("n"),
+            skip_node_update: true,
+            service: Some(service("n", "web")),
+            checks: vec![Check {
+                status,
+                service_id: "web".to_owned(),
+                kind: TTL.to_owned(),
+                definition: definition(ttl, after),
+                ..check("n", "beat")
+            }],
+            keep_status: true,
+            replace_checks: false,
+        }
+    }
+
+    fn register(machine: &mut Machine, registration: Registration) {
+        machine.done(&Command::Register(Box::new(registration)));
+    }
+
+    fn deregister(machine: &mut Machine, service: Option<&str>, check: Option<&str>) {
+        machine.done(&Command::Deregister(Deregistration {
+            node: "n".to_owned(),
+            service: service.map(str::to_owned),
+            check: check.map(str::to_owned),
+        }));
+    }
+
+    fn status(machine: &Machine) -> Option<Status> {
+        let db = machine.store.snapshot();
+        db.checks().get(("n", "beat")).map(|check| check.status)
+    }
+
+    #[test]
+    fn what_was_due_goes_with_a_check() {
+        for (service, check) in [(Some("web"), None), (None, Some("beat")), (None, None)] {
+            // It would have been critical, or deregistered.
+            for status in [Status::Passing, Status::Critical] {
+                let mut machine = Machine::default();
+                register(&mut machine, web(status, MINUTE, 2 * MINUTE));
+                assert!(!machine.store.snapshot().deadlines().is_empty());
+                deregister(&mut machine, service, check);
+                let db = machine.store.snapshot();
+                assert!(db.deadlines().is_empty(), "{service:?}, {check:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_check_that_the_agent_no_longer_makes_does_not_expire() {
+        let mut machine = Machine::default();
+        register(&mut machine, web(Status::Passing, MINUTE, 2 * MINUTE));
+        let mut elsewhere = web(Status::Passing, MINUTE, 2 * MINUTE);
+        elsewhere.keep_status = false;
+        register(&mut machine, elsewhere);
+        machine.pass(3 * MINUTE);
+        machine.done(&Command::Expire);
+        assert_eq!(status(&machine), Some(Status::Passing));
+    }
+
+    #[test]
+    fn the_time_that_a_check_may_be_critical_is_that_of_the_last_registration() {
+        let mut machine = Machine::default();
+        let ill = |after| web(Status::Critical, 10 * MINUTE, after);
+        register(&mut machine, ill(5 * MINUTE));
+        machine.pass(2 * MINUTE);
+        // The same again does not prolong it, nor does a report.
+        register(&mut machine, ill(5 * MINUTE));
+        machine.done(&Command::UpdateCheck(Report {
+            node: "n".to_owned(),
+            check: "beat".to_owned(),
+            status: Status::Critical,
+            output: "still".to_owned(),
+        }));
+        machine.pass(3 * MINUTE);
+        machine.done(&Command::Expire);
+        assert_eq!(status(&machine), None);
+
+        register(&mut machine, ill(5 * MINUTE));
+        machine.pass(2 * MINUTE);
+        register(&mut machine, ill(9 * MINUTE));
+        machine.pass(4 * MINUTE);
+        machine.done(&Command::Expire);
+        assert_eq!(status(&machine), Some(Status::Critical));
+        machine.pass(5 * MINUTE);
+        machine.done(&Command::Expire);
+        assert_eq!(status(&machine), None);
+    }
+
+    /// What is due is done to what there is by then.
+    #[test]
+    fn what_is_due_no_longer_is_not_done() {
+        let mut machine = Machine::default();
+        let mut well = web(Status::Passing, MINUTE, MINUTE);
+        well.keep_status = false;
+        well.checks[0].kind = "http".to_owned();
+        register(&mut machine, well);
+        let of = || ("n".to_owned(), "beat".to_owned());
+        let at = machine.now;
+        for due in [Due::Fail(of().0, of().1), Due::Deregister(of().0, of().1)] {
+            let time = MINUTE;
+            machine.edit(|txn| txn.deadlines_mut().upsert(Deadline { due, at, time }));
+        }
+        machine.pass(MINUTE);
+        machine.done(&Command::Expire);
+        assert_eq!(status(&machine), Some(Status::Passing));
+        assert!(machine.store.snapshot().deadlines().is_empty());
+    }
 }

@@ -1,0 +1,95 @@
+//! For the tests of commands: a store that they are applied to, and a clock that the test sets.
+
+use std::time::{Duration, SystemTime};
+
+use highwater::fsm::{Batch, LogEntry, Outcome, Proposal};
+use highwater::{Store, WriteTxn};
+
+use crate::command::{Command, Reply};
+use crate::schema::{Catalog, Check, Definition, Node, Service, Status, Weights};
+
+pub struct Machine {
+    pub store: Store<Catalog>,
+    /// What the next command is stamped with.
+    pub now: SystemTime,
+}
+
+impl Default for Machine {
+    fn default() -> Self {
+        let mut machine = Machine {
+            store: Store::new(),
+            now: SystemTime::UNIX_EPOCH + Duration::from_hours(1_000_000),
+        };
+        machine.edit(|txn| txn.nodes_mut().upsert(node("n")));
+        machine
+    }
+}
+
+impl Machine {
+    pub fn pass(&mut self, time: Duration) {
+        self.now += time;
+    }
+
+    /// Applies a command, which is not refused.
+    #[track_caller]
+    pub fn done(&mut self, command: &Command) -> Reply {
+        let index = self.store.position().index.next();
+        let proposal = Proposal::new(command, self.now, index.0).unwrap();
+        let applied = Batch::new(vec![LogEntry::from_proposal(index, proposal)]).apply(&self.store);
+        match applied.into_result().unwrap().pop() {
+            Some(Outcome::Done(Ok(reply))) => reply,
+            other => panic!("{command:?}: {other:?}"),
+        }
+    }
+
+    /// Changes the tables past all commands.
+    pub fn edit<R, E: std::fmt::Debug>(
+        &mut self,
+        edit: impl FnOnce(&mut WriteTxn<Catalog>) -> Result<R, E>,
+    ) {
+        let mut txn = self.store.write().unwrap();
+        edit(&mut txn).unwrap();
+        txn.commit().unwrap();
+    }
+}
+
+pub fn node(name: &str) -> Node {
+    Node {
+        name: name.to_owned(),
+        id: String::new(),
+        address: String::new(),
+        tagged_addresses: [].into(),
+        meta: [].into(),
+    }
+}
+
+pub fn service(node: &str, id: &str) -> Service {
+    Service {
+        node: node.to_owned(),
+        id: id.to_owned(),
+        name: id.to_owned(),
+        kind: String::new(),
+        tags: Vec::new(),
+        address: String::new(),
+        port: 0,
+        tagged_addresses: [].into(),
+        meta: [].into(),
+        weights: Weights::default(),
+        enable_tag_override: false,
+    }
+}
+
+/// A check of the node itself, which passes.
+pub fn check(node: &str, id: &str) -> Check {
+    Check {
+        node: node.to_owned(),
+        id: id.to_owned(),
+        name: id.to_owned(),
+        status: Status::Passing,
+        notes: String::new(),
+        output: String::new(),
+        service_id: String::new(),
+        kind: String::new(),
+        definition: Definition::default(),
+    }
+}
