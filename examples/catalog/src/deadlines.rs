@@ -3,7 +3,7 @@
 //!
 //! Whoever lets time pass (see `keeper.rs`) has [`expire`] applied when something is due. One that
 //! begins to do so has [`begin`] applied first: nobody could be heard while nobody was there to
-//! listen, so sessions and checks have their whole time again.
+//! listen, so sessions and checks have their whole time again, and so do services whose checks are critical.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ const MOST: usize = 256;
 impl Due {
     /// Whether somebody can put it off, by saying that he is there.
     fn is_heard_of(&self) -> bool {
-        matches!(self, Due::End(_) | Due::Fail(..))
+        matches!(self, Due::End(_) | Due::Fail(..) | Due::Deregister(..))
     }
 }
 
@@ -74,4 +74,54 @@ pub fn expire(context: &Context, txn: &mut WriteTxn<Catalog>) -> Result<(), Reje
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::Command;
+    use crate::machine::{Machine, check};
+
+    const MINUTE: Duration = Duration::from_mins(1);
+
+    fn all() -> [Due; 4] {
+        let of = || ("n".to_owned(), "beat".to_owned());
+        [
+            Due::End(uuid::Uuid::nil()),
+            Due::Fail(of().0, of().1),
+            Due::Deregister(of().0, of().1),
+            Due::Unlock("key".to_owned()),
+        ]
+    }
+
+    fn left(machine: &Machine) -> Vec<Due> {
+        let db = machine.store.snapshot();
+        db.deadlines().iter().map(|row| row.due.clone()).collect()
+    }
+
+    fn set_all(machine: &mut Machine, time: Duration) {
+        let at = machine.now + time;
+        for due in all() {
+            machine.edit(|txn| txn.deadlines_mut().upsert(Deadline { due, at, time }));
+        }
+    }
+
+    #[test]
+    fn another_that_lets_time_pass_gives_it_anew() {
+        let mut machine = Machine::default();
+        machine.edit(|txn| txn.checks_mut().upsert(check("n", "beat")));
+        set_all(&mut machine, MINUTE);
+        machine.pass(MINUTE / 2);
+        machine.done(&Command::Begin);
+        machine.pass(MINUTE / 2);
+        machine.done(&Command::Expire);
+        // What nobody can put off takes its course.
+        assert_eq!(left(&machine), all()[..3]);
+        machine.pass(Duration::from_millis(29_999));
+        machine.done(&Command::Expire);
+        assert_eq!(left(&machine), all()[..3]);
+        machine.pass(Duration::from_millis(1));
+        machine.done(&Command::Expire);
+        assert_eq!(left(&machine), []);
+    }
 }
