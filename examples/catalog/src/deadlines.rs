@@ -5,13 +5,13 @@
 //! begins to do so has [`begin`] applied first: nobody could be heard while nobody was there to
 //! listen, so sessions and checks have their whole time again, and so do services whose checks are critical.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use highwater::fsm::Context;
 use highwater::{WriteError, WriteTxn};
 
 use crate::command::Rejected;
-use crate::schema::{Catalog, CatalogView, Deadline, Due};
+use crate::schema::{Beginning, Catalog, CatalogView, Deadline, Due};
 use crate::{registry, sessions};
 
 /// So much is done by one entry of the log, at most.
@@ -50,28 +50,47 @@ pub fn pending(due: &Due, context: &Context, db: &CatalogView) -> bool {
     deadline.is_some_and(|deadline| deadline.at > context.time())
 }
 
-/// Puts off all that can be.
+/// Puts off all that can be: each when its old time has come, so that this costs the same however
+/// much there is.
 pub fn begin(context: &Context, txn: &mut WriteTxn<Catalog>) -> Result<(), Rejected> {
-    let all = txn.deadlines().iter().cloned();
-    let heard: Vec<_> = all.filter(|deadline| deadline.due.is_heard_of()).collect();
-    for deadline in heard {
-        set(deadline.due.clone(), deadline.time, context, txn)?;
-    }
+    let (only, at) = ((), context.time());
+    txn.beginning_mut().upsert(Beginning { only, at })?;
     Ok(())
 }
 
 /// Does what is due.
 pub fn expire(context: &Context, txn: &mut WriteTxn<Catalog>) -> Result<(), Rejected> {
+    let began = txn.beginning().get(()).map(|row| row.at);
     let due = txn.deadlines().due(context.time());
-    let due: Vec<Due> = due.take(MOST).map(|row| row.due.clone()).collect();
-    for due in due {
-        clear(&due, txn)?;
-        match due {
-            Due::End(session) => sessions::end(session, context, txn)?,
-            Due::Fail(node, check) => registry::fail(node, check, context, txn)?,
-            Due::Deregister(node, check) => registry::give_up(node, &check, context, txn)?,
-            Due::Unlock(_) => {}
+    for deadline in due.take(MOST).cloned().collect::<Vec<_>>() {
+        let at = deadline.put_off(began);
+        if at > context.time() {
+            let deadline = Deadline::clone(&deadline);
+            txn.deadlines_mut().upsert(Deadline { at, ..deadline })?;
+        } else {
+            clear(&deadline.due, txn)?;
+            carry_out(deadline.due.clone(), context, txn)?;
         }
+    }
+    Ok(())
+}
+
+impl Deadline {
+    /// When it is due, if whoever lets time pass began to do so at `began`.
+    fn put_off(&self, began: Option<SystemTime>) -> SystemTime {
+        let set_before = |began: &SystemTime| began.checked_add(self.time) > Some(self.at);
+        let anew = began.filter(|began| self.due.is_heard_of() && set_before(began));
+        anew.and_then(|began| began.checked_add(self.time))
+            .unwrap_or(self.at)
+    }
+}
+
+fn carry_out(due: Due, context: &Context, txn: &mut WriteTxn<Catalog>) -> Result<(), Rejected> {
+    match due {
+        Due::End(session) => sessions::end(session, context, txn)?,
+        Due::Fail(node, check) => registry::fail(node, check, context, txn)?,
+        Due::Deregister(node, check) => registry::give_up(node, &check, context, txn)?,
+        Due::Unlock(_) => {}
     }
     Ok(())
 }
@@ -123,5 +142,28 @@ mod tests {
         machine.pass(Duration::from_millis(1));
         machine.done(&Command::Expire);
         assert_eq!(left(&machine), []);
+    }
+
+    #[test]
+    fn to_begin_costs_the_same_however_much_there_is() {
+        let mut machine = Machine::default();
+        for key in 0..1000_u128 {
+            let due = Due::End(uuid::Uuid::from_u128(key));
+            let (at, time) = (machine.now + MINUTE, MINUTE);
+            machine.edit(|txn| txn.deadlines_mut().upsert(Deadline { due, at, time }));
+        }
+        machine.pass(MINUTE);
+        let before = machine.store.snapshot().deadlines().log_index();
+        machine.done(&Command::Begin);
+        assert_eq!(machine.store.snapshot().deadlines().log_index(), before);
+        // Each entry puts off some of it, and does nothing that is put off.
+        while machine.store.snapshot().deadlines().next_due() <= Some(machine.now) {
+            machine.done(&Command::Expire);
+            assert_eq!(left(&machine).len(), 1000);
+        }
+        machine.pass(MINUTE);
+        while !left(&machine).is_empty() {
+            machine.done(&Command::Expire);
+        }
     }
 }

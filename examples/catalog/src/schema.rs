@@ -25,6 +25,7 @@ pub struct Catalog {
     checks: Check,
     events: Event,
     deadlines: Deadline,
+    beginning: Beginning,
 }
 
 /// One key of the key/value store.
@@ -263,6 +264,16 @@ pub struct Deadline {
     pub at: SystemTime,
     /// How far it is put off each time.
     pub time: Duration,
+}
+
+/// When somebody began to let time pass, the last time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
+#[table(name = "beginning")]
+pub struct Beginning {
+    /// There is one.
+    #[primary_key]
+    pub only: (),
+    pub at: SystemTime,
 }
 
 /// What can be due.
