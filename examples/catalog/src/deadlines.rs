@@ -62,14 +62,19 @@ pub fn begin(context: &Context, txn: &mut WriteTxn<Catalog>) -> Result<(), Rejec
 pub fn expire(context: &Context, txn: &mut WriteTxn<Catalog>) -> Result<(), Rejected> {
     let began = txn.beginning().get(()).map(|row| row.at);
     let due = txn.deadlines().due(context.time());
-    for deadline in due.take(MOST).cloned().collect::<Vec<_>>() {
+    let due: Vec<Due> = due.take(MOST).map(|row| row.due.clone()).collect();
+    for due in due {
+        // What was done before it may have taken it away, or set it anew.
+        let Some(deadline) = txn.deadlines().get(&due).cloned() else {
+            continue;
+        };
         let at = deadline.put_off(began);
         if at > context.time() {
-            let deadline = Deadline::clone(&deadline);
-            txn.deadlines_mut().upsert(Deadline { at, ..deadline })?;
+            let time = deadline.time;
+            txn.deadlines_mut().upsert(Deadline { due, at, time })?;
         } else {
-            clear(&deadline.due, txn)?;
-            carry_out(deadline.due.clone(), context, txn)?;
+            clear(&due, txn)?;
+            carry_out(due, context, txn)?;
         }
     }
     Ok(())
@@ -165,5 +170,36 @@ mod tests {
         while !left(&machine).is_empty() {
             machine.done(&Command::Expire);
         }
+    }
+
+    /// Both are due in one entry; the key is unlocked by the first.
+    #[test]
+    fn what_is_set_anew_meanwhile_is_not_done() {
+        let mut machine = Machine::default();
+        let delay = crate::duration::GoDuration(MINUTE);
+        let id = uuid::Uuid::from_u128(7);
+        let session = crate::schema::Session {
+            id,
+            name: String::new(),
+            node: "n".to_owned(),
+            lock_delay: delay,
+            behavior: crate::schema::Behavior::Release,
+            ttl: delay,
+            node_checks: Vec::new(),
+            service_checks: Vec::new(),
+        };
+        machine.edit(|txn| txn.sessions_mut().insert(session));
+        let locked = crate::schema::KvEntry {
+            key: "key".to_owned(),
+            session: Some(id),
+            ..Default::default()
+        };
+        machine.edit(|txn| txn.kv_mut().insert(locked));
+        let (at, time) = (machine.now, MINUTE);
+        for due in [Due::End(id), Due::Unlock("key".to_owned())] {
+            machine.edit(|txn| txn.deadlines_mut().upsert(Deadline { due, at, time }));
+        }
+        machine.done(&Command::Expire);
+        assert_eq!(left(&machine), [Due::Unlock("key".to_owned())]);
     }
 }
