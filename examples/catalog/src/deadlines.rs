@@ -102,16 +102,22 @@ fn carry_out(due: Due, context: &Context, txn: &mut WriteTxn<Catalog>) -> Result
 
 #[cfg(test)]
 mod tests {
+    use uuid::Uuid;
+
     use super::*;
     use crate::command::Command;
+    use crate::duration::GoDuration;
     use crate::machine::{Machine, check};
+    use crate::schema::{Behavior, KvEntry, Session};
 
     const MINUTE: Duration = Duration::from_mins(1);
+    /// No key of a table is longer, with all that is put around it.
+    const LONGEST: usize = 4096;
 
     fn all() -> [Due; 4] {
         let of = || ("n".to_owned(), "beat".to_owned());
         [
-            Due::End(uuid::Uuid::nil()),
+            Due::End(Uuid::nil()),
             Due::Fail(of().0, of().1),
             Due::Deregister(of().0, of().1),
             Due::Unlock("key".to_owned()),
@@ -153,7 +159,7 @@ mod tests {
     fn to_begin_costs_the_same_however_much_there_is() {
         let mut machine = Machine::default();
         for key in 0..1000_u128 {
-            let due = Due::End(uuid::Uuid::from_u128(key));
+            let due = Due::End(Uuid::from_u128(key));
             let (at, time) = (machine.now + MINUTE, MINUTE);
             machine.edit(|txn| txn.deadlines_mut().upsert(Deadline { due, at, time }));
         }
@@ -172,34 +178,59 @@ mod tests {
         }
     }
 
-    /// Both are due in one entry; the key is unlocked by the first.
-    #[test]
-    fn what_is_set_anew_meanwhile_is_not_done() {
-        let mut machine = Machine::default();
-        let delay = crate::duration::GoDuration(MINUTE);
-        let id = uuid::Uuid::from_u128(7);
-        let session = crate::schema::Session {
+    /// A session that has a key locked; whether there can be such a lock.
+    fn lock(machine: &mut Machine, id: Uuid, key: &str) -> bool {
+        let session = Session {
             id,
             name: String::new(),
             node: "n".to_owned(),
-            lock_delay: delay,
-            behavior: crate::schema::Behavior::Release,
-            ttl: delay,
+            lock_delay: GoDuration(MINUTE),
+            behavior: Behavior::Release,
+            ttl: GoDuration(MINUTE),
             node_checks: Vec::new(),
             service_checks: Vec::new(),
         };
         machine.edit(|txn| txn.sessions_mut().insert(session));
-        let locked = crate::schema::KvEntry {
-            key: "key".to_owned(),
+        let locked = KvEntry {
+            key: key.to_owned(),
             session: Some(id),
-            ..Default::default()
+            ..KvEntry::default()
         };
-        machine.edit(|txn| txn.kv_mut().insert(locked));
+        let mut locks = false;
+        machine.edit(|txn| {
+            locks = txn.kv_mut().insert(locked).is_ok();
+            Ok::<_, WriteError>(())
+        });
+        locks
+    }
+
+    /// Both are due in one entry; the key is unlocked by the first.
+    #[test]
+    fn what_is_set_anew_meanwhile_is_not_done() {
+        let mut machine = Machine::default();
+        let id = Uuid::from_u128(7);
+        assert!(lock(&mut machine, id, "key"));
         let (at, time) = (machine.now, MINUTE);
         for due in [Due::End(id), Due::Unlock("key".to_owned())] {
             machine.edit(|txn| txn.deadlines_mut().upsert(Deadline { due, at, time }));
         }
         machine.done(&Command::Expire);
         assert_eq!(left(&machine), [Due::Unlock("key".to_owned())]);
+    }
+
+    /// No session is kept from its end by what it has locked: that would hold up all that is due.
+    #[test]
+    fn whatever_can_be_locked_is_unlocked() {
+        let mut longest = 0;
+        for len in LONGEST - 64..=LONGEST {
+            let mut machine = Machine::default();
+            let (id, key) = (Uuid::from_u128(7), "k".repeat(len));
+            if lock(&mut machine, id, &key) {
+                machine.done(&Command::DestroySession(id));
+                assert_eq!(left(&machine), [Due::Unlock(key)]);
+                longest = len;
+            }
+        }
+        assert!((LONGEST - 64..LONGEST).contains(&longest));
     }
 }

@@ -31,10 +31,8 @@ pub async fn run(app: App) {
 }
 
 async fn reign(app: &App) {
-    // With nothing to put off there is nothing to say.
-    if !app.store.snapshot().deadlines().is_empty() {
-        insist(app, Command::Begin).await;
-    }
+    // Always: this store may lack what came before, and then nothing seems to be due.
+    insist(app, Command::Begin).await;
     loop {
         until_due(app).await;
         insist(app, Command::Expire).await;
@@ -42,7 +40,7 @@ async fn reign(app: &App) {
 }
 
 async fn insist(app: &App, command: Command) {
-    while let Err(error) = app.propose(command.clone()).await {
+    while let Err(error) = app.write(command.clone()).await {
         eprintln!("catalog: {command:?}: {error}");
         sleep(PAUSE).await;
     }
