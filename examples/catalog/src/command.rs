@@ -2,6 +2,7 @@
 //! `events.rs` and `deadlines.rs`.
 
 use std::fmt;
+use std::time::SystemTime;
 
 use highwater::fsm::{self, Context};
 use highwater::{WriteError, WriteTxn};
@@ -29,7 +30,7 @@ pub enum Command {
     DestroySession(Uuid),
     /// Its number and ID are drawn when it is applied.
     Fire(Box<Event>),
-    /// Another lets time pass now.
+    /// Another lets time pass now. It is answered with the log's time.
     Begin,
     /// What is due is done.
     Expire,
@@ -42,6 +43,7 @@ pub enum Reply {
     /// Whether what was deregistered or renewed was there.
     Was(bool),
     Session(Uuid),
+    Time(SystemTime),
     Event(Event),
     /// What the operations on the key/value store returned.
     Pairs(Vec<KvPair>),
@@ -121,7 +123,7 @@ impl fsm::Command<Catalog> for Command {
                 Ok(Reply::Done)
             }
             Command::Fire(event) => events::fire(*event, context, txn),
-            Command::Begin => deadlines::begin(context, txn).map(|()| Reply::Done),
+            Command::Begin => deadlines::begin(context, txn),
             Command::Expire => deadlines::expire(context, txn).map(|()| Reply::Done),
         }
     }

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use highwater::fsm::Context;
 use highwater::{WriteError, WriteTxn};
 
-use crate::command::Rejected;
+use crate::command::{Rejected, Reply};
 use crate::schema::{Beginning, Catalog, CatalogView, Deadline, Due};
 use crate::{registry, sessions};
 
@@ -52,10 +52,10 @@ pub fn pending(due: &Due, context: &Context, db: &CatalogView) -> bool {
 
 /// Puts off all that can be: each when its old time has come, so that this costs the same however
 /// much there is.
-pub fn begin(context: &Context, txn: &mut WriteTxn<Catalog>) -> Result<(), Rejected> {
+pub fn begin(context: &Context, txn: &mut WriteTxn<Catalog>) -> Result<Reply, Rejected> {
     let (only, at) = ((), context.time());
     txn.beginning_mut().upsert(Beginning { only, at })?;
-    Ok(())
+    Ok(Reply::Time(at))
 }
 
 /// Does what is due.

@@ -5,7 +5,7 @@
 //! harm.
 
 use std::future::pending;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use highwater::LogIndex;
 use tokio::time::sleep;
@@ -16,25 +16,31 @@ use crate::schema::CatalogView;
 
 /// Before another try.
 const PAUSE: Duration = Duration::from_millis(500);
-/// The clock of the machine can be set meanwhile.
-const LONGEST_SLEEP: Duration = Duration::from_secs(10);
 
 /// Runs until it is aborted.
 pub async fn run(app: App) {
     loop {
-        let term = app.log.leads_in(|term| term.is_some()).await;
+        let Some(term) = app.log.leads_in(|term| term.is_some()).await else {
+            continue;
+        };
         tokio::select! {
-            () = reign(&app) => {}
-            _ = app.log.leads_in(|now| now != term) => {}
+            () = reign(&app, term) => {}
+            _ = app.log.leads_in(|now| now != Some(term)) => {}
         }
     }
 }
 
-async fn reign(app: &App) {
-    // Always: this store may lack what came before, and then nothing seems to be due.
-    insist(app, Command::Begin).await;
+async fn reign(app: &App, term: u64) {
+    // One alone has begun already, for it registers itself before.
+    while app.log.time(term).is_none() {
+        if let Err(error) = app.log.begin(term).await {
+            // One that leads no more does not come to say so.
+            sleep(PAUSE).await;
+            eprintln!("catalog: cannot let time pass: {error}");
+        }
+    }
     loop {
-        until_due(app).await;
+        until_due(app, term).await;
         insist(app, Command::Expire).await;
     }
 }
@@ -47,24 +53,77 @@ async fn insist(app: &App, command: Command) {
 }
 
 /// Waits until the first deadline, whichever that is by then; for ever if the store has ended.
-async fn until_due(app: &App) {
+async fn until_due(app: &App, term: u64) {
     let (mut after, mut left) = (LogIndex(0), Duration::ZERO);
     loop {
         let next = |db: &CatalogView| db.deadlines().next_due();
-        let Ok(next) = app
-            .store
-            .blocking_query_async(after, sleep(left), next)
-            .await
-        else {
+        let next = app.store.blocking_query_async(after, sleep(left), next);
+        let (Ok(next), Some(now)) = (next.await, app.log.time(term)) else {
             return pending().await;
         };
         after = next.index;
-        left = LONGEST_SLEEP;
-        if let Some(at) = next.value {
-            let Ok(until) = at.duration_since(SystemTime::now()) else {
-                return;
-            };
-            left = left.min(until);
-        }
+        left = match next.value.map(|at| at.duration_since(now)) {
+            Some(Ok(left)) if !left.is_zero() => left,
+            Some(_) => return,
+            None => Duration::MAX,
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use highwater::fsm::Proposal;
+    use highwater::journal::{Journal, JournalOptions};
+
+    use super::*;
+    use crate::duration::GoDuration;
+    use crate::log::{self, ALONE};
+    use crate::machine::{check, node};
+    use crate::registry::{Registration, TTL};
+    use crate::schema::{Catalog, Check, Status};
+    use crate::server;
+
+    const YEAR: Duration = Duration::from_hours(365 * 24);
+
+    /// Who led before had a clock that was a year ahead.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_logs_time_goes_on_whatever_it_was_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = JournalOptions::default();
+        let (journal, _) = Journal::<Catalog, Command>::open(folder.path(), options).unwrap();
+        let ahead = SystemTime::now() + YEAR;
+        let begin = Proposal::new(&Command::Begin, ahead, 0).unwrap();
+        journal.submit(begin).unwrap();
+        journal.close().unwrap();
+
+        let log = log::open(folder.path()).unwrap();
+        log.begin(ALONE).await.unwrap();
+        let agent = server::agent(&log, "n".to_owned(), ([127, 0, 0, 1], 0).into());
+        let app = App::new(log, agent, Duration::from_secs(10));
+        let keeping = tokio::spawn(run(app.clone()));
+        let mut beat = Check {
+            kind: TTL.to_owned(),
+            ..check("n", "beat")
+        };
+        beat.definition.ttl = GoDuration(Duration::from_millis(100));
+        let registration = Registration {
+            node: node("n"),
+            skip_node_update: false,
+            service: None,
+            checks: vec![beat],
+            keep_status: true,
+            replace_checks: false,
+        };
+        let register = Command::Register(Box::new(registration));
+        let (index, _) = app.write(register).await.unwrap();
+        let status = |db: &CatalogView| db.checks().get(("n", "beat")).map(|check| check.status);
+        let patience = sleep(Duration::from_mins(1));
+        let found = app.store.blocking_query_async(index, patience, status);
+        assert_eq!(found.await.unwrap().value, Some(Status::Critical));
+        let time = app.log.time(ALONE).unwrap();
+        assert!((ahead..ahead + YEAR).contains(&time), "{time:?}");
+        keeping.abort();
     }
 }

@@ -1,10 +1,13 @@
 //! The log that writes to the store: this node's alone, or a cluster's.
 
 use std::path::Path;
+use std::time::SystemTime;
 
+use highwater::fsm::{Outcome, Proposal};
 use highwater::journal::{Journal, JournalOptions};
 use highwater::{LogIndex, Store};
 
+use crate::clock::Clock;
 use crate::cluster::{Contact, Node, Seen};
 use crate::command::{Command, Rejected, Reply};
 use crate::schema::Catalog;
@@ -12,10 +15,13 @@ use crate::schema::Catalog;
 /// What went wrong below.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
+/// The only term that a node alone leads in.
+pub const ALONE: u64 = 0;
+
 /// Where commands go.
 #[derive(Debug)]
 pub enum Log {
-    Alone(Journal<Catalog, Command>),
+    Alone(Journal<Catalog, Command>, Clock),
     Cluster(Node),
 }
 
@@ -30,19 +36,22 @@ pub struct Written {
 pub fn open(folder: &Path) -> Result<Log, Failure> {
     let (log, recovery) = Journal::open(folder, JournalOptions::default())?;
     println!("catalog: data in {}: {recovery}", folder.display());
-    Ok(Log::Alone(log))
+    Ok(Log::Alone(log, Clock::default()))
 }
 
 /// A log that ends with the program.
 pub fn in_memory() -> Log {
     println!("catalog: data in memory only");
-    Log::Alone(Journal::in_memory(JournalOptions::default()))
+    Log::Alone(
+        Journal::in_memory(JournalOptions::default()),
+        Clock::default(),
+    )
 }
 
 impl Log {
     pub fn store(&self) -> &Store<Catalog> {
         match self {
-            Log::Alone(journal) => journal.store(),
+            Log::Alone(journal, _) => journal.store(),
             Log::Cluster(node) => node.store(),
         }
     }
@@ -50,22 +59,41 @@ impl Log {
     /// Has a command applied. An error: it was not, or nobody knows.
     pub async fn write(&self, command: Command) -> Result<Written, String> {
         match self {
-            Log::Alone(journal) => {
-                let committed = journal.propose_async(command).await;
-                let committed = committed.map_err(|error| error.to_string())?;
-                Ok(Written {
-                    index: committed.index,
-                    result: committed.result,
-                })
+            Log::Alone(journal, clock) => {
+                let now = clock.now_in(ALONE).await;
+                submit(journal, &command, now).await
             }
             Log::Cluster(node) => node.write(&command).await,
+        }
+    }
+
+    /// In a term that this node leads in, begins to let time pass. Until then nothing is written.
+    pub async fn begin(&self, term: u64) -> Result<(), String> {
+        match self {
+            Log::Alone(journal, clock) => {
+                let begun = submit(journal, &Command::Begin, Clock::AS_IT_IS).await?;
+                let Ok(Reply::Time(time)) = begun.result else {
+                    return Err(format!("no time: {:?}", begun.result));
+                };
+                clock.set(term, time);
+                Ok(())
+            }
+            Log::Cluster(node) => node.begin(term).await,
+        }
+    }
+
+    /// The log's time, when that has begun.
+    pub fn time(&self, term: u64) -> Option<SystemTime> {
+        match self {
+            Log::Alone(_, clock) => clock.now(term),
+            Log::Cluster(node) => node.time(term),
         }
     }
 
     /// The index that a read has to wait for to see all that was answered before it was asked.
     pub async fn read_index(&self) -> Result<LogIndex, String> {
         match self {
-            Log::Alone(journal) => Ok(journal.store().position().index),
+            Log::Alone(journal, _) => Ok(journal.store().position().index),
             Log::Cluster(node) => node.read_index().await,
         }
     }
@@ -74,21 +102,21 @@ impl Log {
     pub async fn failed(&self) -> String {
         match self {
             // It says so to whoever writes.
-            Log::Alone(_) => std::future::pending().await,
+            Log::Alone(..) => std::future::pending().await,
             Log::Cluster(node) => node.failed().await,
         }
     }
 
     pub fn contact(&self) -> Contact {
         match self {
-            Log::Alone(_) => Contact::LEADER,
+            Log::Alone(..) => Contact::LEADER,
             Log::Cluster(node) => node.contact(),
         }
     }
 
     pub fn leads(&self) -> bool {
         match self {
-            Log::Alone(_) => true,
+            Log::Alone(..) => true,
             Log::Cluster(node) => node.leads(),
         }
     }
@@ -97,8 +125,8 @@ impl Log {
     /// alone leads in the only one.
     pub async fn leads_in(&self, wanted: impl Fn(Option<u64>) -> bool + Send) -> Option<u64> {
         match self {
-            Log::Alone(_) if wanted(Some(0)) => Some(0),
-            Log::Alone(_) => std::future::pending().await,
+            Log::Alone(..) if wanted(Some(ALONE)) => Some(ALONE),
+            Log::Alone(..) => std::future::pending().await,
             Log::Cluster(node) => node.leads_in(wanted).await,
         }
     }
@@ -106,7 +134,7 @@ impl Log {
     /// The members of the cluster, if this is one.
     pub fn members(&self) -> Option<Vec<Seen>> {
         match self {
-            Log::Alone(_) => None,
+            Log::Alone(..) => None,
             Log::Cluster(node) => Some(node.members()),
         }
     }
@@ -114,8 +142,22 @@ impl Log {
     /// Ends it, when nobody asks for anything any more. In a cluster another may be asked to lead.
     pub async fn close(&self, hand_over: bool) -> Result<(), Failure> {
         match self {
-            Log::Alone(journal) => Ok(tokio::task::block_in_place(|| journal.close())?),
+            Log::Alone(journal, _) => Ok(tokio::task::block_in_place(|| journal.close())?),
             Log::Cluster(node) => node.close(hand_over).await,
         }
+    }
+}
+
+async fn submit(
+    journal: &Journal<Catalog, Command>,
+    command: &Command,
+    now: SystemTime,
+) -> Result<Written, String> {
+    let proposal = Proposal::new(command, now, fastrand::u64(..));
+    let proposal = proposal.map_err(|error| error.to_string())?;
+    match journal.submit_async(proposal).await {
+        Ok((index, Outcome::Done(result))) => Ok(Written { index, result }),
+        Ok((_, other)) => Err(format!("{other:?}")),
+        Err(error) => Err(error.to_string()),
     }
 }

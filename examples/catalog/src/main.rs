@@ -7,6 +7,7 @@
 
 mod app;
 mod base64_or_null;
+mod clock;
 mod cluster;
 mod command;
 mod deadlines;

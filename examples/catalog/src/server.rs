@@ -12,7 +12,7 @@ use crate::app::{Agent, App};
 use crate::command::{Command, uuid};
 use crate::http::{self, HttpError};
 use crate::keeper;
-use crate::log::{Failure, Log};
+use crate::log::{ALONE, Failure, Log};
 use crate::registry::Registration;
 use crate::schema::{Check, Definition, Node, Status};
 
@@ -29,7 +29,8 @@ pub async fn run(
     let agent = agent(&log, name, listener.local_addr()?);
     let app = App::new(log, agent, least_ttl);
     let registering = match &*app.log {
-        Log::Alone(_) => {
+        Log::Alone(..) => {
+            app.log.begin(ALONE).await?;
             let registered = register(&app).await;
             registered.map_err(|error| format!("cannot register this node: {error}"))?;
             None
@@ -39,13 +40,15 @@ pub async fn run(
     };
     let keeping = tokio::spawn(keeper::run(app.clone()));
 
-    let closing = app.clone();
+    let (closing, keeper) = (app.clone(), keeping.abort_handle());
     let shutdown = async move {
         let failed = tokio::select! {
             _ = end.wait_for(|end| *end) => None,
             () = closing.end.notified() => None,
             why = closing.log.failed() => Some(why),
         };
+        // Another lets time pass, or nobody does.
+        keeper.abort();
         // What is under way is answered; then the store is closed, and held queries are.
         let closed = closing.log.close(hand_over).await;
         match failed {
@@ -67,7 +70,7 @@ pub async fn run(
     axum::serve(listener, routes)
         .with_graceful_shutdown(shutdown)
         .await?;
-    for task in registering.iter().chain([&keeping]) {
+    if let Some(task) = registering {
         task.abort();
     }
     app.prober.end();
@@ -78,7 +81,7 @@ pub async fn run(
 pub fn agent(log: &Log, name: String, address: SocketAddr) -> Agent {
     let db = log.store().snapshot();
     let id = match log {
-        Log::Alone(_) => match db.nodes().get(&name) {
+        Log::Alone(..) => match db.nodes().get(&name) {
             Some(known) => known.id.clone(),
             None => uuid(fastrand::u128(..)).to_string(),
         },

@@ -15,8 +15,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use highwater::fsm::{Outcome, Proposal, SessionOptions};
 use highwater::openraft_next::{
     Inbox, NodeOptions, Request, Response, StateMachine, open, read_index,
 };
@@ -28,11 +29,12 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::clock::Clock;
 use crate::command::{Command, Rejected, Reply};
 use crate::log::{Failure, Written};
 use crate::schema::Catalog;
 pub use identity::{Member, MemberId};
-use wire::{Ask, Peers, What};
+use wire::{Ask, Entry, Peers, What};
 use writes::Writes;
 
 openraft::declare_raft_types!(
@@ -87,6 +89,7 @@ struct Inner {
     inbox: Inbox,
     peers: Peers,
     writes: Writes,
+    clock: Clock,
     /// When the leader was last heard of, in milliseconds after `started`, plus one.
     heard: AtomicU64,
     started: Instant,
@@ -170,6 +173,7 @@ impl Node {
             inbox,
             peers,
             writes: Writes::default(),
+            clock: Clock::default(),
             heard: AtomicU64::new(0),
             started: Instant::now(),
             tasks: Mutex::default(),
@@ -203,19 +207,22 @@ impl Node {
 
     /// Whether this node is the leader, or takes itself for it.
     pub fn leads(&self) -> bool {
-        let metrics = self.0.raft.server_metrics();
-        metrics.borrow_watched().state == ServerState::Leader
+        self.term().is_some()
     }
 
-    /// Waits until the term that this node leads in, if it does, is as wanted.
+    /// The term that this node leads in, if it does.
+    fn term(&self) -> Option<u64> {
+        let metrics = self.0.raft.server_metrics();
+        let now = metrics.borrow_watched();
+        let leads = now.state == ServerState::Leader;
+        leads.then_some(now.vote.leader_id().term)
+    }
+
+    /// Waits until it is as wanted.
     pub async fn leads_in(&self, wanted: impl Fn(Option<u64>) -> bool + Send) -> Option<u64> {
         let mut metrics = self.0.raft.server_metrics();
         loop {
-            let term = {
-                let now = metrics.borrow_watched();
-                let leads = now.state == ServerState::Leader;
-                leads.then_some(now.vote.leader_id().term)
-            };
+            let term = self.term();
             if wanted(term) {
                 return term;
             }
@@ -303,6 +310,53 @@ impl Node {
     fn hear(&self) {
         let now = millis(self.0.started.elapsed());
         self.0.heard.store(now + 1, Ordering::Relaxed);
+    }
+
+    /// In a term that this node leads in, begins to let time pass.
+    pub async fn begin(&self, term: u64) -> Result<(), String> {
+        let seed = fastrand::u64(..);
+        let proposal = Proposal::new(&Command::Begin, Clock::AS_IT_IS, seed);
+        let request = Request::from(&proposal.map_err(|error| error.to_string())?);
+        let written = timeout(TRY, self.0.raft.client_write(request)).await;
+        let written = written
+            .map_err(|late| late.to_string())?
+            .map_err(|error| error.to_string())?;
+        match written.data.outcome {
+            Outcome::Done(Ok(Reply::Time(time))) if written.log_id.leader_id.term == term => {
+                self.0.clock.set(term, time);
+                Ok(())
+            }
+            other => Err(format!("no time: {other:?}")),
+        }
+    }
+
+    /// The log's time, when that has begun.
+    pub fn time(&self, term: u64) -> Option<SystemTime> {
+        self.0.clock.now(term)
+    }
+
+    /// As the leader, has an entry logged and applied, at the log's time.
+    async fn lead(&self, entry: Entry) -> Result<Response<Reply, Rejected>, String> {
+        let term = self.term().ok_or("this node does not lead")?;
+        let now = tokio::select! {
+            now = self.0.clock.now_in(term) => now,
+            _ = self.leads_in(|now| now != Some(term)) => return Err("this node leads no more".to_owned()),
+        };
+        let proposal = match entry {
+            Entry::Session { ttl, window } => {
+                Proposal::open_session(SessionOptions { ttl, window }, now)
+            }
+            Entry::Command(id, command) => {
+                let seed = fastrand::u64(..);
+                let proposal = Proposal::in_session(id, &command, now, seed);
+                // What not every node can apply must not come into the log.
+                proposal.map_err(|error| error.to_string())?
+            }
+        };
+        let written = self.0.raft.client_write(Request::from(&proposal)).await;
+        written
+            .map(|written| written.data)
+            .map_err(|error| error.to_string())
     }
 
     /// Has a command applied exactly once, by the leader, and waits until this node has it too.

@@ -2,7 +2,6 @@
 
 use std::io::{self, Write};
 
-use highwater::fsm::Proposal;
 use highwater::openraft_next::read_index;
 use openraft::alias::{SnapshotMetaOf, SnapshotOf, VoteOf};
 use openraft::raft::{AppendEntriesResponse, SnapshotResponse};
@@ -14,7 +13,6 @@ use tokio::time::{sleep, timeout};
 
 use super::wire::{Answered, Ask, Hello, Refused, What, decode, read_frame, write_frame};
 use super::{Node, PAUSE, TRY, Types, membership, network};
-use crate::command::Command;
 
 /// Serves until it is aborted, with all its connections.
 pub async fn serve(node: Node, listener: TcpListener) {
@@ -83,16 +81,12 @@ async fn answer(node: &Node, stream: &mut TcpStream, what: What) -> io::Result<(
             let installed = receive(node, stream, vote, meta, bytes).await?;
             tell(stream, installed).await
         }
-        What::Write(request) => {
-            // What not every node can apply must not come into the log.
-            if let Err(error) = Proposal::<Command>::from_bytes(request.bytes().to_vec()) {
-                return tell::<()>(stream, Err(other(error))).await;
-            }
-            let written = timeout(TRY, raft.client_write(request)).await;
+        What::Write(entry) => {
+            let written = timeout(TRY, node.lead(entry)).await;
             let written = written
                 .map_err(other)
                 .and_then(|written| written.map_err(other));
-            tell(stream, written.map(|written| written.data)).await
+            tell(stream, written).await
         }
         What::ReadIndex => {
             let index = timeout(TRY, read_index(raft)).await;

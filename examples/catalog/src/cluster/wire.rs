@@ -9,7 +9,7 @@ use std::io::{self, ErrorKind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use highwater::openraft_next::Request;
+use highwater::fsm::RequestId;
 use openraft::alias::{SnapshotMetaOf, VoteOf};
 use openraft::raft::{AppendEntriesRequest, TransferLeaderRequest, VoteRequest};
 use serde::de::DeserializeOwned;
@@ -54,8 +54,8 @@ pub enum What {
         meta: SnapshotMetaOf<Types>,
         bytes: u64,
     },
-    /// Of the leader: to have a command applied (`Response`).
-    Write(Request<Command>),
+    /// Of the leader: to have this logged and applied (`Response`).
+    Write(Entry),
     /// Of the leader: the index that a read has to wait for (a `LogIndex`).
     ReadIndex,
     /// Who it is, and whom it is with ([`Hello`]).
@@ -64,6 +64,15 @@ pub enum What {
     Join(MemberId, Member),
     /// To be a member no longer (nothing).
     Leave(MemberId),
+}
+
+/// What is to come into the log. The leader gives it its time.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Entry {
+    /// Opens a session of a node.
+    Session { ttl: Duration, window: u32 },
+    /// A command in it.
+    Command(RequestId, Command),
 }
 
 /// What a node says of itself.

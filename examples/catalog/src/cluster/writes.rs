@@ -7,16 +7,14 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use highwater::fsm::{
-    MAX_WINDOW, Outcome, Proposal, RequestId, SessionError, SessionId, SessionOptions,
-};
-use highwater::openraft_next::{Request, Response};
+use highwater::fsm::{MAX_WINDOW, Outcome, RequestId, SessionError, SessionId};
+use highwater::openraft_next::Response;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use super::wire::{Ask, What};
+use super::wire::{Ask, Entry, What};
 use super::{MemberId, NO_LEADER, Node, PATIENCE, PAUSE, TRY};
 use crate::command::{Command, Rejected, Reply};
 use crate::log::Written;
@@ -112,16 +110,14 @@ pub async fn write(node: &Node, command: &Command) -> Result<Written, String> {
     let _room = room
         .map_err(|_| "too many writes are under way".to_owned())?
         .map_err(|_| "this node is ending".to_owned())?;
-    let seed = fastrand::u64(..);
     loop {
         let Some(numbered) = writes.number() else {
             open(node, until).await?;
             continue;
         };
         let session = numbered.id.session;
-        let proposal = Proposal::in_session(numbered.id, command, SystemTime::now(), seed);
-        let proposal = proposal.map_err(|error| error.to_string())?;
-        let sent = send(node, &Request::from(&proposal), until).await;
+        let entry = Entry::Command(numbered.id, command.clone());
+        let sent = send(node, &entry, until).await;
         let (response, tries) = sent.map_err(|(why, tries)| match tries {
             0 => why,
             _ => format!("{UNKNOWN}: {why}"),
@@ -157,13 +153,12 @@ async fn open(node: &Node, until: Instant) -> Result<(), String> {
     if writes.session().is_some() {
         return Ok(());
     }
-    let options = SessionOptions {
+    let entry = Entry::Session {
         ttl: SESSION,
         window: MAX_WINDOW,
     };
-    let proposal = Proposal::<Command>::open_session(options, SystemTime::now());
     // Sent twice, it opens two, of which one is never used.
-    let sent = send(node, &Request::from(&proposal), until).await;
+    let sent = send(node, &entry, until).await;
     let (response, _) = sent.map_err(|(why, _)| failed(&why))?;
     match response.outcome {
         Outcome::Session(id) => {
@@ -181,7 +176,7 @@ async fn open(node: &Node, until: Instant) -> Result<(), String> {
 /// Sends until there is an answer, or it is too late; with how often it was sent.
 async fn send(
     node: &Node,
-    request: &Request<Command>,
+    entry: &Entry,
     until: Instant,
 ) -> Result<(Response<Reply, Rejected>, u32), (String, u32)> {
     let mut tries = 0;
@@ -191,12 +186,11 @@ async fn send(
                 tries += 1;
                 let sent = async {
                     if leader == node.id() {
-                        let written = node.0.raft.client_write(request.clone()).await;
-                        return written.map(|w| w.data).map_err(|e| e.to_string());
+                        return node.lead(entry.clone()).await;
                     }
                     let ask = Ask {
                         to: Some(leader),
-                        what: What::Write(request.clone()),
+                        what: What::Write(entry.clone()),
                     };
                     match node.0.peers.ask(&address, &ask, TRY).await {
                         Ok(Ok(response)) => Ok(response),

@@ -15,7 +15,7 @@ use crate::log::Log;
 fn cluster(app: &App) -> Result<&Node, HttpError> {
     match &*app.log {
         Log::Cluster(node) => Ok(node),
-        Log::Alone(_) => Err(HttpError::bad_request("This node is not in a cluster")),
+        Log::Alone(..) => Err(HttpError::bad_request("This node is not in a cluster")),
     }
 }
 
