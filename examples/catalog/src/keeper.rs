@@ -105,6 +105,7 @@ mod tests {
         let keeping = tokio::spawn(run(app.clone()));
         let mut beat = Check {
             kind: TTL.to_owned(),
+            own: true,
             ..check("n", "beat")
         };
         beat.definition.ttl = GoDuration(Duration::from_millis(100));

@@ -91,5 +91,6 @@ pub fn check(node: &str, id: &str) -> Check {
         service_id: String::new(),
         kind: String::new(),
         definition: Definition::default(),
+        own: false,
     }
 }

@@ -23,8 +23,7 @@ pub struct Registration {
     pub skip_node_update: bool,
     pub service: Option<Service>,
     pub checks: Vec<Check>,
-    /// The checks are those of an agent: one that is there already keeps its status and output,
-    /// and time passes for them.
+    /// A check that is there already keeps its status and output.
     pub keep_status: bool,
     /// The service's checks that are not named here go.
     pub replace_checks: bool,
@@ -67,11 +66,7 @@ impl Registration {
                 check.status = known.status;
                 check.output.clone_from(&known.output);
             }
-            if self.keep_status {
-                follow(&check, context, txn)?;
-            } else {
-                forget(&check.node, &check.id, txn)?;
-            }
+            follow(&check, context, txn)?;
             put(check, context, txn)?;
         }
         Ok(Reply::Done)
@@ -138,12 +133,12 @@ fn end_sessions(
     sessions::end_all(|sessions| sessions.by_check((node, check)), context, txn)
 }
 
-/// Sets what is due when nothing more is heard of an agent's check.
+/// Sets what is due when nothing more is heard of a check: nothing, if it is not an agent's.
 fn follow(check: &Check, context: &Context, txn: &mut WriteTxn<Catalog>) -> Result<(), WriteError> {
     let critical = check.status == Status::Critical;
     let of = || (check.node.clone(), check.id.clone());
     let (node, id) = of();
-    let expires = check.kind == TTL && !critical;
+    let expires = is_reported(check) && !critical;
     let ttl = if expires {
         check.definition.ttl.0
     } else {
@@ -154,7 +149,7 @@ fn follow(check: &Check, context: &Context, txn: &mut WriteTxn<Catalog>) -> Resu
     let (node, id) = of();
     let due = Due::Deregister(node, id);
     let after = check.definition.deregister_critical_service_after.0;
-    if !critical || check.service_id.is_empty() || after.is_zero() {
+    if !check.own || !critical || check.service_id.is_empty() || after.is_zero() {
         return deadlines::clear(&due, txn);
     }
     let after = after.max(LEAST_CRITICAL);
@@ -172,6 +167,11 @@ fn forget(node: &str, check: &str, txn: &mut WriteTxn<Catalog>) -> Result<(), Wr
     deadlines::clear(&Due::Fail(node, check), txn)?;
     let (node, check) = of();
     deadlines::clear(&Due::Deregister(node, check), txn)
+}
+
+/// Whether an agent is told how it is.
+fn is_reported(check: &Check) -> bool {
+    check.own && check.kind == TTL
 }
 
 /// What an agent says of a check of its own.
@@ -205,7 +205,7 @@ pub fn fail(
     txn: &mut WriteTxn<Catalog>,
 ) -> Result<(), Rejected> {
     let known = txn.checks().get((&node, &check));
-    if known.is_none_or(|known| known.kind != TTL) {
+    if !known.is_some_and(|known| is_reported(known)) {
         return Ok(());
     }
     let report = Report {
@@ -225,7 +225,7 @@ pub fn give_up(
     txn: &mut WriteTxn<Catalog>,
 ) -> Result<(), Rejected> {
     let known = txn.checks().get((&node, check));
-    let ill = known.filter(|known| known.status == Status::Critical);
+    let ill = known.filter(|known| known.own && known.status == Status::Critical);
     let Some(known) = ill.filter(|known| !known.service_id.is_empty()) else {
         return Ok(());
     };
@@ -266,6 +266,7 @@ mod tests {
                 service_id: "web".to_owned(),
                 kind: TTL.to_owned(),
                 definition: definition(ttl, after),
+                own: true,
                 ..check("n", "beat")
             }],
             keep_status: true,
@@ -310,7 +311,7 @@ mod tests {
         let mut machine = Machine::default();
         register(&mut machine, web(Status::Passing, MINUTE, 2 * MINUTE));
         let mut elsewhere = web(Status::Passing, MINUTE, 2 * MINUTE);
-        elsewhere.keep_status = false;
+        elsewhere.checks[0].own = false;
         register(&mut machine, elsewhere);
         machine.pass(3 * MINUTE);
         machine.done(&Command::Expire);
@@ -351,7 +352,6 @@ mod tests {
     fn what_is_due_no_longer_is_not_done() {
         let mut machine = Machine::default();
         let mut well = web(Status::Passing, MINUTE, MINUTE);
-        well.keep_status = false;
         well.checks[0].kind = "http".to_owned();
         register(&mut machine, well);
         let of = || ("n".to_owned(), "beat".to_owned());

@@ -166,6 +166,9 @@ pub struct Check {
     pub service_id: String,
     pub kind: String,
     pub definition: Definition,
+    /// Its node's agent makes it, or is reported to. Otherwise somebody else makes it.
+    #[serde(default)]
+    pub own: bool,
 }
 
 impl Check {
@@ -187,8 +190,8 @@ pub enum Status {
     Critical,
 }
 
-/// How a check is made. The agent makes its own checks (see `prober.rs`); of those that were
-/// registered from elsewhere this is data for whoever makes them.
+/// How a check is made. The agent makes its own checks (see `prober.rs`); of others this is data for
+/// whoever makes them.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
 pub struct Definition {

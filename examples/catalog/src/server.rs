@@ -131,6 +131,7 @@ async fn register(app: &App) -> Result<(), HttpError> {
         service_id: String::new(),
         kind: String::new(),
         definition: Definition::default(),
+        own: true,
     };
     let registration = Registration {
         node,

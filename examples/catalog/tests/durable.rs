@@ -234,19 +234,36 @@ fn a_check_that_others_make_is_not_made_after_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let mut catalog = Catalog::in_folder(folder.path());
     let me = catalog.get("/v1/agent/self").json()["Config"]["NodeName"].clone();
-    let check = json!({
-        "Node": me, "Address": "127.0.0.1",
-        "Check": {
-            "Name": "far", "Status": "passing",
-            "Definition": { "HTTP": "https://example.invalid", "Interval": "1s", "TTL": "1s" },
-        },
+    let target = Catalog::in_memory();
+    let check = |name: &str, kind: &str| {
+        json!({
+            "Name": name, "Status": "passing", "Type": kind,
+            "Definition": { "TCP": target.address, "Interval": "1s", "TTL": "1s" },
+        })
+    };
+    let theirs = json!({
+        "Node": me, "Address": "127.0.0.1", "SkipNodeUpdate": true,
+        // The second is of a kind that the node makes.
+        "Checks": [check("far", ""), check("near", "tcp")],
     });
-    catalog.put_json("/v1/catalog/register", &check).ok();
+    catalog.put_json("/v1/catalog/register", &theirs).ok();
+    let own =
+        json!({ "Name": "own", "TCP": target.address, "Interval": "1s", "Status": "passing" });
+    catalog.put_json("/v1/agent/check/register", &own).ok();
+    drop(target);
     catalog.kill();
     let catalog = Catalog::in_folder(folder.path());
+    let known = || catalog.get("/v1/agent/checks").json();
+    while known()["own"]["Status"] == "passing" {
+        thread::sleep(Duration::from_millis(20));
+    }
     thread::sleep(Duration::from_millis(1500));
-    let known = catalog.get("/v1/agent/checks").json();
+    let known = known();
     assert_eq!(known["far"]["Status"], "passing", "{known}");
+    assert_eq!(known["near"]["Status"], "passing", "{known}");
+    catalog
+        .put("/v1/agent/check/pass/near", "")
+        .refused(500, "associated TTL");
 }
 
 #[test]

@@ -286,6 +286,7 @@ impl CheckBody {
             service_id: self.service_id,
             kind: kind.to_owned(),
             definition: self.definition,
+            own: true,
         })
     }
 }
@@ -407,7 +408,7 @@ async fn report(
     };
     let db = app.store.snapshot();
     let known = db.checks().get((&report.node, &report.check));
-    if known.is_some_and(|known| known.definition.ttl.is_zero()) {
+    if known.is_some_and(|known| !known.own || known.kind != TTL) {
         return Err(HttpError::new(
             StatusCode::INTERNAL_SERVER_ERROR,
             format!("CheckID {:?} does not have associated TTL", report.check),

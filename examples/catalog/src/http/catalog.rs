@@ -244,6 +244,7 @@ impl CheckBody {
             service_id: self.service_id,
             kind: self.kind,
             definition: self.definition,
+            own: false,
         })
     }
 }
