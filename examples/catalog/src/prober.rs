@@ -2,9 +2,11 @@
 //! its own, and reports what has changed.
 
 use std::collections::HashMap;
+use std::future::pending;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use highwater::LogIndex;
 use tokio::task::AbortHandle;
 use tokio::time::sleep;
 
@@ -28,9 +30,20 @@ impl Prober {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes a check from now on, if it is one that is made; anew, if it is made already.
-    pub fn begin(&self, app: &App, check: String) {
-        let task = tokio::spawn(again_and_again(app.clone(), check.clone()));
+    /// Makes a check from now on, if it is one that is made; anew, if it is made already. `index`
+    /// is that of its registration, which this node may not have yet.
+    pub fn begin(&self, app: &App, check: String, index: LogIndex) {
+        let (id, app) = (check.clone(), app.clone());
+        let task = tokio::spawn(async move {
+            if app
+                .store
+                .snapshot_at_least_async(index, pending::<()>())
+                .await
+                .is_ok()
+            {
+                again_and_again(app, id).await;
+            }
+        });
         let mut tasks = self.tasks();
         tasks.retain(|_, task| !task.is_finished());
         if let Some(before) = tasks.insert(check, task.abort_handle()) {

@@ -143,7 +143,7 @@ async fn register(app: &App) -> Result<(), HttpError> {
     };
     app.write(Command::Register(Box::new(registration))).await?;
     for check in db.checks().leading(&app.agent.node.name) {
-        app.prober.begin(app, check.id.clone());
+        app.prober.begin(app, check.id.clone(), index);
     }
     Ok(())
 }

@@ -209,7 +209,7 @@ async fn register(
     };
     let (index, _) = app.write(Command::Register(Box::new(registration))).await?;
     for id in ids {
-        app.prober.begin(app, id);
+        app.prober.begin(app, id, index);
     }
     Ok(written(index, StatusCode::OK.into_response()))
 }

@@ -4,6 +4,7 @@
 #![allow(unreachable_pub, reason = "no interface of anybody")]
 
 mod campaigns;
+mod health;
 mod history;
 mod load;
 mod membership;
