@@ -44,7 +44,11 @@ pub enum Reply {
     Was(bool),
     Session(Uuid),
     Time(SystemTime),
-    Event(Event),
+    /// The number and the ID of an event.
+    Event {
+        number: u64,
+        id: Uuid,
+    },
     /// What the operations on the key/value store returned.
     Pairs(Vec<KvPair>),
 }

@@ -20,6 +20,7 @@ pub fn fire(
     if let Some(gone) = event.number.checked_sub(KEPT) {
         txn.events_mut().delete(gone)?;
     }
-    txn.events_mut().insert(event.clone())?;
-    Ok(Reply::Event(event))
+    let (number, id) = (event.number, event.id);
+    txn.events_mut().insert(event)?;
+    Ok(Reply::Event { number, id })
 }

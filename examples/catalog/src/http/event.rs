@@ -1,6 +1,7 @@
 //! `/v1/event/`: events, which everybody hears of.
 
 use axum::extract::{Path, State};
+use axum::http::StatusCode;
 use axum::response::Response;
 use bytes::Bytes;
 use highwater::Row;
@@ -13,6 +14,10 @@ use super::request::{Params, RawBody};
 use crate::app::App;
 use crate::command::{Command, Reply};
 use crate::schema::Event;
+
+/// In bytes: an event says that something is so, and what else there is to know is elsewhere. Consul's
+/// agents send no larger ones to each other, name and filters included.
+const LARGEST_PAYLOAD: usize = 512;
 
 /// An event as Consul's clients expect it.
 #[derive(Serialize)]
@@ -52,8 +57,14 @@ pub async fn fire(
     params: Params,
     RawBody(payload): RawBody,
 ) -> Result<Response, HttpError> {
+    if payload.len() > LARGEST_PAYLOAD {
+        return Err(HttpError::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            format!("Event payload too large, max size: {LARGEST_PAYLOAD} bytes"),
+        ));
+    }
     let filter = |name| params.get(name).unwrap_or_default().to_owned();
-    let event = Event {
+    let mut event = Event {
         number: 0,
         id: Uuid::nil(),
         name,
@@ -62,8 +73,12 @@ pub async fn fire(
         service_filter: filter("service"),
         tag_filter: filter("tag"),
     };
-    match app.write(Command::Fire(Box::new(event))).await? {
-        (index, Reply::Event(event)) => Ok(written(index, json(&params, &Shape::of(&event)))),
+    let fire = Command::Fire(Box::new(event.clone()));
+    match app.write(fire).await? {
+        (index, Reply::Event { number, id }) => {
+            (event.number, event.id) = (number, id);
+            Ok(written(index, json(&params, &Shape::of(&event))))
+        }
         (_, other) => Err(HttpError::unavailable(format!("no event: {other:?}"))),
     }
 }

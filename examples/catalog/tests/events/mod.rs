@@ -41,6 +41,9 @@ fn what_an_event_is() {
     );
     let all = catalog.get("/v1/event/list").ok().json();
     assert_eq!(all, json!([fired, other]));
+    let long = |bytes| catalog.put("/v1/event/fire/long", "x".repeat(bytes));
+    long(512).ok();
+    long(513).refused(413, "max size: 512 bytes");
     let of_name = catalog.get("/v1/event/list?name=restart").ok().json();
     assert_eq!(of_name, json!([other]));
 }
