@@ -94,7 +94,7 @@ pub fn written(index: LogIndex, mut response: Response) -> Response {
 
 /// `?index` and `?wait`, the latter with up to a sixteenth more, so that queries that began
 /// together do not end together.
-fn after_and_wait(params: &Params) -> Result<(LogIndex, Duration), HttpError> {
+pub fn after_and_wait(params: &Params) -> Result<(LogIndex, Duration), HttpError> {
     let after = match params.get("index").unwrap_or_default() {
         "" => LogIndex::ZERO,
         text => {

@@ -4,19 +4,20 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use bytes::Bytes;
-use highwater::Row;
+use highwater::{LogIndex, Row};
 use serde::Serialize;
+use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
-use super::blocking::{json, written};
+use super::blocking::{after_and_wait, json, written};
 use super::error::HttpError;
 use super::request::{Params, RawBody};
 use crate::app::App;
 use crate::command::{Command, Reply};
-use crate::schema::Event;
+use crate::schema::{CatalogView, Event};
 
-/// In bytes: an event says that something is so, and what else there is to know is elsewhere. Consul's
-/// agents send no larger ones to each other, name and filters included.
+/// In bytes: an event says that something is so, and what else there is to know is elsewhere. Serf, by
+/// which Consul's agents tell events, takes no larger ones by default, their names included.
 const LARGEST_PAYLOAD: usize = 512;
 
 /// An event as Consul's clients expect it.
@@ -83,17 +84,40 @@ pub async fn fire(
     }
 }
 
-/// The latest events, of all names or of one (`?name`), the oldest first.
+/// What stands for an event in `X-Consul-Index` and `?index`. Consul's clients make it from the ID of
+/// an event (`IDToIndex`): the halves of it, combined by exclusive or.
+fn index_of(event: &Event) -> LogIndex {
+    let (high, low) = event.id.as_u64_pair();
+    LogIndex(high ^ low)
+}
+
+/// The latest events, of all names or of one (`?name`), the oldest first. `?index` is that of the last
+/// event that was seen, and of no entry: the answer waits until another is the last. An empty list has
+/// the index 1.
 pub async fn list(State(app): State<App>, params: Params) -> Result<Response, HttpError> {
     let name = params.get("name").filter(|name| !name.is_empty());
-    let found = app.read(&params, |db| {
-        let events = match name {
-            Some(name) => db.events().by_name(name),
-            None => db.events().iter(),
+    let (seen, wait) = after_and_wait(&params)?;
+    let until = Instant::now() + wait;
+    app.snapshot(&params).await?;
+    let mut after = LogIndex::ZERO;
+    loop {
+        let query = |db: &CatalogView| {
+            let events = match name {
+                Some(name) => db.events().by_name(name),
+                None => db.events().iter(),
+            };
+            events.cloned().collect::<Vec<Row<Event>>>()
         };
-        events.cloned().collect::<Vec<Row<Event>>>()
-    });
-    let found = found.await?;
-    let events: Vec<Shape> = found.value.iter().map(|event| Shape::of(event)).collect();
-    Ok(app.indexed(found.index, json(&params, &events)))
+        let found = app
+            .store
+            .blocking_query_async(after, sleep_until(until), query)
+            .await?;
+        let last = found.value.last().map(|event| index_of(event));
+        let index = last.unwrap_or(LogIndex(1));
+        if seen != index || Instant::now() >= until {
+            let events: Vec<Shape> = found.value.iter().map(|event| Shape::of(event)).collect();
+            return Ok(app.indexed(index, json(&params, &events)));
+        }
+        after = found.index;
+    }
 }

@@ -11,6 +11,15 @@ fn fire(client: &Client, path: &str, payload: &str) -> Value {
     fired.ok().json()
 }
 
+/// As Consul's clients make an index of the ID of an event.
+fn id_to_index(id: &str) -> u64 {
+    let digits = |ranges: &[std::ops::Range<usize>]| -> u64 {
+        let digits: String = ranges.iter().map(|range| &id[range.clone()]).collect();
+        u64::from_str_radix(&digits, 16).unwrap()
+    };
+    digits(&[0..8, 9..13, 14..18]) ^ digits(&[19..23, 24..36])
+}
+
 fn names(list: &Value) -> Vec<&str> {
     let events = list.as_array().unwrap().iter();
     events
@@ -52,8 +61,9 @@ fn what_an_event_is() {
 fn who_waits_for_a_name_hears_of_that_name_alone() {
     let catalog = Catalog::in_memory();
     let client = catalog.client();
-    fire(&client, "a", "");
+    let first = fire(&client, "a", "");
     let before = catalog.get("/v1/event/list?name=a").ok().index();
+    assert_eq!(before, id_to_index(first["ID"].as_str().unwrap()));
     let path = format!("/v1/event/list?name=a&index={before}&wait=60s");
     let waiting = {
         let client = catalog.client();
@@ -62,10 +72,15 @@ fn who_waits_for_a_name_hears_of_that_name_alone() {
     for _ in 0..5 {
         fire(&client, "b", "");
     }
-    fire(&client, "a", "now");
+    let last = fire(&client, "a", "now");
     let heard = waiting.join().unwrap();
     assert_eq!(names(&heard.json()), ["a", "a"]);
-    assert!(heard.index() >= before + 6);
+    assert_eq!(heard.index(), id_to_index(last["ID"].as_str().unwrap()));
+    // Any other index than the last one's is answered at once.
+    let path = format!("/v1/event/list?name=a&index={before}&wait=60s");
+    assert_eq!(names(&catalog.get(&path).ok().json()), ["a", "a"]);
+    let path = format!("/v1/event/list?name=a&index={}&wait=10ms", heard.index());
+    assert_eq!(catalog.get(&path).ok().index(), heard.index());
 }
 
 #[test]
