@@ -1,4 +1,5 @@
-//! Lets time pass: whoever leads says so in the log when something is due.
+//! Lets time pass: whoever leads says so in the log when something is due, and what becomes of the
+//! members of its cluster (`members.rs`).
 //!
 //! A command says no more than that; what it does follows from the tables and the log's clock (see
 //! `deadlines.rs`). So one that is sent twice, or by somebody who has just lost the lead, does no
@@ -12,6 +13,7 @@ use tokio::time::sleep;
 
 use crate::app::App;
 use crate::command::Command;
+use crate::members;
 use crate::schema::CatalogView;
 
 /// Before another try.
@@ -39,10 +41,13 @@ async fn reign(app: &App, term: u64) {
             eprintln!("catalog: cannot let time pass: {error}");
         }
     }
-    loop {
-        until_due(app, term).await;
-        insist(app, Command::Expire).await;
-    }
+    let expiring = async {
+        loop {
+            until_due(app, term).await;
+            insist(app, Command::Expire).await;
+        }
+    };
+    tokio::join!(expiring, members::watch(app));
 }
 
 async fn insist(app: &App, command: Command) {

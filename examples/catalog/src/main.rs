@@ -19,6 +19,7 @@ mod kv;
 mod log;
 #[cfg(test)]
 mod machine;
+mod members;
 mod options;
 mod probe;
 mod prober;

@@ -156,6 +156,7 @@ pub struct Check {
     #[index(name = "node_alone", when = Self::is_of_node)]
     pub node: String,
     #[primary_key]
+    #[index(name = "own_id", when = Self::is_own)]
     pub id: String,
     pub name: String,
     #[index]
@@ -179,7 +180,14 @@ impl Check {
     fn is_of_node(&self) -> bool {
         !self.is_of_service()
     }
+
+    fn is_own(&self) -> bool {
+        self.own
+    }
 }
+
+/// The ID of the check of each node that says whether its agent is there.
+pub const ALIVE: &str = "serfHealth";
 
 /// The state of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, Key)]

@@ -11,10 +11,10 @@ use tokio::sync::{oneshot, watch};
 use crate::app::{Agent, App};
 use crate::command::{Command, uuid};
 use crate::http::{self, HttpError};
-use crate::keeper;
 use crate::log::{ALONE, Failure, Log};
 use crate::registry::Registration;
-use crate::schema::{Check, Definition, Node, Status};
+use crate::schema::{ALIVE, Check, Definition, Node, Status};
+use crate::{keeper, members};
 
 /// Serves until `end` is true or the node is asked to leave. At its end another may be asked to
 /// lead.
@@ -85,7 +85,7 @@ pub fn agent(log: &Log, name: String, address: SocketAddr) -> Agent {
             Some(known) => known.id.clone(),
             None => uuid(fastrand::u128(..)).to_string(),
         },
-        Log::Cluster(node) => uuid(fastrand::Rng::with_seed(node.id().life).u128(..)).to_string(),
+        Log::Cluster(node) => node.id().uuid().to_string(),
     };
     let reachable = match address.ip() {
         ip if ip.is_unspecified() => IpAddr::from(Ipv4Addr::LOCALHOST),
@@ -123,11 +123,11 @@ async fn register(app: &App) -> Result<(), HttpError> {
     }
     let alive = Check {
         node: node.name.clone(),
-        id: "serfHealth".to_owned(),
+        id: ALIVE.to_owned(),
         name: "Serf Health Status".to_owned(),
         status: Status::Passing,
         notes: String::new(),
-        output: "Agent alive and reachable".to_owned(),
+        output: members::ANSWERS.to_owned(),
         service_id: String::new(),
         kind: String::new(),
         definition: Definition::default(),

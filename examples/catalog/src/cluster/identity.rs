@@ -10,7 +10,9 @@ use std::io::Write;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
+use crate::command::uuid;
 use crate::log::Failure;
 
 /// A member as Raft knows it.
@@ -22,6 +24,13 @@ pub struct MemberId {
     pub number: u64,
     /// Drawn when its folder was made.
     pub life: u64,
+}
+
+impl MemberId {
+    /// The ID of its node in the catalog.
+    pub fn uuid(&self) -> Uuid {
+        uuid(fastrand::Rng::with_seed(self.life).u128(..))
+    }
 }
 
 impl fmt::Display for MemberId {

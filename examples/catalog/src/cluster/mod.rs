@@ -103,6 +103,7 @@ impl std::fmt::Debug for Node {
 }
 
 /// A member as seen by a node.
+#[derive(Debug)]
 pub struct Seen {
     pub id: MemberId,
     pub member: Member,
@@ -305,6 +306,28 @@ impl Node {
             return Some(Duration::ZERO);
         }
         Some(metrics.last_quorum_acked?.elapsed())
+    }
+
+    /// As the leader: the members, and how long ago each has answered, if it has since this node
+    /// leads. None while a majority does not answer: then it is this node that is cut off, or that
+    /// was stopped.
+    pub fn answers(&self) -> Option<Vec<(Seen, Option<Duration>)>> {
+        if !self.leads() || self.answered()? >= ELECTION.start {
+            return None;
+        }
+        let metrics = self.0.raft.metrics();
+        let heard = metrics.borrow_watched().heartbeat.clone()?;
+        let answered = |id: MemberId| match heard.get(&id) {
+            _ if id == self.0.id => Some(Duration::ZERO),
+            Some(Some(at)) => Some(at.elapsed()),
+            _ => None,
+        };
+        let members = self.members().into_iter();
+        let with_answer = |seen: Seen| {
+            let answered = answered(seen.id);
+            (seen, answered)
+        };
+        Some(members.map(with_answer).collect())
     }
 
     fn hear(&self) {

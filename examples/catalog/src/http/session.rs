@@ -18,11 +18,9 @@ use super::shapes;
 use crate::app::App;
 use crate::command::{Command, Rejected, Reply};
 use crate::duration::GoDuration;
-use crate::schema::{Behavior, Session};
+use crate::schema::{ALIVE, Behavior, Session};
 
 const MOST_TTL: Duration = Duration::from_hours(24);
-/// The check that says whether a node is there.
-const ALIVE: &str = "serfHealth";
 
 /// The ID in a path or a parameter.
 pub fn id(text: &str) -> Result<Uuid, HttpError> {
