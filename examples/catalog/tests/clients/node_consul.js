@@ -15,6 +15,7 @@ const consul = new Consul({ host, port: Number(port) });
 async function main() {
   assert.ok((await consul.status.peers()).includes(await consul.status.leader()));
 
+  await consul.kv.del({ key: "js/", recurse: true });
   await consul.kv.set("js/a", "hello");
   assert.equal((await consul.kv.get("js/a")).Value, "hello");
   assert.deepEqual(await consul.kv.keys("js/"), ["js/a"]);
@@ -42,8 +43,50 @@ async function main() {
   await consul.agent.check.fail("service:js-1");
   assert.equal((await health()).length, 0);
   assert.deepEqual((await consul.catalog.service.list()).jsweb, ["x"]);
-  assert.equal((await consul.catalog.node.list()).length, 1);
+  const me = (await consul.agent.self()).Config.NodeName;
+  assert.ok((await consul.catalog.node.list()).some((node) => node.Node === me));
   await consul.agent.service.deregister("js-1");
+
+  // Leader election: of two, one leads; when its session ends, the other does.
+  const session = async (name) =>
+    (await consul.session.create({ name, ttl: "10s", lockdelay: "1s", behavior: "release" })).ID;
+  const [mine, theirs] = [await session("one"), await session("two")];
+  assert.equal((await consul.session.get(mine)).Name, "one");
+  const ids = (await consul.session.list()).map((session) => session.ID);
+  assert.ok(ids.includes(mine) && ids.includes(theirs));
+  const acquire = (id, value) => consul.kv.set({ key: "js/leader", value, acquire: id });
+  assert.equal(await acquire(mine, "one"), true);
+  // The client makes `undefined` of `false`.
+  assert.ok(!(await acquire(theirs, "two")));
+  assert.equal((await consul.kv.get("js/leader")).Session, mine);
+  await consul.session.renew(mine);
+  const vacancy = consul.watch({ method: consul.kv.get, options: { key: "js/leader" } });
+  const free = new Promise((resolve, reject) => {
+    vacancy.on("change", (pair) => pair && !pair.Session && resolve());
+    vacancy.on("error", reject);
+  });
+  setTimeout(() => consul.session.destroy(mine), 300);
+  await free;
+  vacancy.end();
+  const deadline = Date.now() + 30000;
+  while (!(await acquire(theirs, "two"))) {
+    assert.ok(Date.now() < deadline);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  assert.equal(await consul.kv.set({ key: "js/leader", value: "", release: theirs }), true);
+  await consul.session.destroy(theirs);
+  assert.ok(!(await consul.session.get(theirs)));
+
+  // Events, and a query that waits for the next one.
+  const fired = await consul.event.fire("js-deploy", "1.2");
+  const events = await consul.event.list("js-deploy");
+  assert.equal(events[events.length - 1].ID, fired.ID);
+  const half = (digits) => BigInt("0x" + digits.replace(/-/g, ""));
+  const index = half(fired.ID.slice(0, 18)) ^ half(fired.ID.slice(19));
+  const waits = consul.event.list({ name: "js-deploy", index: index.toString(), wait: "30s" });
+  setTimeout(() => consul.event.fire("js-deploy", "1.3"), 300);
+  assert.equal((await waits).pop().Payload, "1.3");
+
   await consul.kv.del({ key: "js/", recurse: true });
 }
 

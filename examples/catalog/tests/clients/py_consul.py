@@ -26,7 +26,7 @@ c = client()
 # The node itself.
 me = c.agent.self()["Config"]["NodeName"]
 assert c.status.leader() in c.status.peers()
-assert [m["Name"] for m in c.agent.members()] == [me]
+assert me in [m["Name"] for m in c.agent.members()]
 assert c.catalog.datacenters() == ["dc1"]
 
 # Keys and values.
@@ -162,4 +162,7 @@ assert c.session.info(mine)[1] is None
 
 # Events.
 fired = c.event.fire("py-deploy", "1.2")
-assert c.event.list("py-deploy")[1][-1]["ID"] == fired["ID"]
+index, events = c.event.list("py-deploy")
+assert events[-1]["ID"] == fired["ID"]
+threading.Thread(target=lambda: (time.sleep(0.3), client().event.fire("py-deploy", "1.3"))).start()
+assert c.event.list("py-deploy", index=index, wait="30s")[1][-1]["Payload"] == b"1.3"
