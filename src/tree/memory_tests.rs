@@ -3,9 +3,9 @@
 use super::chunks::{CLASSES, Chunks, class, rounded, size_of_class};
 use super::pool::Pool;
 use proptest::prelude::*;
-#[cfg(all(debug_assertions, not(unpooled)))]
-use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
+#[cfg(all(debug_assertions, not(unpooled)))]
+use std::sync::Mutex;
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -155,8 +155,10 @@ fn what_was_just_freed_is_used_first_whatever_was_freed_before() {
 #[cfg(all(debug_assertions, not(unpooled)))]
 #[should_panic(expected = "written after it was freed")]
 fn a_write_to_a_freed_block_is_found() {
-    // Its own checks would find that something is wrong, too.
-    let mut pool = ManuallyDrop::new(Pool::default());
+    // Never dropped: its own checks would find that something is wrong, too.
+    static POOL: Mutex<Option<Pool>> = Mutex::new(None);
+    let mut pool = POOL.lock().unwrap();
+    let pool = pool.insert(Pool::default());
     let block = pool.take(100);
     // SAFETY: the pool keeps the block, so that the late write, which is the fault to be found, is to
     // memory of its own.

@@ -32,27 +32,32 @@ pub async fn watch(app: &App) {
     let Log::Cluster(node) = &*app.log else {
         return pending().await;
     };
-    let began = Instant::now();
+    // While a majority does not answer, it may be this node that was stopped and has missed the answers.
+    let mut began = None;
     loop {
         sleep(LOOK).await;
         let Some(members) = node.answers() else {
+            began = None;
             continue;
         };
-        let listened = began.elapsed();
+        let listened = began.get_or_insert_with(Instant::now).elapsed();
         let known = |(Seen { id, member, .. }, answered): &(Seen, Option<Duration>)| Known {
             id: *id,
             name: member.name.clone(),
             answers: match answered {
-                Some(ago) => Some(*ago < SILENT),
+                Some(ago) if *ago < SILENT => Some(true),
                 // Nobody is silent for longer than somebody listens.
-                None => (listened >= SILENT).then_some(false),
+                _ => (listened >= SILENT).then_some(false),
             },
         };
         let known: Vec<Known> = members.iter().map(known).collect();
-        for command in news(&app.store.snapshot(), &known) {
-            if let Err(error) = app.write(command.clone()).await {
-                eprintln!("catalog: {command:?}: {error}");
-            }
+        // One, any of them, and then another look: until a second was written the first may have changed
+        // what there is to say.
+        let Some(command) = fastrand::choice(news(&app.store.snapshot(), &known)) else {
+            continue;
+        };
+        if let Err(error) = app.write(command.clone()).await {
+            eprintln!("catalog: {command:?}: {error}");
         }
     }
 }
