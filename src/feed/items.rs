@@ -137,7 +137,9 @@ impl<E> Feed<E> {
         self
     }
 
-    /// Asks for a bookmark: it comes when all that is published by then was told.
+    /// Asks for a bookmark: it comes when all that is published by then was told. For who reads by
+    /// [`next`](Self::next) or [`next_async`](Self::next_async), or holds the feed as a `Stream`; an
+    /// iterator takes the feed.
     pub fn request_bookmark(&mut self) {
         self.requested = true;
     }

@@ -261,7 +261,8 @@ impl fmt::Display for Conflict {
             ),
             Conflict::Local { table } => write!(
                 f,
-                "table {table} is no part of what is replicated: guard what was read of others"
+                "table {table} is local or derived, and no part of what is replicated: guard what was read of \
+                 others"
             ),
             Conflict::Unknown { table, index } => {
                 write!(f, "there is no table {table}")?;
@@ -374,7 +375,8 @@ impl Guard {
 impl<S: Schema> Snapshot<S> {
     /// Runs the closure on this snapshot and notes what it reads of it.
     ///
-    /// As in a blocking query, what an iterator has not yielded was not read.
+    /// As in a blocking query, what an iterator has not yielded was not read. A guard that has read a table
+    /// which is not replicated, because it is local or derived, never holds ([`Conflict::Local`]).
     pub fn guarded<R>(&self, read: impl FnOnce(&S::View) -> R) -> (R, Guard) {
         let tables = Arc::new(Tables::new(S::tables()));
         let raw = RawView::tracked(self.version().clone(), Arc::clone(&tables));

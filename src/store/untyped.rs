@@ -254,8 +254,8 @@ impl<'a> Index<'a> {
 }
 
 impl<S: Schema> Snapshot<S> {
-    /// A table by its name, its records as JSON: for tools that do not know the schema, which
-    /// [`Store::describe`](crate::Store::describe) tells them.
+    /// A table by its own name (not that of its field in the schema), its records as JSON: for tools that do
+    /// not know the schema, which [`Store::describe`](crate::Store::describe) tells them.
     ///
     /// ```
     /// # use highwater::{Schema, Store, Table};
