@@ -18,6 +18,8 @@ use crate::schema::CatalogView;
 
 /// Before another try.
 const PAUSE: Duration = Duration::from_millis(500);
+/// Before the first of those to begin, which all writes wait for.
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
 
 /// Runs until it is aborted.
 pub async fn run(app: App) {
@@ -34,11 +36,15 @@ pub async fn run(app: App) {
 
 async fn reign(app: &App, term: u64) {
     // One alone has begun already, for it registers itself before.
+    let mut pause = FIRST_PAUSE;
     while app.log.time(term).is_none() {
         if let Err(error) = app.log.begin(term).await {
-            // One that leads no more does not come to say so.
-            sleep(PAUSE).await;
-            eprintln!("catalog: cannot let time pass: {error}");
+            // Raft may not take the leader for one yet, or no more; then this is not said.
+            sleep(pause).await;
+            if pause == PAUSE {
+                eprintln!("catalog: cannot let time pass: {error}");
+            }
+            pause = PAUSE.min(2 * pause);
         }
     }
     let expiring = async {
