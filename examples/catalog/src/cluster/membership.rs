@@ -19,9 +19,15 @@ const JOIN: Duration = Duration::from_mins(10);
 /// Makes a node a voter of its cluster: one that all begin together, or one that is there. Until
 /// then it asks, also after a restart.
 pub async fn settle(node: Node) {
+    let id = node.id();
     loop {
-        let voter = |seen: Seen| seen.id == node.id() && seen.voter;
-        if node.members().into_iter().any(voter) {
+        // Of its state and not of its metrics, which say of no members at all until it has begun: a node
+        // that was removed while it was away must not ask.
+        let voter = node.0.raft.with_raft_state(move |state| {
+            let members = state.membership_state.effective();
+            members.voter_ids().any(|voter| voter == id)
+        });
+        if !matches!(voter.await, Ok(false)) {
             return;
         }
         let said = ask_all(&node).await;
