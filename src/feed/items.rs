@@ -273,12 +273,11 @@ impl<E> Feed<E> {
     /// ```
     pub fn send_with(
         self,
-        send: impl FnMut(Result<FeedItem<E>, SubscribeError>) -> bool + Send + 'static,
+        mut send: impl FnMut(Result<FeedItem<E>, SubscribeError>) -> bool + Send + 'static,
     ) -> std::io::Result<()>
     where
         E: Send + 'static,
     {
-        let mut send = send;
         let send = move || {
             self.into_iter().all(&mut send);
         };

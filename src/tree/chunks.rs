@@ -264,8 +264,11 @@ impl Chunks {
     }
 
     /// Asks for what a `give` of this block will read.
-    pub(super) fn expect(block: NonNull<u8>) {
-        // SAFETY: the block is in a page of a live chunk, since blocks that are kept come from one.
+    ///
+    /// # Safety
+    /// The block is in a page of a live chunk.
+    pub(super) unsafe fn expect(block: NonNull<u8>) {
+        // SAFETY: the caller's.
         prefetch::first_of(unsafe { page_of(block) }.as_ptr());
     }
 

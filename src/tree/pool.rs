@@ -115,9 +115,12 @@ impl Pool {
 fn give_back(chunks: &mut Chunks, list: List, size: usize) {
     let mut next = list.first;
     while let Some(free) = NonNull::new(next) {
-        Chunks::expect(free.cast());
-        // SAFETY: what is on a list is a free block.
-        next = unsafe { free.as_ref() }.next;
+        // SAFETY: what is on a list is a free block of a page of these chunks, for larger ones have no
+        // list.
+        unsafe {
+            Chunks::expect(free.cast());
+            next = free.as_ref().next;
+        }
     }
     let mut next = list.first;
     while let Some(free) = NonNull::new(next) {

@@ -3,8 +3,9 @@
 //! **Promises.** A [`Watch`] fires once, when a key it covers has changed after the version it was
 //! registered as having seen: whether anybody waited at that moment or not, in any interleaving of
 //! commits, registrations and drops. Nothing else fires it but a restore, the end of the store,
-//! [`Watch::fire`], and for a watch of more than 4096 regions any change of the prefixes that those
-//! have in common. Watches that are joined ([`WatchSet`]) fire as one.
+//! [`Watch::fire`], for a watch of more than 4096 regions any change of the prefixes that those
+//! have in common, and for one of who follows changes ([`Watches::register_follower`]) that changes
+//! of before are pushed out of what is kept. Watches that are joined ([`WatchSet`]) fire as one.
 //! An [`IndexWaiter`] fires when its index is reached, at every restore (an index that was passed may
 //! be ahead again: whoever waits looks), or when the store ends. A waiter is less than 200 bytes (a
 //! watch of one point about 180), no thread and no task. With nobody registered a commit pays a fence
