@@ -286,15 +286,21 @@ pub(super) unsafe fn is_leaf(node: Link) -> bool {
     unsafe { kind(node) == Kind::Leaf }
 }
 
+/// How many bytes a leaf's remainder or an inner node's prefix has.
+#[inline]
+pub(super) unsafe fn key_len(node: Link) -> usize {
+    // SAFETY: the caller's: `node` is live, and every node has its length there.
+    unsafe { usize::from(node.byte_add(KEY_LEN).cast::<u16>().read()) }
+}
+
 /// A leaf's remainder or an inner node's prefix.
 #[inline]
 pub(super) unsafe fn key_bytes<'a>(node: Link) -> &'a [u8] {
     // SAFETY: the caller's: `node` is live for 'a. That many bytes were written behind the fixed part
     // of its layout when it was made.
     unsafe {
-        let len = node.byte_add(KEY_LEN).cast::<u16>().read();
         let bytes = node.cast::<u8>().add(layout(node).fixed());
-        std::slice::from_raw_parts(bytes, usize::from(len))
+        std::slice::from_raw_parts(bytes, key_len(node))
     }
 }
 

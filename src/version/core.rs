@@ -206,8 +206,12 @@ impl<P: Send + Sync + 'static> Core<P> {
         slot.writer = Some(writer);
         slot.owner = None;
         let turn = slot.turn;
+        // Who waits is counted under the lock. To wake nobody is a call of the system, too.
+        let awaited = slot.waiting > 0;
         drop(slot);
-        self.vacant.notify_one();
+        if awaited {
+            self.vacant.notify_one();
+        }
         turn
     }
 
