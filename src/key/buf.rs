@@ -89,6 +89,11 @@ impl KeyBuf {
         self.heap.clear();
     }
 
+    /// How many bytes of memory it has beside itself.
+    pub(crate) fn reserved(&self) -> usize {
+        self.heap.capacity()
+    }
+
     /// Keeps the first `len` bytes; does nothing if there are no more than that.
     #[inline]
     pub(crate) fn truncate(&mut self, len: usize) {

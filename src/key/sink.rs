@@ -57,6 +57,11 @@ impl KeySink {
         self.ends.clear();
     }
 
+    /// How many bytes of memory it has beside itself, but for a few.
+    pub(crate) fn reserved(&self) -> usize {
+        self.buf.reserved() + self.ends.capacity() * size_of::<usize>()
+    }
+
     /// The keys, in the order they were added or sorted into.
     #[inline]
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &[u8]> + '_ {

@@ -165,7 +165,7 @@ pub(crate) struct Core {
     pub(super) past: Past,
     pub(super) contact: Contact,
     /// The last transaction's buffers, for the next.
-    scratch: Mutex<Option<Box<Scratch>>>,
+    pub(super) scratch: Mutex<Option<Box<Scratch>>>,
     /// How many threads one operation may use.
     pub(crate) threads: usize,
     /// What alone may write it, if somebody claimed that.
@@ -271,7 +271,9 @@ impl Core {
     }
 
     pub(crate) fn keep_scratch(&self, used: Box<Scratch>) {
-        *lock(&self.scratch) = Some(used);
+        if !used.is_large() {
+            *lock(&self.scratch) = Some(used);
+        }
     }
 }
 

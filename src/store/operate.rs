@@ -25,6 +25,17 @@ pub(crate) struct Scratch {
     old: Vec<KeySink>,
 }
 
+impl Scratch {
+    /// Whether it has so much memory that it is not worth keeping: that of a record with very many, or
+    /// very long, keys.
+    pub(super) fn is_large(&self) -> bool {
+        const LARGE: usize = 64 << 10;
+        let sinks = self.new.iter().chain(&self.old).map(KeySink::reserved);
+        let plans = self.puts.reserved() + self.takes.reserved();
+        self.primary.reserved() + plans + sinks.sum::<usize>() > LARGE
+    }
+}
+
 /// What has to be true of the record before.
 #[derive(Clone, Copy)]
 pub(super) enum Must {
@@ -277,5 +288,38 @@ fn check_expected<T: Table>(
             found,
         }),
         _ => Ok(()),
+    }
+}
+
+#[cfg(all(test, feature = "derive"))]
+mod tests {
+    use crate::sync::lock;
+    use crate::{Schema, Store, Table};
+    use serde::{Deserialize, Serialize};
+    use std::collections::BTreeSet;
+
+    #[derive(Clone, PartialEq, Serialize, Deserialize, Table)]
+    struct Tagged {
+        #[primary_key]
+        id: u8,
+        #[index(each)]
+        tags: BTreeSet<String>,
+    }
+
+    #[derive(Schema)]
+    struct Tags {
+        tagged: Tagged,
+    }
+
+    #[test]
+    fn buffers_are_kept_but_for_those_of_a_record_with_very_many_keys() {
+        let store = Store::<Tags>::new();
+        for (id, tags, kept) in [(1, 10, true), (2, 20_000, false), (3, 10, true)] {
+            let tags = (0..tags).map(|tag| tag.to_string()).collect();
+            let mut txn = store.write().unwrap();
+            drop(txn.tagged_mut().upsert(Tagged { id, tags }));
+            txn.commit().unwrap();
+            assert_eq!(lock(&store.core().scratch).is_some(), kept);
+        }
     }
 }

@@ -18,6 +18,11 @@ impl Plan {
         self.trees.clear();
     }
 
+    /// How many bytes of memory it has beside itself, but for a few.
+    pub(super) fn reserved(&self) -> usize {
+        self.keys.reserved() + self.trees.capacity() * size_of::<usize>()
+    }
+
     /// Adds the entry of a tree whose key `write` appends.
     pub(super) fn push(&mut self, tree: usize, write: impl FnOnce(&mut KeyBuf)) {
         self.keys.push(write);

@@ -27,6 +27,9 @@ use std::ptr;
 /// The inner nodes on the path to a key: rarely more.
 type Above = SmallVec<[Link; 16]>;
 
+/// How many retired nodes there is memory kept for, from one commit to the next.
+pub(crate) const SPARE: usize = 1024;
+
 /// What one transaction does to the trees of a store.
 #[derive(Debug, Default)]
 pub(crate) struct Edits {
@@ -177,6 +180,12 @@ impl Edits {
         }
         self.bytes += other.bytes;
         self.pool.absorb(other.pool);
+    }
+
+    /// What was retired is taken over: the memory of a few is kept.
+    pub(crate) fn clear_retired(&mut self) {
+        self.retired.clear();
+        self.retired.shrink_to(SPARE);
     }
 
     /// Keeps no memory that is not in use, but for what the chunks keep.

@@ -51,7 +51,7 @@ mod stamp;
 
 pub(crate) use children::for_each_below;
 pub(crate) use diff::Diff;
-pub(crate) use edit::{Edits, Usage};
+pub(crate) use edit::{Edits, SPARE, Usage};
 pub(crate) use newest::Newest;
 pub(crate) use node::{Link, birth, size};
 pub(crate) use prefetch::{first_of, prefetch};

@@ -370,7 +370,7 @@ impl<P: Send + Sync + 'static> Edition<P> {
         let (retired_nodes, floor) = (&writer.edits.retired, reclaimer.floor());
         // SAFETY: retired nodes are live.
         let block = unsafe { Block::of(retired_nodes, &self.deep, floor, entries) };
-        writer.edits.retired.clear();
+        writer.edits.clear_retired();
         if !block.is_empty() {
             // Who needs a node longest, in the order of generations, has it on its list.
             let last = past.as_ref().map_or(&base, |(past, _)| past);
@@ -440,7 +440,7 @@ impl<P: Send + Sync + 'static> Drop for Edition<P> {
         let floor = self.floor();
         let roots = self.roots();
         let mut writer = self.writer.take().expect("held until the edition ends");
-        writer.edits.retired.clear();
+        writer.edits.clear_retired();
         writer.reclaimer.unborn(floor, roots);
         self.base = None;
         let trash = settle(&self.versions, &mut writer, 0);
@@ -455,5 +455,33 @@ impl<P: Send + Sync + 'static> fmt::Debug for Edition<P> {
             .field("trees", &self.trees)
             .field("savepoints", &self.savepoints.len())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::super::Versions;
+    use crate::tree::{RawTree, SPARE};
+    use std::sync::Arc;
+
+    #[test]
+    fn the_memory_that_a_large_commit_needed_is_not_kept() {
+        let versions = Versions::new(vec![RawTree::empty::<Arc<u64>>(0)], ());
+        let keys = 4 * SPARE as u64;
+        for stamp in 1..=2 {
+            let mut edition = versions.edit();
+            for key in 0..keys {
+                edition.insert(0, &key.to_be_bytes(), Arc::new(stamp), stamp);
+            }
+            let retired = edition.writer.as_ref().map(|it| it.edits.retired.len());
+            assert_eq!(retired > Some(2 * SPARE), stamp == 2);
+            drop(edition.publish(()));
+        }
+        let edition = versions.edit();
+        let kept = edition
+            .writer
+            .as_ref()
+            .map(|it| it.edits.retired.capacity());
+        assert!(kept <= Some(SPARE), "{kept:?}");
     }
 }

@@ -17,7 +17,7 @@
 use super::live::Live;
 use super::record::{Record, Version};
 use crate::tree::{
-    Edits, GarbageList, Link, RawTree, SOON, ValueKind, birth, first_of, for_each_below,
+    Edits, GarbageList, Link, RawTree, SOON, SPARE, ValueKind, birth, first_of, for_each_below,
 };
 use smallvec::SmallVec;
 use std::fmt;
@@ -127,9 +127,6 @@ pub(super) struct Spare<P: Send + Sync + 'static> {
     /// A block's entries, none.
     pub(super) entries: Vec<Dead>,
 }
-
-/// The most entries whose memory is kept.
-const SPARE_ENTRIES: usize = 1024;
 
 /// The writer's record of what lives and what is to be freed.
 pub(super) struct Reclaimer<P: Send + Sync + 'static> {
@@ -264,7 +261,7 @@ impl<P: Send + Sync + 'static> Reclaimer<P> {
                 let mut rest = settle(bounds, block, edits, live, kinds, &mut budget);
                 if !rest.is_empty() {
                     estate.blocks.push(rest);
-                } else if (1..=SPARE_ENTRIES).contains(&rest.entries.capacity()) {
+                } else if (1..=SPARE).contains(&rest.entries.capacity()) {
                     self.spare.entries = std::mem::take(&mut rest.entries);
                 }
             }
