@@ -1,7 +1,7 @@
 //! Each generated method reaches the table and the index it is named after: look-ups agree with a
 //! scan of all records, in every table of a schema.
 
-use highwater::{Key, LogIndex, Row, Rows, Schema, Start, Store, Table};
+use highwater::{FeedItem, Key, LogIndex, Row, Rows, Schema, Start, Store, Table};
 use proptest::collection::{btree_map, btree_set};
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -244,7 +244,8 @@ proptest! {
         nodes in nodes(), services in services(), checks in checks(), dropped in 0..20usize,
     ) {
         let store = Store::<Catalog>::new();
-        let mut feed = store.subscribe(Start::Now).unwrap();
+        let mut feed = store.feed(Start::Now).unwrap();
+        prop_assert!(matches!(feed.try_next(), Ok(Some(FeedItem::Bookmark(_)))));
         let mut txn = store.write().unwrap();
         for node in nodes.values() {
             txn.nodes_mut().insert(node.clone()).unwrap();
@@ -260,7 +261,9 @@ proptest! {
         check_view(&store.snapshot(), &nodes, &services, &checks);
 
         if published > LogIndex::ZERO {
-            let event = feed.next(Instant::now()).unwrap().expect("the commit");
+            let Ok(Some(FeedItem::Event(event))) = feed.next(Instant::now()) else {
+                panic!("the commit");
+            };
             let names: Vec<_> = event.nodes().map(|change| change.after.unwrap().name.clone()).collect();
             assert!(names.iter().eq(nodes.keys()));
             assert_eq!(event.services().count(), services.len());

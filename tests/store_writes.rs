@@ -469,13 +469,13 @@ proptest! {
 #[test]
 fn insert_all_is_in_the_feed_and_says_what_it_refuses() {
     let store = threaded(2);
-    let mut events = store.subscribe(Start::Now).unwrap();
+    let mut feed = store.feed(Start::Now).unwrap();
     let mut txn = store.write().unwrap();
     let nodes = [node("b", 1), node("a", 2), node("c", 3)];
     txn.nodes_mut().insert_all(nodes).unwrap();
     assert_eq!(txn.nodes().get("a").unwrap().address, 2);
     txn.commit().unwrap();
-    let event = events.try_next().unwrap().unwrap();
+    let event = event(&mut feed).unwrap().unwrap();
     let names = event.nodes().map(|change| {
         assert!(change.before.is_none());
         change.after.unwrap().name.clone()

@@ -1,4 +1,4 @@
-//! [`Feed`]: what subscribers are told, with bookmarks, in every form they may want it.
+//! [`Feed`]: what followers are told, with bookmarks, in every form they may want it.
 
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -10,27 +10,34 @@ use std::time::{Duration, Instant};
 
 use super::RawChanges;
 use super::change::{Change, Changes, Replaced};
-use super::subscription::{Look, Stream, SubscribeError, Wake};
+use super::stream::{FeedError, Look, Stream, Wake};
 use crate::position::{LogIndex, Position};
 use crate::schema::Table;
 
-/// What a [`Feed`] tells, one after the other.
+/// What a [`Feed`] tells, one after the other. These are all kinds: who matches them without `_` has
+/// thought of restores.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum FeedItem<E> {
-    /// An entry that changed something of what is subscribed to.
+    /// An entry that changed something of what is followed.
     Event(E),
-    /// All events up to here have been told: where to resume. The first item, which is where the feed
-    /// begins, and the last before an error are bookmarks; others come on request or when the feed was
-    /// idle.
+    /// All events up to here have been told: a position to resume from, though no event has it. To be
+    /// stored in place of an event's, so that who follows little resumes where it is, and not at its last
+    /// event, which the window may long have given up.
+    ///
+    /// The first item, which is where the feed begins, and the last before an error are bookmarks;
+    /// others come on request ([`Feed::request_bookmark`]) or when the feed was idle
+    /// ([`Feed::bookmark_when_idle`]).
     Bookmark(Position),
-    /// The store's content was replaced, by [`restore`](crate::Store::restore) or
-    /// [`rewind`](crate::Store::rewind). What is told from now on follows this position. To know what
-    /// there is now, take a snapshot, and pass over the events up to its position.
+    /// The store's content was replaced, by [`restore`](crate::Store::restore) or its kin, and no events
+    /// lead from what was before to what is now: what was made of them is void. Make it anew, most
+    /// simply by [`Store::follow`](crate::Store::follow).
+    ///
+    /// The feed goes on, too, with what follows this position: who stays with it takes a
+    /// [`snapshot`](crate::Store::snapshot) now, and passes over the events up to its position.
     Restored(Position),
 }
 
-/// An entry's changes of one table, or of the part of it that is subscribed to.
+/// An entry's changes of one table, or of the part of it that is followed.
 pub struct TableEvent<T> {
     position: Position,
     changes: Vec<Replaced<T>>,
@@ -75,17 +82,111 @@ impl<T> fmt::Debug for TableEvent<T> {
     }
 }
 
-/// Makes an event of an entry, if there is something in it for the subscriber.
+/// Makes an event of an entry, if there is something in it for the follower.
 pub(crate) type Pick<E> = Box<dyn FnMut(Position, RawChanges) -> Option<E> + Send>;
 
-/// A subscription to a store's commits, or to a part of them, with bookmarks: made by
-/// [`Store::feed`](crate::Store::feed) and [`Store::feed_of`](crate::Store::feed_of).
+/// A store's commits in log order, each once, or those that change what a query covers: made by
+/// [`Store::feed`](crate::Store::feed) and [`feed_of`](crate::Store::feed_of), with a snapshot to begin
+/// with by [`follow`](crate::Store::follow) and [`follow_of`](crate::Store::follow_of).
 ///
-/// It is read by [`next`](Self::next) and [`next_async`](Self::next_async), as an iterator that blocks
-/// (`for item in feed`), as a `Stream` (feature `stream`), or through any channel
-/// ([`send_with`](Self::send_with)). It holds no version and no change set: one that is slow costs
-/// nothing and holds up nobody, until the window has passed it by: then it ends with a bookmark and
-/// [`SubscribeError::Compacted`].
+/// It is read by [`next`](Self::next), [`next_async`](Self::next_async) and [`try_next`](Self::try_next),
+/// as an iterator that blocks (`for item in feed`), as a `Stream` (feature `stream`), or through any
+/// channel ([`send_with`](Self::send_with)). Each [`FeedItem`] is an event, a bookmark, or a restore. An
+/// event is told if and only if a snapshot shows its commit.
+///
+/// It holds no version and no change set, but reads the window of recent commits that the store keeps:
+/// one that is slow costs nothing and holds up nobody, until the window has passed it by.
+///
+/// # To resume
+///
+/// Each event and each bookmark has a position. Store it with what was made of the events up to there;
+/// later, `store.feed(Start::After(position))` continues without a gap and without repetition, also in
+/// another process that has the same log. If it cannot, it says so: [`FeedError::Compacted`] or
+/// [`FeedError::HistoryChanged`]. One thing a position cannot tell: that meanwhile an operator took the
+/// store back in its own history ([`Store::rewind`](crate::Store::rewind)), and that the position was
+/// reached anew.
+///
+/// # To begin again
+///
+/// A feed that was too slow ends with a bookmark and [`FeedError::Compacted`]; one whose store was restored
+/// tells [`FeedItem::Restored`]. Either way there are changes that it cannot tell, and the answer is
+/// the same: what was made of the events is made anew of a snapshot. That is all there is to a copy that
+/// is kept elsewhere:
+///
+/// ```
+/// use highwater::{FeedError, FeedItem, Schema, Store, Table};
+/// use serde::{Deserialize, Serialize};
+/// use std::collections::BTreeMap;
+/// use std::sync::Mutex;
+///
+/// #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
+/// struct Node {
+///     #[primary_key]
+///     name: String,
+///     address: String,
+/// }
+///
+/// #[derive(Schema)]
+/// struct Cluster {
+///     nodes: Node,
+/// }
+///
+/// type Addresses = BTreeMap<String, String>;
+///
+/// /// Keeps `copy` as the store is, until the store is closed or halted.
+/// fn mirror(store: &Store<Cluster>, copy: &Mutex<Addresses>) -> Result<(), FeedError> {
+///     loop {
+///         let (snapshot, feed) = store.follow()?;
+///         let pair = |node: &Node| (node.name.clone(), node.address.clone());
+///         *copy.lock().unwrap() = snapshot.nodes().iter().map(|node| pair(node)).collect();
+///         drop(snapshot);
+///         for item in feed {
+///             match item {
+///                 Ok(FeedItem::Event(event)) => {
+///                     let mut copy = copy.lock().unwrap();
+///                     for change in event.nodes() {
+///                         if let Some(node) = change.before {
+///                             copy.remove(&node.name);
+///                         }
+///                         copy.extend(change.after.map(|node| pair(node)));
+///                     }
+///                 }
+///                 // To be stored with the copy, if that is stored.
+///                 Ok(FeedItem::Bookmark(_position)) => {}
+///                 Ok(FeedItem::Restored(_)) | Err(FeedError::Compacted { .. }) => break,
+///                 Err(end) => return Err(end),
+///             }
+///         }
+///     }
+/// }
+/// # let store = Store::<Cluster>::new();
+/// # let mut image = Vec::new();
+/// # store.snapshot().write_image(&mut image)?;
+/// # let copy = Mutex::<Addresses>::default();
+/// # let put = |name: &str| {
+/// #     let mut txn = store.write().unwrap();
+/// #     txn.nodes_mut().insert(Node { name: name.into(), address: "10.0.0.1".into() }).unwrap();
+/// #     txn.commit().unwrap();
+/// # };
+/// # let told = |names: &[&str]| {
+/// #     while !copy.lock().unwrap().keys().eq(names) {
+/// #         std::thread::yield_now();
+/// #     }
+/// # };
+/// # std::thread::scope(|scope| {
+/// #     let mirrored = scope.spawn(|| mirror(&store, &copy));
+/// #     put("n1");
+/// #     told(&["n1"]);
+/// #     put("n2");
+/// #     told(&["n1", "n2"]);
+/// #     store.rewind(&image[..]).unwrap();
+/// #     put("n3");
+/// #     told(&["n3"]);
+/// #     store.close();
+/// #     assert_eq!(mirrored.join().unwrap(), Err(FeedError::Closed));
+/// # });
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Feed<E> {
     stream: Stream,
     pick: Pick<E>,
@@ -97,7 +198,7 @@ pub struct Feed<E> {
     /// The position and the time of the last item.
     told: (Position, Instant),
     /// Why it ends, after the last bookmark.
-    ended: Option<SubscribeError>,
+    ended: Option<FeedError>,
     /// That was told, by an iterator or a stream: they end with it.
     done: bool,
     waiting: Option<Wake>,
@@ -127,8 +228,8 @@ impl<E> Feed<E> {
         }
     }
 
-    /// Has a bookmark told when entries have gone by without an item for so long: at the first of them
-    /// after that time. Each entry wakes who waits, also if it changes nothing that is subscribed to.
+    /// Has a [bookmark](FeedItem::Bookmark) told when entries have gone by without an item for so long: at the first of them
+    /// after that time. Each entry wakes who waits, also if it changes nothing that is followed.
     #[must_use]
     pub fn bookmark_when_idle(mut self, idle: Duration) -> Self {
         self.idle = Some(idle);
@@ -137,7 +238,8 @@ impl<E> Feed<E> {
         self
     }
 
-    /// Asks for a bookmark: it comes when all that is published by then was told. For who reads by
+    /// Asks for a [bookmark](FeedItem::Bookmark): it comes when all that is published by then was told.
+    /// For who reads by
     /// [`next`](Self::next) or [`next_async`](Self::next_async), or holds the feed as a `Stream`; an
     /// iterator takes the feed.
     pub fn request_bookmark(&mut self) {
@@ -153,7 +255,7 @@ impl<E> Feed<E> {
     /// What is there already, without waiting.
     ///
     /// Why a feed ends is told again however often it is asked.
-    pub fn try_next(&mut self) -> Result<Option<FeedItem<E>>, SubscribeError> {
+    pub fn try_next(&mut self) -> Result<Option<FeedItem<E>>, FeedError> {
         if let Some(error) = &self.ended {
             return Err(error.clone());
         }
@@ -162,7 +264,7 @@ impl<E> Feed<E> {
             return Ok(Some(FeedItem::Bookmark(self.position())));
         }
         let item = loop {
-            match self.stream.look(true) {
+            match self.stream.look() {
                 // Something else was changed: on to the next.
                 Ok(Look::Entry(position, changes)) => {
                     if let Some(event) = (self.pick)(position, changes) {
@@ -194,15 +296,12 @@ impl<E> Feed<E> {
     }
 
     /// The next item; `Ok(None)` at the deadline.
-    pub fn next(&mut self, deadline: Instant) -> Result<Option<FeedItem<E>>, SubscribeError> {
+    pub fn next(&mut self, deadline: Instant) -> Result<Option<FeedItem<E>>, FeedError> {
         self.advance(Some(deadline))
     }
 
     /// The same; without a deadline there is always an item.
-    fn advance(
-        &mut self,
-        deadline: Option<Instant>,
-    ) -> Result<Option<FeedItem<E>>, SubscribeError> {
+    fn advance(&mut self, deadline: Option<Instant>) -> Result<Option<FeedItem<E>>, FeedError> {
         let waker = Waker::from(Arc::new(Unpark(thread::current())));
         let mut context = Context::from_waker(&waker);
         loop {
@@ -224,14 +323,11 @@ impl<E> Feed<E> {
     }
 
     /// The next item, on any executor. Dropping the future loses nothing.
-    pub async fn next_async(&mut self) -> Result<FeedItem<E>, SubscribeError> {
+    pub async fn next_async(&mut self) -> Result<FeedItem<E>, FeedError> {
         poll_fn(|context| self.poll_item(context)).await
     }
 
-    fn poll_item(
-        &mut self,
-        context: &mut Context<'_>,
-    ) -> Poll<Result<FeedItem<E>, SubscribeError>> {
+    fn poll_item(&mut self, context: &mut Context<'_>) -> Poll<Result<FeedItem<E>, FeedError>> {
         loop {
             if let Some(item) = self.try_next().transpose() {
                 self.waiting = None;
@@ -273,7 +369,7 @@ impl<E> Feed<E> {
     /// ```
     pub fn send_with(
         self,
-        mut send: impl FnMut(Result<FeedItem<E>, SubscribeError>) -> bool + Send + 'static,
+        mut send: impl FnMut(Result<FeedItem<E>, FeedError>) -> bool + Send + 'static,
     ) -> std::io::Result<()>
     where
         E: Send + 'static,
@@ -291,8 +387,8 @@ impl<E> Feed<E> {
 impl<T: Table> Feed<TableEvent<T>> {
     /// Tells of those changes only for which `which` is true, and of entries that have one.
     ///
-    /// It is asked with the record before and after: a subscriber that follows the records of which
-    /// something holds wants the change in which that ends, too.
+    /// It is asked with the record before and after: who follows the records of which something holds
+    /// wants the change in which that ends, too.
     #[must_use]
     pub fn filter(mut self, mut which: impl FnMut(Change<'_, T>) -> bool + Send + 'static) -> Self {
         let mut pick = self.pick;
@@ -310,7 +406,7 @@ impl<T: Table> Feed<TableEvent<T>> {
     }
 }
 
-/// Picks, of one table, the changes of records that are, or were, within what is subscribed to.
+/// Picks, of one table, the changes of records that are, or were, within what is followed.
 pub(crate) fn changes_within<T: Table>(
     table: usize,
     mut within: impl FnMut(&T) -> bool + Send + 'static,
@@ -346,7 +442,7 @@ impl Waking for Unpark {
 pub struct FeedIter<E>(Feed<E>);
 
 impl<E> Iterator for FeedIter<E> {
-    type Item = Result<FeedItem<E>, SubscribeError>;
+    type Item = Result<FeedItem<E>, FeedError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let feed = &mut self.0;
@@ -362,7 +458,7 @@ impl<E> Iterator for FeedIter<E> {
 impl<E> std::iter::FusedIterator for FeedIter<E> {}
 
 impl<E> IntoIterator for Feed<E> {
-    type Item = Result<FeedItem<E>, SubscribeError>;
+    type Item = Result<FeedItem<E>, FeedError>;
     type IntoIter = FeedIter<E>;
 
     fn into_iter(self) -> FeedIter<E> {
@@ -373,7 +469,7 @@ impl<E> IntoIterator for Feed<E> {
 /// The items; after an error there are no more. It spawns nothing and needs no timer.
 #[cfg(feature = "stream")]
 impl<E> futures_core::Stream for Feed<E> {
-    type Item = Result<FeedItem<E>, SubscribeError>;
+    type Item = Result<FeedItem<E>, FeedError>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         if self.done {

@@ -1,6 +1,6 @@
-//! Change sets, the history window, resumable subscriptions.
+//! Change sets, the history window, resumable feeds.
 //!
-//! Promises: every commit's changes in log order, whole entries only, each once; a subscriber
+//! Promises: every commit's changes in log order, whole entries only, each once; a follower
 //! that falls behind the window is told so and from where it can go on, and never holds a commit
 //! up (promises 16 to 18). It may not know how a commit is made: the store records operations in
 //! a [`ChangeLog`], gives the finished [`ChangeSet`] to a [`Window`], and stores that window in
@@ -20,13 +20,13 @@
 
 mod change;
 mod items;
-mod subscription;
+mod stream;
 mod window;
 
 pub use change::{Change, Changes, RawChanges};
 pub(crate) use change::{ChangeLog, ChangeSet, Mark, Replaced, TableChanges};
 pub use items::{Feed, FeedItem, FeedIter, TableEvent};
 pub(crate) use items::{Pick, changes_within};
-pub(crate) use subscription::{Newest, Part, Source, Stream};
-pub use subscription::{Start, SubscribeError};
+pub use stream::{FeedError, Start};
+pub(crate) use stream::{Newest, Part, Source, Stream};
 pub(crate) use window::Window;

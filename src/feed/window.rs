@@ -129,7 +129,7 @@ impl Window {
     }
 
     /// Moves the tail to the list, and gives up what is beyond the limits but for the newest
-    /// closed chunk: a subscriber has time to read even the largest entry.
+    /// closed chunk: a follower has time to read even the largest entry.
     fn close_chunk(&mut self) {
         let fresh = Span {
             slots: slots(self.entries),

@@ -26,7 +26,7 @@ pub struct StoreOptions {
     /// The history that the store's log indexes belong to. Not one that is reserved for forks
     /// ([`HistoryId::is_fork`]).
     pub history: HistoryId,
-    /// How many recent entries are kept for subscribers to resume from, and to decide whether a
+    /// How many recent entries are kept for feeds to resume from, and to decide whether a
     /// range changed between being read and being watched. At least one is kept; entries with a
     /// great many changes count for more.
     pub window: usize,
@@ -286,7 +286,6 @@ impl Source for Core {
         look(Newest {
             number: root.number,
             position: root.position,
-            line: root.line,
             restored: root.restored,
             window: &root.window,
             changed: &changed,

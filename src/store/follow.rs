@@ -1,10 +1,8 @@
 //! Following a store's commits, with the changes as the schema's types.
 
 use std::fmt;
-use std::marker::PhantomData;
 use std::ops::Deref;
 use std::sync::Arc;
-use std::time::Instant;
 
 use super::erased::{entry_key, index_keys};
 use super::rows::Rows;
@@ -12,28 +10,11 @@ use super::snapshot::Snapshot;
 use super::store::Store;
 use super::view::Schema;
 use crate::feed::{
-    Feed, Part, Pick, RawChanges, Source, Start, Stream, SubscribeError, TableEvent, changes_within,
+    Feed, FeedError, Part, Pick, RawChanges, Source, Start, Stream, TableEvent, changes_within,
 };
 use crate::key::{KeyBuf, KeySink};
 use crate::position::{LogIndex, Position};
 use crate::schema::Table;
-
-/// The ordered stream of commits: every entry that changed something, once, in log order.
-///
-/// It reads the newest window of change sets and holds no version: a slow one never blocks the
-/// writer, and gets [`SubscribeError::Compacted`] if the window has passed it by.
-pub struct Subscription<S: Schema> {
-    stream: Stream,
-    schema: PhantomData<fn() -> S>,
-}
-
-impl<S: Schema> fmt::Debug for Subscription<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Subscription")
-            .field("position", &self.position())
-            .finish_non_exhaustive()
-    }
-}
 
 /// One entry's changes: derefs to the generated changes (`event.services()`).
 pub struct Event<S: Schema> {
@@ -60,13 +41,6 @@ impl<S: Schema> fmt::Debug for Event<S> {
 }
 
 impl<S: Schema> Event<S> {
-    fn new((position, changes): (Position, RawChanges)) -> Self {
-        Event {
-            position,
-            changes: changes.into(),
-        }
-    }
-
     /// Where it is in the log: where to resume after it.
     pub fn position(&self) -> Position {
         self.position
@@ -87,21 +61,13 @@ impl<S: Schema> Deref for Event<S> {
 }
 
 impl<S: Schema> Store<S> {
-    /// Follows the commits from now, or from a position that is still in the window: events alone, until
-    /// the content is replaced by that of another history or an earlier one. A [`feed`](Self::feed) has
-    /// bookmarks, too, and goes on beyond a restore.
+    /// The commits from there on, each once and in order, with bookmarks, and restores told as such. What
+    /// to make of them, and how to resume, says [`Feed`].
     ///
-    /// `Start::After(position)` continues what was seen up to there without a gap.
-    pub fn subscribe(&self, from: Start) -> Result<Subscription<S>, SubscribeError> {
-        Ok(Subscription {
-            stream: Stream::start(&self.source(), from, None)?,
-            schema: PhantomData,
-        })
-    }
-}
-
-impl<S: Schema> Store<S> {
-    /// The commits from there on, with bookmarks, and restores told as such: a [`Feed`].
+    /// # Errors
+    ///
+    /// The position to begin after is of another history, or further back than the window reaches
+    /// ([`FeedError`] says where that is); the store is closed or halted.
     ///
     /// ```
     /// use highwater::{FeedItem, Schema, Start, Store, Table};
@@ -130,14 +96,14 @@ impl<S: Schema> Store<S> {
     ///     match item {
     ///         Ok(FeedItem::Event(event)) => told.push(format!("{} nodes", event.nodes().len())),
     ///         Ok(FeedItem::Bookmark(position)) => told.push(format!("up to {}", position.index)),
-    ///         Ok(_) => told.push("all is new".to_owned()),
+    ///         Ok(FeedItem::Restored(_)) => told.push("all is new".to_owned()),
     ///         Err(end) => told.push(end.to_string()),
     ///     }
     /// }
     /// assert_eq!(told, ["up to 0", "1 nodes", "up to 1", "the store is closed"]);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn feed(&self, from: Start) -> Result<Feed<Event<S>>, SubscribeError> {
+    pub fn feed(&self, from: Start) -> Result<Feed<Event<S>>, FeedError> {
         let stream = Stream::start(&self.source(), from, None)?;
         Ok(Feed::new(stream, Box::new(whole)))
     }
@@ -153,7 +119,6 @@ impl<S: Schema> Store<S> {
     /// ```
     /// # use highwater::{FeedItem, Schema, Start, Store, Table};
     /// # use serde::{Deserialize, Serialize};
-    /// # use std::time::Instant;
     /// # #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
     /// # struct Service { #[primary_key] id: String, #[index] node: String }
     /// # #[derive(Schema)]
@@ -172,26 +137,31 @@ impl<S: Schema> Store<S> {
         &self,
         from: Start,
         query: impl for<'a> FnOnce(&'a S::View) -> Rows<'a, T>,
-    ) -> Result<Feed<TableEvent<T>>, SubscribeError> {
+    ) -> Result<Feed<TableEvent<T>>, FeedError> {
         let (part, pick) = followed(self, query);
         let stream = Stream::start(&self.source(), from, Some(&part))?;
         Ok(Feed::new(stream, pick))
     }
 
     /// A snapshot, and a [`feed`](Self::feed) of the commits after it: all that is and comes, with nothing
-    /// twice and nothing left out.
+    /// twice and nothing left out. For who begins, and for who has to begin again ([`Feed`] has an
+    /// example).
     ///
     /// The snapshot pins its version while it is held: read it, drop it, then follow.
-    pub fn follow_feed(&self) -> Result<(Snapshot<S>, Feed<Event<S>>), SubscribeError> {
+    ///
+    /// # Errors
+    ///
+    /// The store is closed or halted.
+    pub fn follow(&self) -> Result<(Snapshot<S>, Feed<Event<S>>), FeedError> {
         let (snapshot, stream) = self.splice(None)?;
         Ok((snapshot, Feed::new(stream, Box::new(whole))))
     }
 
     /// The same of what a query covers: a snapshot, and a [`feed_of`](Self::feed_of) it.
-    pub fn follow_feed_of<T: Table>(
+    pub fn follow_of<T: Table>(
         &self,
         query: impl for<'a> FnOnce(&'a S::View) -> Rows<'a, T>,
-    ) -> Result<(Snapshot<S>, Feed<TableEvent<T>>), SubscribeError> {
+    ) -> Result<(Snapshot<S>, Feed<TableEvent<T>>), FeedError> {
         let (part, pick) = followed(self, query);
         let (snapshot, stream) = self.splice(Some(&part))?;
         Ok((snapshot, Feed::new(stream, pick)))
@@ -201,29 +171,18 @@ impl<S: Schema> Store<S> {
         Arc::<super::core::Core>::clone(self.core())
     }
 
-    /// A snapshot, and the commits after it: all that is and comes, with nothing twice and nothing
-    /// left out. For who begins, and for who was away for longer than the window keeps
-    /// ([`SubscribeError::Compacted`]).
-    ///
-    /// The snapshot pins its version while it is held: read it, drop it, then follow.
-    pub fn follow(&self) -> Result<(Snapshot<S>, Subscription<S>), SubscribeError> {
-        let (snapshot, stream) = self.splice(None)?;
-        let schema = PhantomData;
-        Ok((snapshot, Subscription { stream, schema }))
-    }
-
-    /// A snapshot, and the stream that goes on from it: of the same line.
-    fn splice(&self, part: Option<&Part>) -> Result<(Snapshot<S>, Stream), SubscribeError> {
+    /// A snapshot, and the stream that goes on from it: of the same content.
+    fn splice(&self, part: Option<&Part>) -> Result<(Snapshot<S>, Stream), FeedError> {
         let source = self.source();
         loop {
             let snapshot = self.snapshot();
             let from = Start::After(snapshot.position());
             match Stream::start(&source, from, part) {
                 // So many commits, or a restore, came between the two.
-                Err(SubscribeError::Compacted { .. } | SubscribeError::HistoryChanged { .. }) => {}
+                Err(FeedError::Compacted { .. } | FeedError::HistoryChanged { .. }) => {}
                 stream => {
                     let stream = stream?;
-                    if stream.line() == snapshot.version().payload().line {
+                    if stream.restored() == snapshot.version().payload().restored {
                         return Ok((snapshot, stream));
                     }
                 }
@@ -235,7 +194,10 @@ impl<S: Schema> Store<S> {
 /// All of an entry.
 #[expect(clippy::unnecessary_wraps, reason = "others pick a part, or nothing")]
 fn whole<S: Schema>(position: Position, changes: RawChanges) -> Option<Event<S>> {
-    Some(Event::new((position, changes)))
+    Some(Event {
+        position,
+        changes: changes.into(),
+    })
 }
 
 /// What a query covers, and how the changes of it are picked from an entry.
@@ -262,28 +224,4 @@ fn followed<S: Schema, T: Table>(
         })
     };
     (part, changes_within(table, within))
-}
-
-impl<S: Schema> Subscription<S> {
-    /// The next event; `Ok(None)` at the deadline. A commit that is visible in a snapshot has its
-    /// event here, and the other way round.
-    pub fn next(&mut self, deadline: Instant) -> Result<Option<Event<S>>, SubscribeError> {
-        Ok(self.stream.next(deadline)?.map(Event::new))
-    }
-
-    /// The next event, on any executor. Dropping the future loses nothing.
-    pub async fn next_async(&mut self) -> Result<Event<S>, SubscribeError> {
-        self.stream.next_async().await.map(Event::new)
-    }
-
-    /// What is there already, without waiting.
-    pub fn try_next(&mut self) -> Result<Option<Event<S>>, SubscribeError> {
-        Ok(self.stream.try_next()?.map(Event::new))
-    }
-
-    /// All events up to here have been returned: where to resume. Entries without data move it,
-    /// too, when the next event is asked for.
-    pub fn position(&self) -> Position {
-        self.stream.position()
-    }
 }

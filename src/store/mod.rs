@@ -75,7 +75,7 @@ pub(crate) use self::erased::LoadError;
 pub use self::erased::{TableOps, table_ops};
 pub use self::error::{CommitError, KeyText, StoreError, WaitError, WriteError};
 pub use self::explain::Explain;
-pub use self::follow::{Event, Subscription};
+pub use self::follow::Event;
 pub use self::guard::{Conflict, Guard, ReadKeys};
 pub use self::matches::Matches;
 pub use self::past::{AsOfError, Retention};
@@ -91,5 +91,5 @@ pub use self::txn::{Savepoint, Turn, WriteTxn};
 pub use self::view::{RawView, Readable, Schema, View};
 pub use self::write::TableWriter;
 pub use crate::feed::{
-    Change, Changes, Feed, FeedItem, FeedIter, RawChanges, Start, SubscribeError, TableEvent,
+    Change, Changes, Feed, FeedError, FeedItem, FeedIter, RawChanges, Start, TableEvent,
 };

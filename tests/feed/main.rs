@@ -7,7 +7,7 @@ mod soak;
 mod store_schema;
 
 use highwater::{
-    HistoryId, LogIndex, Position, Start, Store, StoreOptions, SubscribeError, Subscription,
+    Event, Feed, FeedError, FeedItem, HistoryId, LogIndex, Position, Start, Store, StoreOptions,
 };
 use std::thread;
 use std::time::{Duration, Instant};
@@ -21,9 +21,9 @@ fn position(index: u64) -> Position {
 }
 
 /// The events that are there, each as its index and what happened to nodes.
-fn drain(feed: &mut Subscription<Catalog>) -> Vec<(u64, String)> {
+fn drain(feed: &mut Feed<Event<Catalog>>) -> Vec<(u64, String)> {
     let mut events = Vec::new();
-    while let Some(event) = feed.try_next().unwrap() {
+    while let Some(event) = event(feed).unwrap() {
         let text = |row: Option<&highwater::Row<Node>>| {
             row.map_or_else(String::new, |row| format!("{}{}", row.name, row.address))
         };
@@ -49,9 +49,9 @@ fn each_commit_once_in_order_with_net_changes() {
     commit_at(&store, 1, |txn| {
         txn.nodes_mut().insert(node("a", 1)).unwrap();
     });
-    let mut feed = store.subscribe(Start::Now).unwrap();
+    let mut feed = store.feed(Start::Now).unwrap();
     assert_eq!(feed.position(), position(1));
-    assert!(feed.try_next().unwrap().is_none());
+    assert!(event(&mut feed).unwrap().is_none());
     commit_at(&store, 3, |txn| {
         let mut nodes = txn.nodes_mut();
         nodes.insert(node("c", 1)).unwrap();
@@ -88,12 +88,12 @@ fn each_commit_once_in_order_with_net_changes() {
 #[test]
 fn an_event_has_every_table() {
     let store = Store::<Catalog>::new();
-    let mut feed = store.subscribe(Start::Now).unwrap();
+    let mut feed = store.feed(Start::Now).unwrap();
     commit_at(&store, 2, |txn| {
         txn.services_mut().insert(service("s", "n", "x")).unwrap();
         txn.checks_mut().insert(check("n", 1, &[])).unwrap();
     });
-    let event = feed.try_next().unwrap().unwrap();
+    let event = event(&mut feed).unwrap().unwrap();
     assert_eq!(event.position(), position(2));
     let copy = event.clone();
     let [service] = &copy.services().collect::<Vec<_>>()[..] else {
@@ -114,7 +114,7 @@ fn rolled_back_changes_are_not_told() {
     commit_at(&store, 1, |txn| {
         txn.nodes_mut().insert(node("a", 1)).unwrap();
     });
-    let mut feed = store.subscribe(Start::Now).unwrap();
+    let mut feed = store.feed(Start::Now).unwrap();
     commit_at(&store, 2, |txn| {
         txn.nodes_mut().update(node("a", 2)).unwrap();
         let savepoint = txn.savepoint();
@@ -135,7 +135,7 @@ fn rolled_back_changes_are_not_told() {
 #[test]
 fn a_batch_is_told_entry_by_entry() {
     let store = Store::<Catalog>::new();
-    let mut feed = store.subscribe(Start::Now).unwrap();
+    let mut feed = store.feed(Start::Now).unwrap();
     let mut txn = at(&store, 5);
     txn.nodes_mut().insert(node("a", 1)).unwrap();
     txn.next_entry(LogIndex(6)).unwrap();
@@ -144,7 +144,7 @@ fn a_batch_is_told_entry_by_entry() {
     txn.next_entry(LogIndex(9)).unwrap();
     assert_eq!(drain(&mut feed), []);
     txn.commit().unwrap();
-    let mut resumed = store.subscribe(Start::After(position(5))).unwrap();
+    let mut resumed = store.feed(Start::After(position(5))).unwrap();
     assert_eq!(drain(&mut feed), events(&[(5, ">a1"), (8, "a1>a2")]));
     assert_eq!(drain(&mut resumed), events(&[(8, "a1>a2")]));
     assert_eq!(feed.position(), position(9));
@@ -157,7 +157,7 @@ fn resumes_without_a_gap_or_says_so() {
         window,
         ..StoreOptions::default()
     });
-    let mut slow = store.subscribe(Start::Now).unwrap();
+    let mut slow = store.feed(Start::Now).unwrap();
     for i in 1..=500 {
         commit_at(&store, i * 2, |txn| {
             txn.nodes_mut()
@@ -166,7 +166,7 @@ fn resumes_without_a_gap_or_says_so() {
         });
         // Every position of the last `window` entries can be resumed from.
         let from = i.saturating_sub(window as u64 - 1) * 2;
-        let mut feed = store.subscribe(Start::After(position(from))).unwrap();
+        let mut feed = store.feed(Start::After(position(from))).unwrap();
         let indexes: Vec<u64> = drain(&mut feed)
             .into_iter()
             .map(|(index, _)| index)
@@ -174,13 +174,13 @@ fn resumes_without_a_gap_or_says_so() {
         let expected: Vec<u64> = (from / 2 + 1..=i).map(|i| i * 2).collect();
         assert_eq!(indexes, expected);
     }
-    let Err(SubscribeError::Compacted { oldest }) = slow.try_next() else {
+    let Err(FeedError::Compacted { oldest }) = event(&mut slow) else {
         panic!()
     };
     assert!(oldest.index > LogIndex(0) && oldest.index <= LogIndex(1000 - 2 * 40));
-    let again = store.subscribe(Start::After(slow.position())).unwrap_err();
-    assert_eq!(again, SubscribeError::Compacted { oldest });
-    let mut feed = store.subscribe(Start::After(oldest)).unwrap();
+    let again = store.feed(Start::After(slow.position())).unwrap_err();
+    assert_eq!(again, FeedError::Compacted { oldest });
+    let mut feed = store.feed(Start::After(oldest)).unwrap();
     let all = drain(&mut feed);
     assert_eq!(all.first().unwrap().0, oldest.index.0 + 2);
     assert_eq!(all.last().unwrap().0, 1000);
@@ -188,14 +188,14 @@ fn resumes_without_a_gap_or_says_so() {
         index: LogIndex(oldest.index.0 - 1),
         ..oldest
     };
-    assert!(store.subscribe(Start::After(before)).is_err());
+    assert!(store.feed(Start::After(before)).is_err());
     let foreign = Position {
         history: HistoryId(3),
         index: LogIndex(1000),
     };
     assert_eq!(
-        store.subscribe(Start::After(foreign)).unwrap_err(),
-        SubscribeError::HistoryChanged {
+        store.feed(Start::After(foreign)).unwrap_err(),
+        FeedError::HistoryChanged {
             now: position(1000)
         }
     );
@@ -204,7 +204,7 @@ fn resumes_without_a_gap_or_says_so() {
 #[test]
 fn large_entries_count_for_more() {
     let store = Store::<Catalog>::new();
-    let mut feed = store.subscribe(Start::Now).unwrap();
+    let mut feed = store.feed(Start::Now).unwrap();
     for i in 1..=40_u32 {
         commit_at(&store, u64::from(i), |txn| {
             for n in 0..3_000 {
@@ -213,31 +213,32 @@ fn large_entries_count_for_more() {
         });
         if i == 10 {
             // Not yet beyond the limit.
-            assert_eq!(feed.try_next().unwrap().unwrap().nodes().len(), 3_000);
+            assert_eq!(event(&mut feed).unwrap().unwrap().nodes().len(), 3_000);
         }
     }
-    let Err(SubscribeError::Compacted { oldest }) = feed.try_next() else {
+    let Err(FeedError::Compacted { oldest }) = event(&mut feed) else {
         panic!()
     };
     assert!(oldest.index >= LogIndex(10), "{oldest}");
-    let mut feed = store.subscribe(Start::After(oldest)).unwrap();
+    let mut feed = store.feed(Start::After(oldest)).unwrap();
     assert_eq!(drain(&mut feed).len() as u64, 40 - oldest.index.0);
 }
 
 #[test]
 fn entries_without_data_move_the_position_only() {
     let store = Store::<Catalog>::new();
-    let mut feed = store.subscribe(Start::Now).unwrap();
+    let mut feed = store.feed(Start::Now).unwrap();
+    assert_eq!(drain(&mut feed), []);
     store.advance_to(LogIndex(5)).unwrap();
     assert_eq!(feed.position(), position(0));
     assert!(feed.next(shortly()).unwrap().is_none());
     assert_eq!(feed.position(), position(5));
     // From a position that is still to come.
-    let mut ahead = store.subscribe(Start::After(position(8))).unwrap();
+    let mut ahead = store.feed(Start::After(position(8))).unwrap();
     commit_at(&store, 7, |txn| {
         txn.nodes_mut().insert(node("a", 1)).unwrap();
     });
-    assert!(ahead.try_next().unwrap().is_none());
+    assert!(event(&mut ahead).unwrap().is_none());
     assert_eq!(ahead.position(), position(8));
     commit_at(&store, 9, |txn| {
         txn.nodes_mut().insert(node("b", 1)).unwrap();
@@ -271,10 +272,15 @@ fn continues_a_snapshot_without_gap_or_repetition() {
             // Nothing will come.
             break;
         }
-        let mut feed = store.subscribe(Start::After(snap.position())).unwrap();
+        let mut feed = store.feed(Start::After(snap.position())).unwrap();
         for _ in 0..5 {
-            let Some(event) = feed.next(soon()).unwrap() else {
-                break;
+            let event = match feed.next(soon()).unwrap().expect("in half a minute") {
+                FeedItem::Event(event) => event,
+                FeedItem::Bookmark(position) => {
+                    assert_eq!(position, snap.position());
+                    continue;
+                }
+                FeedItem::Restored(position) => panic!("restored at {position}"),
             };
             assert_eq!(event.index().0, last + 1);
             last += 1;
@@ -296,18 +302,20 @@ fn waits_blocking_and_async_and_ends_with_the_store() {
     let store = Store::<Catalog>::new();
     let followers: Vec<_> = [true, false]
         .map(|blocking| {
-            let mut feed = store.subscribe(Start::Now).unwrap();
+            let mut feed = store.feed(Start::Now).unwrap();
             thread::spawn(move || {
                 let mut seen = Vec::new();
                 loop {
-                    let event = if blocking {
+                    let item = if blocking {
                         feed.next(soon())
-                            .map(|event| event.expect("in half a minute"))
+                            .map(|item| item.expect("in half a minute"))
                     } else {
                         block_on(feed.next_async())
                     };
-                    match event {
-                        Ok(event) => seen.push(event.index().0),
+                    match item {
+                        Ok(FeedItem::Event(event)) => seen.push(event.index().0),
+                        Ok(FeedItem::Bookmark(_)) => {}
+                        Ok(FeedItem::Restored(position)) => panic!("restored at {position}"),
                         Err(error) => return (seen, error, feed.position()),
                     }
                 }
@@ -334,23 +342,36 @@ fn waits_blocking_and_async_and_ends_with_the_store() {
         assert_eq!(seen, (1..=200).filter(|i| i % 3 != 0).collect::<Vec<u64>>());
         assert_eq!(
             error,
-            SubscribeError::Halted {
+            FeedError::Halted {
                 reason: "enough".to_owned()
             }
         );
         assert_eq!(position.index, LogIndex(200));
     }
-    let mut feed = store.subscribe(Start::Now);
+    let mut feed = store.feed(Start::Now);
     assert!(matches!(
         feed.as_mut().map(|_| ()),
-        Err(SubscribeError::Halted { .. })
+        Err(FeedError::Halted { .. })
     ));
     let passed = Instant::now();
     assert!(store.snapshot_at_least(LogIndex(200), passed).is_ok());
 }
 
+/// What is there, which is no event: bookmarks and restores, as the index and whether it is a restore.
+fn between(feed: &mut Feed<Event<Catalog>>) -> Vec<(u64, bool)> {
+    let mut told = Vec::new();
+    while let Some(item) = feed.try_next().unwrap() {
+        told.push(match item {
+            FeedItem::Bookmark(position) => (position.index.0, false),
+            FeedItem::Restored(position) => (position.index.0, true),
+            FeedItem::Event(event) => panic!("{event:?}"),
+        });
+    }
+    told
+}
+
 #[test]
-fn a_restore_ends_what_it_cannot_continue() {
+fn what_was_before_a_restore_is_not_resumed_and_what_comes_after_it_is_told() {
     let image = |history: u128, index: u64| {
         let history = HistoryId(history);
         let other = Store::<Catalog>::with_options(StoreOptions {
@@ -368,21 +389,24 @@ fn a_restore_ends_what_it_cannot_continue() {
     commit_at(&store, 5, |txn| {
         txn.nodes_mut().insert(node("a", 1)).unwrap();
     });
-    let mut feed = store.subscribe(Start::Now).unwrap();
-    let mut ahead = store.subscribe(Start::After(position(9))).unwrap();
+    let mut feed = store.feed(Start::Now).unwrap();
+    assert_eq!(between(&mut feed), [(5, false)]);
     // The same history further on: nobody can say what happened in between.
     store.restore(&image(0, 9)[..]).unwrap();
     assert_eq!(
-        feed.try_next().unwrap_err(),
-        SubscribeError::Compacted {
+        store.feed(Start::After(position(5))).unwrap_err(),
+        FeedError::Compacted {
             oldest: position(9)
         }
     );
+    assert_eq!(between(&mut feed), [(9, true)]);
+    let mut resumed = store.feed(Start::After(position(9))).unwrap();
     commit_at(&store, 10, |txn| {
         txn.nodes_mut().insert(node("b", 1)).unwrap();
     });
-    assert_eq!(drain(&mut ahead), events(&[(10, ">b1")]));
-    // Back in the same history: later indexes are other commits, also once they are reached.
+    assert_eq!(drain(&mut resumed), events(&[(10, ">b1")]));
+    assert_eq!(drain(&mut feed), events(&[(10, ">b1")]));
+    // Back in the same history: later indexes are other commits, and told as such.
     store.rewind(&image(0, 3)[..]).unwrap();
     for index in 4..20 {
         let address = u32::try_from(index).unwrap();
@@ -390,22 +414,27 @@ fn a_restore_ends_what_it_cannot_continue() {
             drop(txn.nodes_mut().upsert(node("c", address)).unwrap());
         });
     }
-    assert_eq!(
-        ahead.try_next().unwrap_err(),
-        SubscribeError::HistoryChanged { now: position(19) }
-    );
-    let mut feed = store.subscribe(Start::Now).unwrap();
-    store.restore(&image(8, 100)[..]).unwrap();
+    assert!(matches!(
+        feed.try_next(),
+        Ok(Some(FeedItem::Restored(told))) if told == position(3)
+    ));
+    let all: Vec<u64> = drain(&mut feed)
+        .into_iter()
+        .map(|(index, _)| index)
+        .collect();
+    assert_eq!(all, (4..20).collect::<Vec<_>>());
+    // Another history: no position of the one before means anything in it.
+    store.restore(&image(8, 2)[..]).unwrap();
     let now = store.position();
-    assert_eq!(
-        feed.next(soon()).unwrap_err(),
-        SubscribeError::HistoryChanged { now }
-    );
-    let from = Start::After(position(19));
-    assert_eq!(
-        store.subscribe(from).unwrap_err(),
-        SubscribeError::HistoryChanged { now }
-    );
+    assert_eq!(now.to_string(), "2@8");
+    let refused = store.feed(Start::After(position(19))).unwrap_err();
+    assert_eq!(refused, FeedError::HistoryChanged { now });
+    assert_eq!(between(&mut feed), [(2, true)]);
+    assert_eq!(feed.position(), now);
+    commit_at(&store, 3, |txn| {
+        txn.nodes_mut().insert(node("d", 1)).unwrap();
+    });
+    assert_eq!(drain(&mut feed), events(&[(3, ">d1")]));
 }
 
 #[test]
@@ -422,16 +451,14 @@ fn who_waits_is_told_of_a_rewind() {
     let mut image = Vec::new();
     store.snapshot().write_image(&mut image).unwrap();
     write(9);
-    let mut feed = store.subscribe(Start::Now).unwrap();
-    let waiting = thread::spawn(move || block_on(feed.next_async()).map(|event| event.index()));
+    let mut feed = store.feed(Start::Now).unwrap();
+    assert_eq!(between(&mut feed), [(9, false)]);
+    let waiting = thread::spawn(move || block_on(feed.next_async()));
     thread::sleep(Duration::from_millis(20));
     // What it waits for, index 10, is farther away than before.
     store.rewind(&image[..]).unwrap();
     let told = waiting.join().unwrap();
-    assert_eq!(
-        told,
-        Err(SubscribeError::HistoryChanged { now: position(1) })
-    );
+    assert!(matches!(told, Ok(FeedItem::Restored(told)) if told == position(1)));
 }
 
 #[test]
@@ -451,7 +478,7 @@ fn a_snapshot_and_what_comes_after_it() {
         write(&store, index);
     }
     // The beginning is not kept any more.
-    assert!(store.subscribe(Start::After(position(1))).is_err());
+    assert!(store.feed(Start::After(position(1))).is_err());
     let (snapshot, mut feed) = store.follow().unwrap();
     assert_eq!(snapshot.nodes().get("a").unwrap().modify_index().0, 500);
     assert_eq!(feed.position(), snapshot.position());
@@ -471,13 +498,13 @@ fn a_snapshot_and_what_comes_after_it() {
         assert_eq!(last, snapshot.index().0);
         drop(snapshot);
         loop {
-            match feed.try_next() {
+            match event(&mut feed) {
                 Ok(Some(event)) => {
                     assert_eq!(event.index().0, last + 1);
                     last += 1;
                 }
                 // The end, or it was slower than the writer.
-                Ok(None) | Err(SubscribeError::Compacted { .. }) => break,
+                Ok(None) | Err(FeedError::Compacted { .. }) => break,
                 Err(error) => panic!("{error}"),
             }
         }
@@ -487,5 +514,5 @@ fn a_snapshot_and_what_comes_after_it() {
     }
     writer.join().unwrap();
     store.close();
-    assert!(matches!(store.follow(), Err(SubscribeError::Closed)));
+    assert!(matches!(store.follow(), Err(FeedError::Closed)));
 }

@@ -2,7 +2,7 @@
 
 use crate::items::put_node;
 use crate::store_schema::*;
-use highwater::{Feed, FeedItem, LogIndex, Start, Store, StoreOptions, SubscribeError, TableEvent};
+use highwater::{Feed, FeedError, FeedItem, LogIndex, Start, Store, StoreOptions, TableEvent};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -106,7 +106,7 @@ fn restores_and_ends_wake_who_follows_a_part() {
     store.close();
     assert!(woken.0.load(Ordering::Relaxed) > before);
     assert!(matches!(feed.try_next(), Ok(Some(FeedItem::Bookmark(_)))));
-    assert!(matches!(feed.try_next(), Err(SubscribeError::Closed)));
+    assert!(matches!(feed.try_next(), Err(FeedError::Closed)));
 }
 
 #[test]
@@ -192,12 +192,9 @@ fn who_does_not_look_misses_what_concerns_it_and_is_told_so() {
     assert_eq!(lucky.position(), store.position());
     // Whoever comes from elsewhere may have seen anything.
     let resumed = store.feed_of(from, |db| db.nodes().prefix("a"));
-    assert!(matches!(resumed, Err(SubscribeError::Compacted { .. })));
+    assert!(matches!(resumed, Err(FeedError::Compacted { .. })));
     put_node(&store, 6, "a1");
     (7..=10).for_each(|index| put_many(&store, index, 30_000));
     assert!(matches!(late.try_next(), Ok(Some(FeedItem::Bookmark(_)))));
-    assert!(matches!(
-        late.try_next(),
-        Err(SubscribeError::Compacted { .. })
-    ));
+    assert!(matches!(late.try_next(), Err(FeedError::Compacted { .. })));
 }

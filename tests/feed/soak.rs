@@ -1,10 +1,10 @@
-//! A writer, restores, and subscribers that stall and resume: each one's own copy, made of what it is
+//! A writer, restores, and followers that stall and resume: each one's own copy, made of what it is
 //! told, is at each bookmark what the store was then.
 
 use crate::store_schema::shortly;
 use highwater::{
-    Change, Feed, FeedItem, LogIndex, Retention, Row, Schema, Snapshot, Store, StoreOptions,
-    SubscribeError, Table, TableEvent, TableWriter, Turn, WriteError,
+    Change, Feed, FeedError, FeedItem, LogIndex, Retention, Row, Schema, Snapshot, Store,
+    StoreOptions, Table, TableEvent, TableWriter, Turn, WriteError,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -68,7 +68,7 @@ struct Cluster {
 /// Nodes that there are.
 const NODES: u64 = 10;
 
-/// A subscriber's copy: what it says of each key.
+/// A follower's copy: what it says of each key.
 type Copy = BTreeMap<u64, (u64, u64)>;
 
 fn jobs<'a>(rows: impl Iterator<Item = &'a Row<Job>>) -> Copy {
@@ -120,7 +120,7 @@ impl Follow for Everything {
     type Event = highwater::Event<Cluster>;
 
     fn follow(&self, store: &Store<Cluster>) -> (Snapshot<Cluster>, Feed<Self::Event>) {
-        store.follow_feed().unwrap()
+        store.follow().unwrap()
     }
 
     fn copy(&self, snapshot: &Snapshot<Cluster>) -> Copy {
@@ -142,9 +142,7 @@ impl Follow for OfNode {
     type Event = TableEvent<Job>;
 
     fn follow(&self, store: &Store<Cluster>) -> (Snapshot<Cluster>, Feed<Self::Event>) {
-        store
-            .follow_feed_of(|db| db.jobs().by_node(self.0))
-            .unwrap()
+        store.follow_of(|db| db.jobs().by_node(self.0)).unwrap()
     }
 
     fn copy(&self, snapshot: &Snapshot<Cluster>) -> Copy {
@@ -167,7 +165,7 @@ impl Follow for Loads {
     type Event = TableEvent<Load>;
 
     fn follow(&self, store: &Store<Cluster>) -> (Snapshot<Cluster>, Feed<Self::Event>) {
-        store.follow_feed_of(|db| db.loads().iter()).unwrap()
+        store.follow_of(|db| db.loads().iter()).unwrap()
     }
 
     fn copy(&self, snapshot: &Snapshot<Cluster>) -> Copy {
@@ -183,7 +181,7 @@ impl Follow for Loads {
     }
 }
 
-/// What a subscriber did.
+/// What a follower did.
 #[derive(Debug, Default)]
 struct Told {
     events: u64,
@@ -244,8 +242,7 @@ fn rebuild<F: Follow>(follow: &F, store: &Store<Cluster>, stop: &AtomicBool, sta
                     (mine, from) = (follow.copy(&now), now.position());
                     done.restored += 1;
                 }
-                Ok(Some(_)) => unreachable!("no other items"),
-                Err(SubscribeError::Compacted { .. }) => {
+                Err(FeedError::Compacted { .. }) => {
                     done.begun_again += 1;
                     continue 'begin;
                 }
@@ -279,7 +276,7 @@ fn write(store: &Store<Cluster>, round: u64) {
 
 /// A second here; longer with `SOAK_SECONDS`.
 #[test]
-fn what_subscribers_rebuild_is_what_the_store_was() {
+fn what_followers_rebuild_is_what_the_store_was() {
     let seconds = std::env::var("SOAK_SECONDS");
     let seconds = seconds.ok().and_then(|text| text.parse().ok()).unwrap_or(1);
     let end = Instant::now() + Duration::from_secs(seconds);

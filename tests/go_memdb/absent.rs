@@ -90,9 +90,9 @@ fn a_stream_of_changes_from_any_position() {
         index: LogIndex(2),
         ..store.position()
     };
-    let mut feed = store.subscribe(Start::After(after)).unwrap();
+    let mut feed = store.feed(Start::After(after)).unwrap();
     let mut told = Vec::new();
-    while let Some(event) = feed.try_next().unwrap() {
+    while let Some(event) = event(&mut feed).unwrap() {
         told.extend(
             event
                 .nodes()

@@ -4,8 +4,7 @@ use crate::store_schema::*;
 use crate::things::watch;
 use highwater::fsm::{Batch, Command, Context, LogEntry, Proposal};
 use highwater::{
-    HistoryId, LogIndex, Position, Start, Store, StoreOptions, SubscribeError, Turn, WaitError,
-    WriteTxn,
+    FeedItem, HistoryId, LogIndex, Position, Start, Store, StoreOptions, Turn, WaitError, WriteTxn,
 };
 use serde::{Deserialize, Serialize};
 use std::io::{self, Read};
@@ -182,30 +181,30 @@ fn a_restore_ends_no_wait_and_makes_none_spin() {
 
 /// consul PR #12673, nomad #11296: duplicates after a resume, streams that a restore leaves alone.
 #[test]
-fn a_stream_is_resumed_after_what_it_told_and_ended_by_a_restore() {
+fn a_stream_is_resumed_after_what_it_told_and_tells_of_a_restore() {
     let store = Store::<Catalog>::new();
-    let mut feed = store.subscribe(Start::Now).unwrap();
+    let mut feed = store.feed(Start::Now).unwrap();
     for index in [2, 3, 5] {
         put(&store, index, "a");
     }
-    let first = feed.try_next().unwrap().unwrap();
+    let first = event(&mut feed).unwrap().unwrap();
     assert_eq!(first.index(), LogIndex(2));
-    let mut again = store.subscribe(Start::After(first.position())).unwrap();
+    let mut again = store.feed(Start::After(first.position())).unwrap();
     for index in [3, 5] {
-        assert_eq!(again.try_next().unwrap().unwrap().index(), LogIndex(index));
+        assert_eq!(event(&mut again).unwrap().unwrap().index(), LogIndex(index));
     }
     let old = image(&store);
     put(&store, 6, "b");
     store.rewind(&old[..]).unwrap();
     assert!(matches!(
         again.try_next(),
-        Err(SubscribeError::HistoryChanged { .. })
+        Ok(Some(FeedItem::Restored(position))) if position.index == LogIndex(5)
     ));
     // A snapshot and what comes after it: the gap is closed.
     let (snap, mut feed) = store.follow().unwrap();
     assert_eq!(ids(snap.services().iter()), ["a"]);
     put(&store, 6, "c");
-    assert_eq!(feed.try_next().unwrap().unwrap().index(), LogIndex(6));
+    assert_eq!(event(&mut feed).unwrap().unwrap().index(), LogIndex(6));
 }
 
 /// nomad #27442, consul #5356: what is read while a large image comes in.

@@ -200,7 +200,7 @@ fn track_changes_of_the_feed_are_those_of_the_transaction() {
     let changes = txn.changes();
     assert_eq!(changes.nodes().count(), 1);
     txn.commit().unwrap();
-    let event = feed.try_next().unwrap().unwrap();
+    let event = event(&mut feed).unwrap().unwrap();
     assert_eq!(event.index(), LogIndex(3));
     let told = event.nodes().map(|change| change.after.cloned());
     assert!(told.eq(changes.nodes().map(|change| change.after.cloned())));

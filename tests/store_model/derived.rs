@@ -438,7 +438,7 @@ proptest! {
             .map(|(writes, refuse)| Request { writes, refuse })
             .collect();
         let one = Store::<Cluster>::new();
-        let mut feed = one.subscribe(Start::Now).unwrap();
+        let mut feed = one.feed(Start::Now).unwrap();
         let mut outcomes = Vec::new();
         for (n, request) in (1..).zip(log.chunks(1)) {
             outcomes.extend(Batch::new(entries(request, n)).apply(&one).outcomes);
@@ -463,7 +463,8 @@ proptest! {
         prop_assert_eq!(stamped(&one), stamped(&many));
         // The feed has each entry whole.
         let mut loads = BTreeMap::new();
-        while let Some(event) = feed.try_next().unwrap() {
+        while let Some(item) = feed.try_next().unwrap() {
+            let FeedItem::Event(event) = item else { continue };
             for change in event.loads() {
                 match change.after {
                     Some(load) => loads.insert(load.node, (load.jobs, load.cores)),

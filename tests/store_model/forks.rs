@@ -5,8 +5,8 @@ use crate::op::{Op, op};
 use crate::query::pool;
 use crate::world::{Held, World};
 use highwater::{
-    Conflict, CursorError, Guard, HistoryId, ImageError, LogIndex, Position, ReadMode, Start,
-    Store, StoreOptions, SubscribeError, WaitError,
+    Conflict, CursorError, FeedError, FeedItem, Guard, HistoryId, ImageError, LogIndex, Position,
+    ReadMode, Start, Store, StoreOptions, WaitError,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -163,8 +163,8 @@ fn what_was_only_tried_is_no_word_of_the_log() {
     assert!(matches!(resumed, Err(CursorError::OtherHistory { .. })));
     let from = Start::After(fork.position());
     assert!(matches!(
-        store.subscribe(from),
-        Err(SubscribeError::HistoryChanged { .. })
+        store.feed(from),
+        Err(FeedError::HistoryChanged { .. })
     ));
     let waited = store.snapshot_at_least(fork.position(), Instant::now());
     assert!(matches!(waited, Err(WaitError::HistoryChanged { .. })));
@@ -212,8 +212,8 @@ fn what_one_fork_tried_is_no_word_of_another() {
         assert!(matches!(resumed, Err(CursorError::OtherHistory { .. })));
         let waited = other.snapshot_at_least(one.position(), Instant::now());
         assert!(matches!(waited, Err(WaitError::HistoryChanged { .. })));
-        let from = other.subscribe(Start::After(one.position()));
-        assert!(matches!(from, Err(SubscribeError::HistoryChanged { .. })));
+        let from = other.feed(Start::After(one.position()));
+        assert!(matches!(from, Err(FeedError::HistoryChanged { .. })));
     }
     // What all ancestors said before, each up to where the line left it, is compared.
     for guard in [&of_store, &of_fork] {
@@ -307,14 +307,18 @@ fn who_waits_for_the_one_does_not_wait_for_the_other() {
     let fork = store.fork();
     let (_, of_store) = store.watch(read_a);
     let (_, of_fork) = fork.watch(read_a);
-    let mut feed = fork.subscribe(Start::After(fork.position())).unwrap();
+    let mut feed = fork.feed(Start::After(fork.position())).unwrap();
+    assert!(matches!(feed.try_next(), Ok(Some(FeedItem::Bookmark(_)))));
     put(&store, "a", 2);
     assert!(of_store.has_fired() && !of_fork.has_fired());
     assert!(feed.try_next().unwrap().is_none());
     let (_, of_store) = store.watch(read_a);
     put(&fork, "a", 3);
     assert!(of_fork.has_fired() && !of_store.has_fired());
-    assert_eq!(feed.try_next().unwrap().unwrap().items().count(), 1);
+    match feed.try_next() {
+        Ok(Some(FeedItem::Event(event))) => assert_eq!(event.items().count(), 1),
+        other => panic!("{other:?}"),
+    }
     // Each has one writer.
     let _running = store.write().unwrap();
     put(&fork, "a", 4);

@@ -6,7 +6,8 @@ use crate::query::{Covers, Query};
 use crate::running::Running;
 use crate::walks::check_walks;
 use highwater::{
-    Conflict, Guard, LogIndex, Snapshot, Start, Store, StoreOptions, Subscription, Turn, Watch,
+    Conflict, Event, Feed, FeedItem, Guard, LogIndex, Snapshot, Start, Store, StoreOptions, Turn,
+    Watch,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,7 +20,7 @@ pub(crate) struct Watched {
 
 /// Puts the changes of a feed together.
 pub(crate) struct Follower {
-    pub(crate) feed: Subscription<Shop>,
+    pub(crate) feed: Feed<Event<Shop>>,
     pub(crate) state: State,
 }
 
@@ -218,7 +219,7 @@ impl World {
             Op::Follow => {
                 let feed = self
                     .store
-                    .subscribe(Start::After(self.store.position()))
+                    .feed(Start::After(self.store.position()))
                     .unwrap();
                 self.followers.push(Follower {
                     feed,
@@ -370,7 +371,12 @@ impl World {
 
 impl Follower {
     pub(crate) fn catch_up(&mut self) {
-        while let Some(event) = self.feed.try_next().unwrap() {
+        while let Some(item) = self.feed.try_next().unwrap() {
+            let event = match item {
+                FeedItem::Event(event) => event,
+                FeedItem::Bookmark(_) => continue,
+                FeedItem::Restored(position) => panic!("restored at {position}"),
+            };
             let mut told = BTreeSet::new();
             for change in event.items() {
                 let id = change.after.or(change.before).unwrap().id.clone();

@@ -1,7 +1,7 @@
 //! The schema that the tests of the store, its watches and its feed share.
 #![allow(dead_code, reason = "not every test uses all of it")]
 
-use highwater::{LogIndex, Row, Schema, Store, Table, Turn, WriteTxn};
+use highwater::{Feed, FeedError, FeedItem, LogIndex, Row, Schema, Store, Table, Turn, WriteTxn};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -113,6 +113,18 @@ pub(crate) fn soon() -> Instant {
 /// Long enough that what is not to happen would have happened, mostly.
 pub(crate) fn shortly() -> Instant {
     Instant::now() + Duration::from_millis(30)
+}
+
+/// The next event of a feed that is there already. Bookmarks are passed over; nothing is restored.
+pub(crate) fn event<E>(feed: &mut Feed<E>) -> Result<Option<E>, FeedError> {
+    while let Some(item) = feed.try_next()? {
+        match item {
+            FeedItem::Event(event) => return Ok(Some(event)),
+            FeedItem::Bookmark(_) => {}
+            FeedItem::Restored(position) => panic!("restored at {position}"),
+        }
+    }
+    Ok(None)
 }
 
 /// Runs a future on this thread.

@@ -144,7 +144,7 @@ fn the_last_handle_closes_the_store() {
         txn.nodes_mut().insert(node("a", 1)).unwrap();
     });
     let (_, watch) = store.watch(|db| db.nodes().contains("b"));
-    let mut feed = store.subscribe(highwater::Start::Now).unwrap();
+    let mut feed = store.feed(highwater::Start::Now).unwrap();
     let snap = store.snapshot();
     let txn = at(&store, 2);
     let other = store.clone();
@@ -152,10 +152,7 @@ fn the_last_handle_closes_the_store() {
     assert!(!watch.has_fired());
     drop(other);
     assert!(watch.has_fired());
-    assert_eq!(
-        feed.try_next().unwrap_err(),
-        highwater::SubscribeError::Closed
-    );
+    assert_eq!(event(&mut feed).unwrap_err(), highwater::FeedError::Closed);
     assert_eq!(txn.commit(), Err(CommitError::Closed));
     assert_eq!(snap.nodes().get("a").unwrap().address, 1);
 }

@@ -36,7 +36,7 @@
 //! What was answered is there again after the process, or the machine, has died. No reader has ever seen
 //! what a crash can take away: an entry is published only when it is on the disk. The commands are those
 //! of [`fsm`](crate::fsm), so the same program goes on behind a consensus driver. The store's only writer
-//! is the journal: others read, wait, subscribe, and fork.
+//! is the journal: others read, wait, follow, and fork.
 //!
 //! A client that was not answered, because the process has died say, does not know whether its command
 //! was applied. It sends it again safely in a session ([`Journal::submit`]).
@@ -327,7 +327,7 @@ impl<S: Schema, C: Command<S>> Journal<S, C> {
         }
     }
 
-    /// The store, to read, wait, subscribe and fork. It may be cloned and outlive the journal. Writing
+    /// The store, to read, wait, follow and fork. It may be cloned and outlive the journal. Writing
     /// and restoring are the journal's ([`StoreError::Driven`](crate::StoreError::Driven)).
     pub fn store(&self) -> &Store<S> {
         &self.store

@@ -110,7 +110,7 @@ impl<S: Schema, C, T: RaftTypeConfig> StateMachine<S, C, T> {
         self
     }
 
-    /// The store: to read, wait, subscribe and fork. Writing and restoring are the node's
+    /// The store: to read, wait, follow and fork. Writing and restoring are the node's
     /// ([`StoreError::Driven`](crate::StoreError::Driven)).
     pub fn store(&self) -> &Store<S> {
         self.machine.store()

@@ -10,13 +10,12 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
 
 use super::{RawChanges, Window};
 use crate::position::{LogIndex, Position};
 use crate::watch::{Ended, IndexWaiter, Region, Watch, Watches};
 
-/// Where a subscription begins.
+/// Where a [`Feed`](crate::Feed) begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
     /// With the first commit after this moment.
@@ -25,18 +24,20 @@ pub enum Start {
     After(Position),
 }
 
-/// Why a subscription ends, or cannot begin.
+/// Why a [`Feed`](crate::Feed) ends, or cannot begin.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
-pub enum SubscribeError {
-    /// Commits after the position have left the window. Begin again from a snapshot; or, if a gap
-    /// does not matter, from `oldest`, the oldest position that can be resumed from.
+pub enum FeedError {
+    /// Commits after the position have left the window, which keeps so many of them
+    /// ([`StoreOptions::window`](crate::StoreOptions::window)). Begin again from a snapshot
+    /// ([`Store::follow`](crate::Store::follow)); or, if a gap does not matter, after `oldest`.
     Compacted {
         /// The oldest position that can be resumed from.
         oldest: Position,
     },
-    /// The store's content was replaced by that of another history, or by an earlier one of the
-    /// same. Begin again from a snapshot.
+    /// The position to begin after is of another history than the store. Begin again from a snapshot
+    /// ([`Store::follow`](crate::Store::follow)). A feed that has begun tells of such a change as
+    /// [`FeedItem::Restored`](crate::FeedItem::Restored).
     HistoryChanged {
         /// Where the store is now.
         now: Position,
@@ -50,31 +51,32 @@ pub enum SubscribeError {
     },
 }
 
-impl fmt::Display for SubscribeError {
+impl fmt::Display for FeedError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            SubscribeError::Compacted { oldest } => write!(
+            FeedError::Compacted { oldest } => write!(
                 f,
                 "changes after the position are no longer kept; the oldest position to resume from \
                  is {oldest}: begin again from a snapshot"
             ),
-            SubscribeError::HistoryChanged { now } => write!(
+            FeedError::HistoryChanged { now } => write!(
                 f,
-                "the store's content was replaced and is now at {now}: begin again from a snapshot"
+                "the position is of another history than the store, which is at {now}: begin again \
+                 from a snapshot"
             ),
-            SubscribeError::Closed => f.write_str("the store is closed"),
-            SubscribeError::Halted { reason } => write!(f, "the store is halted: {reason}"),
+            FeedError::Closed => f.write_str("the store is closed"),
+            FeedError::Halted { reason } => write!(f, "the store is halted: {reason}"),
         }
     }
 }
 
-impl std::error::Error for SubscribeError {}
+impl std::error::Error for FeedError {}
 
-impl From<Ended> for SubscribeError {
+impl From<Ended> for FeedError {
     fn from(ended: Ended) -> Self {
         match ended {
-            Ended::Closed => SubscribeError::Closed,
-            Ended::Halted(reason) => SubscribeError::Halted {
+            Ended::Closed => FeedError::Closed,
+            Ended::Halted(reason) => FeedError::Halted {
                 reason: reason.to_string(),
             },
         }
@@ -87,9 +89,7 @@ pub(crate) struct Newest<'a> {
     /// Its own number, by which watches know it.
     pub(crate) number: u64,
     pub(crate) position: Position,
-    /// Another number: another line of events, in which positions mean something else.
-    pub(crate) line: u64,
-    /// Another number: its content was replaced, in the same line or not.
+    /// Another number: its content was replaced.
     pub(crate) restored: u64,
     pub(crate) window: &'a Window,
     /// No earlier than the last change of a part.
@@ -121,7 +121,6 @@ pub(super) enum Look {
 #[derive(Debug)]
 pub(crate) struct Stream {
     source: Arc<dyn Source>,
-    line: u64,
     restored: u64,
     /// Everything up to here has been delivered.
     position: Position,
@@ -140,12 +139,11 @@ impl Stream {
         source: &Arc<dyn Source>,
         from: Start,
         part: Option<&Part>,
-    ) -> Result<Self, SubscribeError> {
-        let mut started = Err(SubscribeError::Closed);
+    ) -> Result<Self, FeedError> {
+        let mut started = Err(FeedError::Closed);
         source.newest(&mut |newest| {
             started = place(&newest, from).map(|position| Stream {
                 source: Arc::clone(source),
-                line: newest.line,
                 restored: newest.restored,
                 position,
                 part: part.cloned(),
@@ -163,26 +161,17 @@ impl Stream {
         self.position
     }
 
-    /// Which line of events it follows.
-    pub(crate) fn line(&self) -> u64 {
-        self.line
+    /// The number of the restore whose content it follows.
+    pub(crate) fn restored(&self) -> u64 {
+        self.restored
     }
 
-    /// The next entry's changes, if they are there already.
-    pub(crate) fn try_next(&mut self) -> Result<Option<(Position, RawChanges)>, SubscribeError> {
-        match self.look(false)? {
-            Look::Entry(position, changes) => Ok(Some((position, changes))),
-            Look::Nothing | Look::Restored(_) => Ok(None),
-        }
-    }
-
-    /// What is next, if it is there already. With `tell_replaced` a restore is told, and followed from
-    /// where its content begins.
-    pub(super) fn look(&mut self, tell_replaced: bool) -> Result<Look, SubscribeError> {
+    /// What is next, if it is there already.
+    pub(super) fn look(&mut self) -> Result<Look, FeedError> {
         // Asked before the look: what was published before the end is delivered before the error.
         let ended = self.source.watches().ended();
         let mut found = Ok(Look::Nothing);
-        let (position, line, restored) = (&mut self.position, &mut self.line, &mut self.restored);
+        let (position, restored) = (&mut self.position, &mut self.restored);
         let (part, seen) = (self.part.as_ref(), &mut self.seen);
         self.source.newest(&mut |newest| {
             let (now, window) = (newest.position, newest.window);
@@ -191,20 +180,16 @@ impl Stream {
                 history: now.history,
                 index: window.floor(),
             };
-            if tell_replaced && newest.restored != *restored {
-                (*line, *restored, *position) = (newest.line, newest.restored, oldest);
+            if newest.restored != *restored {
+                (*restored, *position) = (newest.restored, oldest);
                 found = Ok(Look::Restored(oldest));
-                return;
-            }
-            if newest.line != *line {
-                found = Err(SubscribeError::HistoryChanged { now });
                 return;
             }
             let Some(mut sets) = window.after(position.index) else {
                 if part.is_some_and(|part| (newest.changed)(part) <= position.index) {
                     position.index = now.index;
                 } else {
-                    found = Err(SubscribeError::Compacted { oldest });
+                    found = Err(FeedError::Compacted { oldest });
                 }
                 return;
             };
@@ -221,39 +206,6 @@ impl Stream {
         match (found, ended) {
             (Ok(Look::Nothing), Some(ended)) => Err(ended.into()),
             (found, _) => found,
-        }
-    }
-
-    /// Waits for the next entry with changes; nothing at the deadline.
-    pub(crate) fn next(
-        &mut self,
-        deadline: Instant,
-    ) -> Result<Option<(Position, RawChanges)>, SubscribeError> {
-        loop {
-            if let Some(event) = self.try_next()? {
-                return Ok(Some(event));
-            }
-            let waiter = self.waiter();
-            if let Some(event) = self.try_next()? {
-                return Ok(Some(event));
-            }
-            if !waiter.wait(deadline) {
-                return self.try_next();
-            }
-        }
-    }
-
-    /// Waits for the next entry with changes.
-    pub(crate) async fn next_async(&mut self) -> Result<(Position, RawChanges), SubscribeError> {
-        loop {
-            if let Some(event) = self.try_next()? {
-                return Ok(event);
-            }
-            let waiter = self.waiter();
-            if let Some(event) = self.try_next()? {
-                return Ok(event);
-            }
-            waiter.await;
         }
     }
 
@@ -290,21 +242,21 @@ impl Stream {
 }
 
 /// Where a stream begins.
-fn place(newest: &Newest<'_>, from: Start) -> Result<Position, SubscribeError> {
+fn place(newest: &Newest<'_>, from: Start) -> Result<Position, FeedError> {
     let (now, floor) = (newest.position, newest.window.floor());
     let position = match from {
         Start::Now => now,
         Start::After(position) => position,
     };
     if position.history != now.history {
-        return Err(SubscribeError::HistoryChanged { now });
+        return Err(FeedError::HistoryChanged { now });
     }
     if position.index < floor {
         let oldest = Position {
             history: now.history,
             index: floor,
         };
-        return Err(SubscribeError::Compacted { oldest });
+        return Err(FeedError::Compacted { oldest });
     }
     Ok(position)
 }

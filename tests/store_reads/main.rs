@@ -20,7 +20,7 @@ fn handles_go_to_any_thread() {
     sync::<Snapshot<Catalog>>();
     send::<Store<Catalog>>();
     sync::<Store<Catalog>>();
-    send::<highwater::Subscription<Catalog>>();
+    send::<highwater::Feed<highwater::Event<Catalog>>>();
     send::<highwater::Event<Catalog>>();
     sync::<highwater::Event<Catalog>>();
     send::<highwater::Rows<'static, Service>>();
