@@ -1,22 +1,21 @@
 //! What the crate does with a table whose record type is not at hand: changed keys for the
 //! watches, stamps for tracked reads, and rows to and from bytes for images.
 
-use std::fmt;
 use std::marker::PhantomData;
 
 use super::core::Root;
 use super::derive::Derivation;
-use super::fill::Batch;
+use super::intake::{Intake, intake};
+use super::keys::{entry_key, for_each_only_in, index_keys};
 use super::operate::{At, Must};
 use super::rules;
 use super::txn::Txn;
 use super::view::{RawView, Readable};
 use crate::feed::{Replaced, TableChanges};
-use crate::key::{Key, KeyBuf, KeySink, MAX_KEY_LEN, Show};
+use crate::key::{Key, KeyBuf, KeySink, Show};
 #[cfg(feature = "json")]
 use crate::key::{TextColumns, Unread};
 use crate::position::LogIndex;
-use crate::schema::earlier::{Earlier, record};
 use crate::schema::{OnDelete, Row, Table};
 use crate::store::{KeyText, WriteError};
 use crate::tree::{NodeStamp, RawTree, Stamp, Tree};
@@ -92,27 +91,6 @@ impl<T: Table> AnyRow for Row<T> {
 
     fn reads(&self, bytes: &[u8]) -> Result<(), rmp_serde::decode::Error> {
         rmp_serde::from_slice::<T>(bytes).map(drop)
-    }
-}
-
-/// Why bytes were not taken in as a record.
-#[derive(Debug)]
-pub(crate) enum LoadError {
-    /// They are not one record of this table, and nothing else.
-    Decode(String),
-    /// The primary key is not higher than that of the record before.
-    Order(KeyText),
-    /// A key is too long, or is not unique.
-    Refused(WriteError),
-}
-
-impl fmt::Display for LoadError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            LoadError::Decode(why) => f.write_str(why),
-            LoadError::Order(key) => write!(f, "key {key} is there already or out of order"),
-            LoadError::Refused(error) => error.fmt(f),
-        }
     }
 }
 
@@ -234,126 +212,11 @@ pub(crate) trait Erased: Send + Sync {
     fn check(&self, version: &Version<Root>, base: usize) -> Result<(), String>;
 }
 
-/// The records of one table on their way in.
-pub(crate) trait Intake {
-    /// Decodes one record. Each primary key must be higher than the last, unless the records are of an
-    /// earlier version: that may have had another key.
-    fn push(
-        &mut self,
-        bytes: &[u8],
-        created: LogIndex,
-        modified: LogIndex,
-    ) -> Result<(), LoadError>;
-    /// Fills the table's trees, which must be empty, on up to `threads` threads; all nodes get that
-    /// stamp. An error comes with the number of the record that is refused.
-    fn fill(
-        &self,
-        edition: &mut Edition<Root>,
-        base: usize,
-        stamp: Stamp,
-        threads: usize,
-    ) -> Result<(), (usize, LoadError)>;
-}
-
-/// Takes records of one version in.
-struct Incoming<T: Table> {
-    batch: Batch<T>,
-    /// A version before the present one.
-    earlier: Option<&'static Earlier<T>>,
-}
-
-impl<T: Table> Intake for Incoming<T> {
-    fn push(
-        &mut self,
-        bytes: &[u8],
-        created: LogIndex,
-        modified: LogIndex,
-    ) -> Result<(), LoadError> {
-        let read = self
-            .earlier
-            .map_or(record::<T> as _, |earlier| earlier.read);
-        let record = read(bytes).map_err(LoadError::Decode)?;
-        let mut primary = KeyBuf::new();
-        record.encode_key(&mut primary);
-        let primary = primary.as_bytes();
-        check_len(T::NAME, None, primary.len()).map_err(LoadError::Refused)?;
-        let follows = |last: &[u8]| primary > last;
-        if self.earlier.is_none() && !self.batch.last_key().is_none_or(follows) {
-            return Err(LoadError::Order(KeyText::new(primary, T::Key::show)));
-        }
-        let row = Row::new(record, created, modified);
-        self.batch.push(primary, row);
-        Ok(())
-    }
-
-    fn fill(
-        &self,
-        edition: &mut Edition<Root>,
-        base: usize,
-        stamp: Stamp,
-        threads: usize,
-    ) -> Result<(), (usize, LoadError)> {
-        self.batch
-            .fill(edition, base, stamp, threads)
-            .map_err(|(number, error)| (number, LoadError::Refused(error)))
-    }
-}
-
 struct Typed<T>(PhantomData<fn() -> T>);
 
 impl<T: Readable> TableOps for Typed<T> {
     fn name(&self) -> &'static str {
         T::NAME
-    }
-}
-
-/// The keys that `row` has in index number `i`, sorted, each once.
-pub(super) fn index_keys<T: Table>(i: usize, row: &T, sink: &mut KeySink) {
-    sink.clear();
-    (T::INDEXES[i].keys)(row, sink);
-    sink.sort_dedup();
-}
-
-/// The keys of `these` that are not among `others`; both are sorted.
-pub(super) fn for_each_only_in(these: &KeySink, others: &KeySink, mut f: impl FnMut(&[u8])) {
-    let mut others = others.iter().peekable();
-    for key in these.iter() {
-        while others.next_if(|other| *other < key).is_some() {}
-        if others.peek() != Some(&key) {
-            f(key);
-        }
-    }
-}
-
-/// The key of an index's entry: that of the index, and the primary key after it unless the index
-/// is unique.
-pub(super) fn entry_key(unique: bool, key: &[u8], primary: &[u8], out: &mut KeyBuf) {
-    out.clear();
-    append_entry_key(unique, key, primary, out);
-}
-
-/// The same behind what is in `out`.
-pub(super) fn append_entry_key(unique: bool, key: &[u8], primary: &[u8], out: &mut KeyBuf) {
-    out.extend(key);
-    if !unique {
-        out.extend(primary);
-    }
-}
-
-/// Whether a primary key, or an entry of an index, is within the limit.
-pub(super) fn check_len(
-    table: &'static str,
-    index: Option<&'static str>,
-    len: usize,
-) -> Result<(), WriteError> {
-    if len > MAX_KEY_LEN {
-        Err(WriteError::KeyTooLong {
-            table: table.into(),
-            index: index.map(Into::into),
-            len,
-        })
-    } else {
-        Ok(())
     }
 }
 
@@ -615,10 +478,7 @@ impl<T: Readable> Erased for Typed<T> {
     }
 
     fn intake(&self, before: usize) -> Box<dyn Intake> {
-        Box::new(Incoming::<T> {
-            batch: Batch::new(),
-            earlier: before.checked_sub(1).map(|i| &T::EARLIER[i]),
-        })
+        intake::<T>(before)
     }
 
     fn entries(&self, version: &Version<Root>, tree: usize, f: &mut dyn FnMut(&[u8], Stamp)) {
@@ -685,17 +545,5 @@ impl<T: Readable> Erased for Typed<T> {
             }
         }
         Ok(())
-    }
-}
-
-/// The error of a key of unique index number `i` that belongs to `holder`.
-pub(super) fn not_unique<T: Table>(i: usize, key: &[u8], holder: &Row<T>) -> WriteError {
-    let mut primary = KeyBuf::new();
-    holder.encode_key(&mut primary);
-    WriteError::NotUnique {
-        table: T::NAME.into(),
-        index: T::INDEXES[i].name.into(),
-        key: KeyText::new(key, T::INDEXES[i].show),
-        holder: KeyText::new(primary.as_bytes(), T::Key::show),
     }
 }

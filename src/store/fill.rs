@@ -9,8 +9,8 @@ use std::thread;
 
 use super::core::Root;
 use super::entries::{Entries, Repeated};
-use super::erased::{append_entry_key, check_len, index_keys, not_unique};
 use super::error::{KeyText, WriteError};
+use super::keys::{append_entry_key, check_len, index_keys, not_unique};
 use super::operate::same;
 use crate::key::{Key, KeyBuf, KeySink};
 use crate::schema::{Row, Table};

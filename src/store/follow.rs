@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use super::erased::{entry_key, index_keys};
+use super::keys::{entry_key, index_keys};
 use super::rows::Rows;
 use super::snapshot::Snapshot;
 use super::store::Store;

@@ -42,6 +42,8 @@ mod fill;
 mod follow;
 mod fork;
 mod guard;
+mod intake;
+mod keys;
 mod matches;
 mod operate;
 mod past;
@@ -71,12 +73,12 @@ pub use self::derive::{
     Derivation, DerivedTable, SourceChanges, derives_from_written, knows_sources,
 };
 pub use self::diff::Diff;
-pub(crate) use self::erased::LoadError;
 pub use self::erased::{TableOps, table_ops};
 pub use self::error::{CommitError, KeyText, StoreError, WaitError, WriteError};
 pub use self::explain::Explain;
 pub use self::follow::Event;
 pub use self::guard::{Conflict, Guard, ReadKeys};
+pub(crate) use self::intake::LoadError;
 pub use self::matches::Matches;
 pub use self::past::{AsOfError, Retention};
 pub use self::query::{Answer, Mark};

@@ -4,8 +4,8 @@
 //! `PartialEq`) and every check; whatever fails or panics there, no tree was touched. The second
 //! edits the trees and records the operation, and cannot fail.
 
-use super::erased::{append_entry_key, check_len, for_each_only_in, index_keys, not_unique};
 use super::error::{KeyText, WriteError};
+use super::keys::{append_entry_key, check_len, for_each_only_in, index_keys, not_unique};
 use super::plan::Plan;
 use super::txn::Txn;
 use crate::feed::Replaced;

@@ -7,8 +7,9 @@
 use std::sync::Arc;
 
 use super::core::Core;
-use super::erased::{Follow, TableOps, index_keys};
+use super::erased::{Follow, TableOps};
 use super::error::{KeyText, WriteError};
+use super::keys::index_keys;
 use super::operate::{At, same};
 use super::txn::Txn;
 use crate::feed::Replaced;
