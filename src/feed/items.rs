@@ -20,17 +20,18 @@ use crate::schema::Table;
 pub enum FeedItem<E> {
     /// An entry that changed something of what is followed.
     Event(E),
-    /// All events up to here have been told: a position to resume from, though no event has it. To be
-    /// stored in place of an event's, so that who follows little resumes where it is, and not at its last
-    /// event, which the window may long have given up.
+    /// All events up to here have been told: a position to resume from, stored in place of the last
+    /// event's. It is for who follows little: that event may be long ago, and the window have given up
+    /// what came after it.
     ///
     /// The first item, which is where the feed begins, and the last before an error are bookmarks;
     /// others come on request ([`Feed::request_bookmark`]) or when the feed was idle
     /// ([`Feed::bookmark_when_idle`]).
     Bookmark(Position),
-    /// The store's content was replaced, by [`restore`](crate::Store::restore) or its kin, and no events
-    /// lead from what was before to what is now: what was made of them is void. Make it anew, most
-    /// simply by [`Store::follow`](crate::Store::follow).
+    /// The store's content was replaced, by [`restore`](crate::Store::restore),
+    /// [`restore_at`](crate::Store::restore_at) or [`rewind`](crate::Store::rewind), and no events lead
+    /// from what was before to what is now: what was made of them is void. Make it anew, most simply by
+    /// [`Store::follow`](crate::Store::follow).
     ///
     /// The feed goes on, too, with what follows this position: who stays with it takes a
     /// [`snapshot`](crate::Store::snapshot) now, and passes over the events up to its position.
@@ -228,8 +229,9 @@ impl<E> Feed<E> {
         }
     }
 
-    /// Has a [bookmark](FeedItem::Bookmark) told when entries have gone by without an item for so long: at the first of them
-    /// after that time. Each entry wakes who waits, also if it changes nothing that is followed.
+    /// Has a [bookmark](FeedItem::Bookmark) told when entries have gone by without an item for so long:
+    /// at the first of them after that time. Each entry wakes who waits, also if it changes nothing that
+    /// is followed.
     #[must_use]
     pub fn bookmark_when_idle(mut self, idle: Duration) -> Self {
         self.idle = Some(idle);
@@ -239,9 +241,8 @@ impl<E> Feed<E> {
     }
 
     /// Asks for a [bookmark](FeedItem::Bookmark): it comes when all that is published by then was told.
-    /// For who reads by
-    /// [`next`](Self::next) or [`next_async`](Self::next_async), or holds the feed as a `Stream`; an
-    /// iterator takes the feed.
+    /// For who reads by [`next`](Self::next) or [`next_async`](Self::next_async), or holds the feed as a
+    /// `Stream`; an iterator takes the feed.
     pub fn request_bookmark(&mut self) {
         self.requested = true;
     }
