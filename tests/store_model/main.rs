@@ -1,9 +1,10 @@
 //! Random compositions of everything a store does, against a model of `BTreeMap`s.
 //!
-//! After each step what the transaction or the store shows is compared with the model; after each
-//! commit so are the snapshots held, the watches (exactly those fire whose content some entry
-//! changed), the index of every query of a fixed pool (never earlier than the truth, never
-//! falling), and what a follower of the feed has put together.
+//! After each step what the transaction or the store shows is compared with the model, and so are the
+//! answers that the transaction gives to some of the queries; after each commit so are the snapshots
+//! held, the watches (exactly those fire whose content some entry changed), the index of every query
+//! of a fixed pool (never earlier than the truth, never falling), and what a follower of the feed
+//! has put together.
 
 mod derived;
 mod forks;

@@ -58,7 +58,12 @@ pub(crate) struct World {
     pub(crate) touched: u64,
     /// The queries whose indexes are followed, with their last.
     pub(crate) pool: Vec<(Query, u64, u64)>,
+    /// Which of them a running transaction is asked next.
+    turn: usize,
 }
+
+/// So many queries of the pool a running transaction is asked after each step.
+const ASKED: usize = 4;
 
 impl World {
     /// An empty one. The indexes of the queries of the pool are followed.
@@ -86,6 +91,7 @@ impl World {
                 .into_iter()
                 .map(|query| (query.clone(), 1, 1))
                 .collect(),
+            turn: 0,
         }
     }
 
@@ -203,6 +209,7 @@ impl World {
                 }
             }
             Op::Watch(query) => {
+                self.ask(&query);
                 let (expected, read) = query.model(&self.state);
                 let (answer, watch) = self.store.watch(|db| query.run(db));
                 assert_eq!(answer.value, expected, "{query:?}");
@@ -227,6 +234,10 @@ impl World {
                 });
             }
         }
+        for turn in self.turn..self.turn + ASKED {
+            self.ask(&self.pool[turn % self.pool.len()].0);
+        }
+        self.turn += ASKED;
         if let Some(running) = &self.running {
             assert_eq!(rows(&running.txn), running.state);
             check_walks(&running.txn, &running.state);
@@ -235,7 +246,16 @@ impl World {
         assert_eq!(self.store.position().index, LogIndex(self.index));
     }
 
+    /// A query in the running transaction sees what was written there.
+    fn ask(&self, query: &Query) {
+        if let Some(running) = &self.running {
+            let (expected, _) = query.model(&running.state);
+            assert_eq!(query.run(&running.txn), expected, "{query:?}");
+        }
+    }
+
     pub(crate) fn record(&mut self, query: Query) {
+        self.ask(&query);
         let (expected, read) = query.model(&self.state);
         let (found, guard) = self.store.snapshot().guarded(|db| query.run(db));
         assert_eq!(found, expected);
