@@ -25,9 +25,9 @@ pub(super) struct Writer<P: Send + Sync + 'static> {
 const STEP: usize = 4096;
 
 /// The one writer's place.
-struct Slot<P: Send + Sync + 'static> {
+pub(super) struct Slot<P: Send + Sync + 'static> {
     /// Taken out while somebody writes.
-    writer: Option<Box<Writer<P>>>,
+    pub(super) writer: Option<Box<Writer<P>>>,
     /// The thread that has it.
     owner: Option<u64>,
     /// What there was in memory when it was last put back.
@@ -150,7 +150,7 @@ impl<P: Send + Sync + 'static> Core<P> {
         writer.reclaimer.trash(&mut writer.edits)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Slot<P>> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Slot<P>> {
         // Nothing that can panic runs under this lock, so it is never poisoned.
         self.slot
             .lock()

@@ -18,11 +18,11 @@ const STEP: usize = 128;
 const CHECKED: u64 = 300;
 
 /// A point to come back to: the trees as they were, and what had been retired until then.
-struct Savepoint {
-    trees: Box<[RawTree]>,
-    retired: Vec<Link>,
-    deep: Vec<Link>,
-    deep_bytes: u64,
+pub(super) struct Savepoint {
+    pub(super) trees: Box<[RawTree]>,
+    pub(super) retired: Vec<Link>,
+    pub(super) deep: Vec<Link>,
+    pub(super) deep_bytes: u64,
     /// The youngest node it can see.
     generation: u64,
 }
@@ -31,16 +31,16 @@ struct Savepoint {
 pub(crate) struct Edition<P: Send + Sync + 'static> {
     versions: Versions<P>,
     /// Taken out when the slot is given back.
-    writer: Option<Box<Writer<P>>>,
+    pub(super) writer: Option<Box<Writer<P>>>,
     base: Option<Version<P>>,
     /// A generation after all nodes of the base and before all that are made here: that of a copy of
     /// the base, if one is kept. Every edition takes one, whether it does or is dropped.
     between: u64,
-    trees: Box<[RawTree]>,
+    pub(super) trees: Box<[RawTree]>,
     /// Nodes of the floor or older that were given up with all below them, and the bytes of all those.
-    deep: Vec<Link>,
-    deep_bytes: u64,
-    savepoints: Vec<Savepoint>,
+    pub(super) deep: Vec<Link>,
+    pub(super) deep_bytes: u64,
+    pub(super) savepoints: Vec<Savepoint>,
 }
 
 // SAFETY: the raw pointers in it are nodes that only the holder of the writer's slot, which moves

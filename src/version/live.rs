@@ -45,6 +45,12 @@ impl<P: Send + Sync + 'static> Live<P> {
         (count, oldest.map(|record| look(&record.payload)))
     }
 
+    /// All of them.
+    #[cfg(all(test, not(loom)))]
+    pub(super) fn all(&self) -> Vec<NonNull<Record<P>>> {
+        lock(&self.0).values().copied().collect()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         lock(&self.0).is_empty()
     }

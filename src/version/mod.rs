@@ -38,6 +38,8 @@
 //! way. A version becomes visible through `cell.rs`, whose store releases and whose loads acquire
 //! the nodes written before.
 
+#[cfg(all(test, not(loom)))]
+mod audit;
 mod cell;
 mod core;
 mod edition;

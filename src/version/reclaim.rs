@@ -97,6 +97,11 @@ impl Block {
     pub(super) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
+
+    #[cfg(all(test, not(loom)))]
+    pub(super) fn entries(&self) -> &[Dead] {
+        &self.entries
+    }
 }
 
 /// What the successor of a version no longer needed.
@@ -269,6 +274,19 @@ impl<P: Send + Sync + 'static> Reclaimer<P> {
                 self.estates.push(estate);
             }
         }
+    }
+
+    /// What is left of the dead lists of versions that died.
+    #[cfg(all(test, not(loom)))]
+    pub(super) fn estates(&self) -> impl Iterator<Item = &DeadList> {
+        self.estates.iter().map(|estate| &estate.blocks)
+    }
+
+    /// What is left of dropped editions: nodes, at and below which all that is younger is theirs.
+    #[cfg(all(test, not(loom)))]
+    pub(super) fn dropped(&self) -> impl Iterator<Item = (u64, &[Link])> {
+        let unborn = self.unborn.iter();
+        unborn.map(|unborn| (unborn.floor, &unborn.nodes[..]))
     }
 
     /// All that is waiting to be dropped.

@@ -1,5 +1,7 @@
-//! Random compositions of edits, savepoints, commits, aborts and held versions, against a map.
+//! Random compositions of edits, savepoints, commits, aborts and held versions, against a map; after
+//! each step it is told whose each node is.
 
+use super::audit::audit;
 use super::{Edition, Version, Versions};
 use crate::tree::{RawTree, Value};
 use proptest::prelude::*;
@@ -309,6 +311,8 @@ impl World {
     }
 
     pub(super) fn compare(&self, probes: &[Vec<u8>]) {
+        let open = self.working.as_ref().map(|(edition, ..)| edition);
+        audit(&self.versions, open);
         if let Some((edition, model, _)) = &self.working {
             edition.check(u64::MAX);
             for (tree, model) in model.iter().enumerate() {
