@@ -68,6 +68,6 @@ pub mod __private {
     pub use crate::key::time::Expires;
     pub use crate::schema::earlier::{Earlier, fields_of, record};
     pub use crate::schema::{is_first, knows_references, refers, refers_to_no};
-    pub use crate::store::{Derivation, SourceChanges, derives_from_written, knows_sources};
+    pub use crate::store::{Derivation, SourceChanges, derives_from_no, knows_sources};
     pub use crate::store::{RawChanges, RawView, Readable, TableOps, View, table_ops};
 }

@@ -28,7 +28,7 @@ use syn::{DeriveInput, parse_macro_input};
 /// | `#[table(name = "services")]` | the table's name in images and errors; the struct's name in snake case by default |
 /// | `#[table(version = 2, from = ServiceV1)]` | the records have another form than in version 1, which was the type `ServiceV1`; see below |
 /// | `#[table(check = path)]` | `path(&record)` is true of every record at the end of each entry; there may be several |
-/// | `#[table(local)]` | the table is this process's own: no image has it, and a restore leaves it |
+/// | `#[table(local)]` | the table is this process's own, and decides nothing: no image has it, and a restore leaves it; see below |
 /// | `#[table(derived_from = Table, by = path)]` | the table is what `path` makes of the records of another; there may be several |
 /// | `#[table(crate = path)]` | where `highwater` is |
 /// | `#[index(by_name_node(name, node))]` | an index over several fields, in this order; its name is `name_node` |
@@ -66,10 +66,19 @@ use syn::{DeriveInput, parse_macro_input};
 /// of the table `Other`, which must be in the same schema. That is so at the end of every entry, or the
 /// entry is refused; within it, records may come and go in any order. When the record referred to is
 /// deleted: by default, or with `restrict`, the entry is refused unless those that refer to it are gone
-/// too; with `cascade` they are deleted with it; with `set_null`, of a `sparse` field, that is made
-/// `None`. `references = Self` is the table itself. Neither references nor checks are tested of what
+/// too; with `cascade` they are deleted with it; with `set_null`, of a `sparse` field that is no part of
+/// the primary key, that is made `None`, when all that is deleted is gone. `references = Self` is the
+/// table itself. Neither references nor checks are tested of what
 /// a restore brings, so that a schema can get a new one: an entry that changes such a record is refused
 /// unless it sets it right.
+///
+/// A `local` table is one in which replicas differ: it begins empty with the process, no image has it, and
+/// a restore leaves it, without the records that refer to what is gone (but empties it if that goes back,
+/// or to another history). So it must have no say in what is replicated. It has no unique index. Its
+/// references have `cascade`, and that is all they do: whether there is a record with the key is not asked.
+/// No table that is not local refers to it, and none is derived from it. It is written by the same entries
+/// as any table, with `upsert` and `delete`, which do not ask what is there; a command must not read it.
+/// See `highwater::Table::LOCAL`.
 ///
 /// `#[expires]` brings an index, named like the field, of the records that have such a time, and the
 /// methods `due` and `next_due`. Nothing is done with what is due by itself: time, too, comes from the
@@ -291,7 +300,8 @@ pub fn derive_table(input: TokenStream) -> TokenStream {
 /// * `CatalogView`, which snapshots and transactions deref to: `services()` reads the table,
 ///   `services_mut()`, only reachable in a write transaction, writes it;
 /// * `CatalogChanges`, which events of a feed deref to: `services()` iterates over the changes of
-///   the table.
+///   the table; of local and derived tables too, which who sends events to others leaves out
+///   (`Table::LOCAL`).
 ///
 /// # Examples
 ///

@@ -435,7 +435,12 @@ fn known_references(
     );
     let local = format!(
         "the table of `{}` has an index that refers to a local table, in which replicas differ: \
-         expected `#[table(local)]` on both or on neither",
+         expected a table that is not local, or `#[table(local)]` here too",
+        table.ident
+    );
+    let own = format!(
+        "the table of `{}` is derived from a local one: what its function makes of that, or refuses, \
+         would differ from replica to replica",
         table.ident
     );
     let source = format!(
@@ -461,12 +466,20 @@ fn known_references(
             #source
         );
         const _: () = ::core::assert!(
-            #krate::__private::derives_from_written(
+            #krate::__private::derives_from_no(
+                &[#(#readables::DERIVED),*],
                 #readable::DERIVATIONS,
-                <#schema as #krate::Schema>::TABLES,
-                &[#(#readables::DERIVED),*]
+                <#schema as #krate::Schema>::TABLES
             ),
             #chain
+        );
+        const _: () = ::core::assert!(
+            #krate::__private::derives_from_no(
+                &[#(#readables::OWN),*],
+                #readable::DERIVATIONS,
+                <#schema as #krate::Schema>::TABLES
+            ),
+            #own
         );
         const _: () = ::core::assert!(
             #krate::__private::refers_to_no(

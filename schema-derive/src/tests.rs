@@ -128,6 +128,14 @@ fn any_attribute_is_an_error_at_most() {
 }
 
 #[test]
+fn an_ordinal_has_16_bits() {
+    let variants = (0..=1 << 16).map(|i| quote::format_ident!("V{i}"));
+    let input = syn::parse2(quote!(enum Number { #(#variants),* })).expect("an enum");
+    let expanded = crate::key::derive(&input).to_string();
+    assert!(expanded.contains("expected at most 65536 variants"));
+}
+
+#[test]
 fn snake_case_of_struct_names() {
     let cases = [
         ("Service", "service"),

@@ -75,10 +75,21 @@ pub trait Table: PartialEq + Serialize + DeserializeOwned + Send + Sync + Sized 
     /// Conditions that each record meets at the end of every entry that changed it.
     const CHECKS: &'static [CheckDef<Self>] = &[];
 
-    /// Whether the table is this process's own, as a cache is: no image has it. So it begins empty with
-    /// the process, a restore leaves it as it is while the log goes on in the same history, and
-    /// replicas differ in it. What is replicated must not depend on it: no command may read it; that no
-    /// table which is not local refers to it is tested when the schema is compiled.
+    /// Whether the table is this process's own, as a cache is that commands keep: no image has it. It begins
+    /// empty with the process. While the log goes on in the same history, a restore leaves it, without
+    /// the records that refer to what is gone; otherwise it empties it. So replicas differ in it, and
+    /// so may a replica and itself, once it is started again.
+    ///
+    /// What is replicated does not depend on it. Where that can be tested when the schema is compiled, it
+    /// is: it has no unique index, its references have `cascade`, and no table that is not local refers to
+    /// it or is derived from it. Whether its own references refer to anything is not asked. What is left
+    /// is with the commands: none may read it, nor write it in a way that asks what is there, as `insert`,
+    /// `update` and `upsert_if` do (`upsert` and `delete` do not). Events of a feed have its changes:
+    /// who sends events on leaves them out.
+    ///
+    /// It is written by the same entries as any table: a change between two of them would have no log
+    /// index that tells it from the one before. What a process knows beside its log (who is connected, when
+    /// a peer was heard of) is best kept in another [`Store`](crate::Store), which nobody drives.
     const LOCAL: bool = false;
 
     /// The primary key's type: the field's, or a tuple of the fields' types in declared order.

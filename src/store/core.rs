@@ -127,6 +127,11 @@ impl Tables {
         &self.rules[table]
     }
 
+    /// The same of each table.
+    pub(super) fn all_rules(&self) -> &[Rules] {
+        &self.rules
+    }
+
     /// What is derived from what.
     pub(super) fn derivings(&self) -> &[Deriving] {
         &self.derivings

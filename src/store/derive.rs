@@ -115,18 +115,18 @@ pub const fn knows_sources<T>(derivations: &[Derivation<T>], names: &[&str]) -> 
     true
 }
 
-/// Whether no source of a table is a derived one itself, as `derived` says of each of `names`.
+/// Whether no source of a table is of some sort, as `sort` says of each of `names`.
 #[must_use]
-pub const fn derives_from_written<T>(
+pub const fn derives_from_no<T>(
+    sort: &[bool],
     derivations: &[Derivation<T>],
     names: &[&str],
-    derived: &[bool],
 ) -> bool {
     let mut i = 0;
     while i < derivations.len() {
         let mut n = 0;
         while n < names.len() {
-            if derived[n] && same_text(names[n], derivations[i].source) {
+            if sort[n] && same_text(names[n], derivations[i].source) {
                 return false;
             }
             n += 1;

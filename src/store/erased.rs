@@ -147,6 +147,14 @@ pub(crate) trait Erased: Send + Sync {
     fn has(&self, txn: &Txn, at: At, primary: &[u8]) -> bool;
     /// The primary keys of the records that have this key in index number `i`.
     fn referring(&self, txn: &Txn, at: At, i: usize, key: &[u8]) -> Vec<KeyBuf>;
+    /// The primary keys of the records that have a key in index number `i` which is not `there`.
+    fn referring_to_none(
+        &self,
+        txn: &Txn,
+        at: At,
+        i: usize,
+        there: &dyn Fn(&[u8]) -> bool,
+    ) -> Vec<KeyBuf>;
     /// Takes a record away, and what its own deletion does to others not into account.
     fn delete(&self, txn: &mut Txn, at: At, primary: &[u8]) -> Result<bool, WriteError>;
     /// Takes the reference that is index number `i` away from a record.
@@ -218,6 +226,13 @@ impl<T: Readable> TableOps for Typed<T> {
     fn name(&self) -> &'static str {
         T::NAME
     }
+}
+
+/// The primary key of `row`.
+fn primary_key<T: Table>(row: &Row<T>) -> KeyBuf {
+    let mut primary = KeyBuf::new();
+    row.encode_key(&mut primary);
+    primary
 }
 
 /// The index of what `scope` covers of `tree`.
@@ -350,12 +365,23 @@ impl<T: Readable> Erased for Typed<T> {
     fn referring(&self, txn: &Txn, at: At, i: usize, key: &[u8]) -> Vec<KeyBuf> {
         let tree = txn.edition.tree::<Row<T>>(at.base + 1 + i);
         // Keys are self-delimiting: the entries that begin with one are the entries of that key.
-        let primary = |row: &Row<T>| {
-            let mut primary = KeyBuf::new();
-            row.encode_key(&mut primary);
-            primary
+        tree.prefix(key).map(primary_key).collect()
+    }
+
+    fn referring_to_none(
+        &self,
+        txn: &Txn,
+        at: At,
+        i: usize,
+        there: &dyn Fn(&[u8]) -> bool,
+    ) -> Vec<KeyBuf> {
+        let mut keys = KeySink::new();
+        let refers_to_none = |row: &&Row<T>| {
+            index_keys::<T>(i, row, &mut keys);
+            keys.iter().any(|key| !there(key))
         };
-        tree.prefix(key).map(primary).collect()
+        let rows = txn.edition.tree::<Row<T>>(at.base).iter();
+        rows.filter(refers_to_none).map(primary_key).collect()
     }
 
     fn delete(&self, txn: &mut Txn, at: At, primary: &[u8]) -> Result<bool, WriteError> {

@@ -300,7 +300,8 @@ impl fmt::Display for StoreError {
             StoreError::Driven { by } => write!(
                 f,
                 "the store is driven by {by}, whose log would not have this write: propose a command \
-                 there, or write in a fork of the store to try something"
+                 there, write in a fork of the store to try something, or keep what is this process's \
+                 own in another store"
             ),
         }
     }

@@ -69,9 +69,7 @@ pub use self::changed_since::ChangedSince;
 pub use self::core::StoreOptions;
 pub(crate) use self::core::{Core, Restored, Root, Tables};
 pub use self::cursor::{Cursor, CursorError};
-pub use self::derive::{
-    Derivation, DerivedTable, SourceChanges, derives_from_written, knows_sources,
-};
+pub use self::derive::{Derivation, DerivedTable, SourceChanges, derives_from_no, knows_sources};
 pub use self::diff::Diff;
 pub use self::erased::{TableOps, table_ops};
 pub use self::error::{CommitError, KeyText, StoreError, WaitError, WriteError};

@@ -3,10 +3,14 @@
 //! What a deletion does to those that refer to the record is done within the deletion. Whether all
 //! references and checks hold is asked at the end of an entry, of what the entry has changed: in
 //! between they may be broken.
+//!
+//! Replicas differ in what is local, so it has no say: its references only take its own records away
+//! with those that they refer to. Whether they refer to anything is not asked.
 
 use std::sync::Arc;
 
-use super::core::Core;
+use smallvec::SmallVec;
+
 use super::erased::{Follow, TableOps};
 use super::error::{KeyText, WriteError};
 use super::keys::index_keys;
@@ -21,7 +25,7 @@ use crate::schema::{Row, Table};
 pub(super) struct Rules {
     /// The indexes that refer to its records, in declared order.
     referrers: Vec<Referrer>,
-    /// Its own indexes that refer to a table, and that table.
+    /// Its own indexes that refer to a table, and that table; of a table that is not local.
     targets: Vec<(usize, usize)>,
     /// Its records have to meet checks.
     checks: bool,
@@ -33,6 +37,8 @@ struct Referrer {
     table: usize,
     index: usize,
     follow: Follow,
+    /// Whether what it refers to has to be there.
+    binds: bool,
 }
 
 impl Rules {
@@ -51,11 +57,15 @@ impl Rules {
                 if let Some((name, follow)) = info.references
                     && let Some(target) = tables.iter().position(|ops| ops.name() == name)
                 {
-                    rules[table].targets.push((index, target));
+                    let binds = !ops.is_local();
+                    if binds {
+                        rules[table].targets.push((index, target));
+                    }
                     rules[target].referrers.push(Referrer {
                         table,
                         index,
                         follow,
+                        binds,
                     });
                 }
             }
@@ -65,6 +75,13 @@ impl Rules {
 
     fn is_empty(&self) -> bool {
         self.referrers.is_empty() && self.targets.is_empty() && !self.checks
+    }
+
+    /// The indexes that refer to its records in one way, in declared order.
+    fn referrers(&self, follow: Follow) -> impl Iterator<Item = &Referrer> {
+        self.referrers
+            .iter()
+            .filter(move |referrer| referrer.follow == follow)
     }
 
     /// Whether a deletion does something to other records.
@@ -119,23 +136,14 @@ impl Txn {
         if !self.core.tables.rules(at.table).acts() {
             return self.take(at, encode, expected);
         }
-        self.together(|txn| txn.delete_within(at, encode, expected))
-    }
-
-    /// The same within operations that are one.
-    fn delete_within<T: Table>(
-        &mut self,
-        at: At,
-        encode: impl FnOnce(&mut KeyBuf),
-        expected: Option<crate::LogIndex>,
-    ) -> Result<Option<Row<T>>, WriteError> {
-        let taken = self.take::<T>(at, encode, expected)?;
-        if taken.is_some() && self.core.tables.rules(at.table).acts() {
-            let core = Arc::clone(&self.core);
-            let primary = self.scratch.primary.clone();
-            self.follow(&core, at.table, primary)?;
-        }
-        Ok(taken)
+        self.together(|txn| {
+            let taken = txn.take::<T>(at, encode, expected)?;
+            if taken.is_some() {
+                let primary = txn.scratch.primary.clone();
+                txn.follow(vec![(at.table, primary)])?;
+            }
+            Ok(taken)
+        })
     }
 
     /// Takes rows of one table away, of which some may be there several times; all or none.
@@ -144,18 +152,26 @@ impl Txn {
         at: At,
         rows: Vec<Row<T>>,
     ) -> Result<Vec<Row<T>>, WriteError> {
-        let each = |txn: &mut Txn| {
-            let mut deleted = Vec::with_capacity(rows.len());
+        let acts = self.core.tables.rules(at.table).acts();
+        let all = |txn: &mut Txn| {
+            let (mut deleted, mut gone) = (Vec::with_capacity(rows.len()), Vec::new());
             for row in rows {
-                deleted.extend(txn.delete_within::<T>(at, |out| row.encode_key(out), None)?);
+                let Some(taken) = txn.take::<T>(at, |out| row.encode_key(out), None)? else {
+                    continue;
+                };
+                deleted.push(taken);
+                if acts {
+                    gone.push((at.table, txn.scratch.primary.clone()));
+                }
             }
+            txn.follow(gone)?;
             Ok(deleted)
         };
-        if self.core.tables.rules(at.table).acts() {
-            self.together(each)
+        if acts {
+            self.together(all)
         } else {
             // Nothing can fail.
-            each(self)
+            all(self)
         }
     }
 
@@ -174,41 +190,71 @@ impl Txn {
         Ok(rows)
     }
 
-    /// Does what follows from the deletion of a record to those that refer to it, and so on.
-    fn follow(
-        &mut self,
-        core: &Arc<Core>,
-        table: usize,
-        primary: KeyBuf,
-    ) -> Result<(), WriteError> {
-        let mut gone = vec![(table, primary)];
+    /// Does what follows from the deletion of records, each by its table and primary key, to those that
+    /// refer to them, and so on. References are taken away when all is gone that is to go: that cannot be
+    /// in the way.
+    fn follow(&mut self, mut gone: Vec<(usize, KeyBuf)>) -> Result<(), WriteError> {
+        let core = Arc::clone(&self.core);
+        let tables = &core.tables;
+        let mut left = Vec::new();
         while let Some((table, key)) = gone.pop() {
-            for referrer in &core.tables.rules(table).referrers {
-                let Referrer {
-                    table,
-                    index,
-                    follow,
-                } = *referrer;
-                let (ops, at) = (&core.tables[table], core.tables.at(table));
-                if follow == Follow::Restrict {
-                    continue;
-                }
-                for primary in ops.referring(self, at, index, key.as_bytes()) {
-                    if follow == Follow::SetNull {
-                        ops.set_null(self, at, index, primary.as_bytes())?;
-                    } else if ops.delete(self, at, primary.as_bytes())? {
-                        gone.push((table, primary));
+            for referrer in tables.rules(table).referrers(Follow::Cascade) {
+                let (ops, at) = (&tables[referrer.table], tables.at(referrer.table));
+                for primary in ops.referring(self, at, referrer.index, key.as_bytes()) {
+                    if ops.delete(self, at, primary.as_bytes())? {
+                        gone.push((referrer.table, primary));
                     }
+                }
+            }
+            if tables
+                .rules(table)
+                .referrers(Follow::SetNull)
+                .next()
+                .is_some()
+            {
+                left.push((table, key));
+            }
+        }
+        for (table, key) in left {
+            for referrer in tables.rules(table).referrers(Follow::SetNull) {
+                let (ops, at) = (&tables[referrer.table], tables.at(referrer.table));
+                for primary in ops.referring(self, at, referrer.index, key.as_bytes()) {
+                    ops.set_null(self, at, referrer.index, primary.as_bytes())?;
                 }
             }
         }
         Ok(())
     }
 
+    /// Takes away what is local and refers to nothing: after a restore, which takes records away without
+    /// asking who refers to them.
+    pub(super) fn leave_behind(&mut self) -> Result<(), WriteError> {
+        let core = Arc::clone(&self.core);
+        let tables = &core.tables;
+        for (target, rules) in tables.all_rules().iter().enumerate() {
+            for referrer in rules.referrers.iter().filter(|referrer| !referrer.binds) {
+                let (ops, at) = (&tables[referrer.table], tables.at(referrer.table));
+                let there = |key: &[u8]| tables[target].has(self, tables.at(target), key);
+                let mut gone = Vec::new();
+                for primary in ops.referring_to_none(self, at, referrer.index, &there) {
+                    if ops.delete(self, at, primary.as_bytes())? {
+                        gone.push((referrer.table, primary));
+                    }
+                }
+                self.follow(gone)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Tests the rules of the schema on what the running entry has changed so far. Runs user code.
+    ///
+    /// Tables in declared order: which of them was touched first may be a matter of what is local.
     pub(super) fn check_rules(&self) -> Result<(), WriteError> {
         let core = &self.core;
-        for (table, changes) in self.log.tables() {
+        let mut touched: SmallVec<[_; 4]> = self.log.tables().collect();
+        touched.sort_unstable_by_key(|(table, _)| *table);
+        for (table, changes) in touched {
             if !core.tables.rules(table).is_empty() {
                 core.tables[table].verify(self, core.tables.at(table), changes)?;
             }
@@ -257,7 +303,7 @@ pub(super) fn verify<T: Table>(txn: &Txn, at: At, ops: &[Replaced<T>]) -> Result
             // A later operation has left another record, and is tested itself.
             (Some(_), _) => {}
             (None, _) => {
-                for referrer in &rules.referrers {
+                for referrer in rules.referrers.iter().filter(|referrer| referrer.binds) {
                     let ops = &core.tables[referrer.table];
                     let of = core.tables.at(referrer.table);
                     let holders = ops.referring(txn, of, referrer.index, primary.as_bytes());

@@ -327,8 +327,8 @@ impl<S: Schema> Store<S> {
         Ok(position)
     }
 
-    /// An edition with the derived tables made anew at `index`; and rows, to be dropped when all is
-    /// done.
+    /// An edition with the derived tables made anew at `index`, and without what is local and refers to
+    /// what is gone; and rows, to be dropped when all is done.
     fn derived(
         &self,
         edition: Edition<Root>,
@@ -336,6 +336,7 @@ impl<S: Schema> Store<S> {
     ) -> Result<(Edition<Root>, impl Sized + use<S>), WriteError> {
         let mut view = RawView::writing(Txn::begin(self.core(), edition, index, false));
         view.derive_anew()?;
+        view.txn_mut().leave_behind()?;
         Ok(view.into_txn().into_parts())
     }
 

@@ -43,8 +43,8 @@ pub trait Readable: Table {
     /// How many trees the table has: that of the primary key, and one an index.
     const TREES: usize = 1 + Self::INDEXES.len();
 
-    /// Whether it is the process's own.
-    const OWN: bool = Self::LOCAL;
+    /// Whether it is the process's own, and not derived.
+    const OWN: bool = Self::LOCAL && !Self::DERIVED;
 
     /// Its indexes, some of which may refer to other tables.
     const REFERRING: &'static [IndexDef<Self>] = Self::INDEXES;

@@ -30,6 +30,41 @@ struct Malformed {
 }
 
 #[derive(Clone, PartialEq, Serialize, Deserialize, Table)]
+#[table(derived_from)]
+#[table(derived_from = Job, by)]
+#[table(derived_from = "Job")]
+struct WithoutValues {
+    #[primary_key]
+    id: u8,
+}
+
+#[derive(Clone, PartialEq, Serialize, Deserialize, Table)]
+#[table(derived_from = Job, by = Twice::count, derived_from = Job, by = Twice::count, local)]
+struct Twice {
+    #[primary_key]
+    id: u8,
+}
+
+impl Twice {
+    fn count(_: Option<&Job>, _: Option<&Job>, _: &mut TableWriter<'_, Twice>) -> Result<(), WriteError> {
+        Ok(())
+    }
+}
+
+#[derive(Clone, PartialEq, Serialize, Deserialize, Table)]
+#[table(version = 2, from = Job, derived_from = Job, by = Versioned::count)]
+struct Versioned {
+    #[primary_key]
+    id: u8,
+}
+
+impl Versioned {
+    fn count(_: Option<&Job>, _: Option<&Job>, _: &mut TableWriter<'_, Self>) -> Result<(), WriteError> {
+        Ok(())
+    }
+}
+
+#[derive(Clone, PartialEq, Serialize, Deserialize, Table)]
 #[table(derived_from = Job, by = Load::count, check = Ruled::check)]
 struct Ruled {
     #[primary_key]

@@ -1,4 +1,4 @@
-//! A derived table of a derived one, and a reference to one.
+//! A derived table of a derived one, and of a local one; a reference to a derived one.
 use highwater::{Schema, Table, TableWriter, WriteError};
 use serde::{Deserialize, Serialize};
 
@@ -39,8 +39,32 @@ impl Sum {
 struct Note {
     #[primary_key]
     id: u8,
-    #[index(references = Load)]
+    #[index(references = Load, cascade)]
     load: u8,
+}
+
+#[derive(Clone, PartialEq, Serialize, Deserialize, Table)]
+#[table(local)]
+struct Seen {
+    #[primary_key]
+    id: u8,
+}
+
+#[derive(Clone, PartialEq, Serialize, Deserialize, Table)]
+#[table(derived_from = Job, by = Total::job, derived_from = Seen, by = Total::seen)]
+struct Total {
+    #[primary_key]
+    id: u8,
+}
+
+impl Total {
+    fn job(_: Option<&Job>, _: Option<&Job>, _: &mut TableWriter<'_, Total>) -> Result<(), WriteError> {
+        Ok(())
+    }
+
+    fn seen(_: Option<&Seen>, _: Option<&Seen>, _: &mut TableWriter<'_, Total>) -> Result<(), WriteError> {
+        Ok(())
+    }
 }
 
 #[derive(Schema)]
@@ -55,6 +79,13 @@ struct Noted {
     jobs: Job,
     loads: Load,
     notes: Note,
+}
+
+#[derive(Schema)]
+struct OfALocal {
+    jobs: Job,
+    seen: Seen,
+    totals: Total,
 }
 
 fn main() {}

@@ -9,7 +9,6 @@ use serde::{Deserialize, Serialize};
 #[table(name = 3)]
 #[table(name = "")]
 #[table(local = true)]
-#[table(local, local)]
 #[table(crate = "highwater")]
 #[index]
 #[index()]
@@ -50,5 +49,12 @@ impl Node {
 #[derive(Key)]
 #[key(crate)]
 struct Id(u64);
+
+#[derive(PartialEq, Serialize, Deserialize, Table)]
+#[table(local, local)]
+struct Seen {
+    #[primary_key]
+    id: u64,
+}
 
 fn main() {}

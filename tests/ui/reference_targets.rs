@@ -41,7 +41,7 @@ struct WithoutNodes {
 #[table(local)]
 struct Seen {
     #[primary_key]
-    #[index(references = Node)]
+    #[index(references = Node, cascade)]
     node: u16,
 }
 

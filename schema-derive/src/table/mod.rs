@@ -12,7 +12,8 @@ use crate::options::{
 };
 use crate::problems::Problems;
 use index::{
-    FieldIndex, Forms, IndexModel, NamedPart, Part, Source, StructIndex, path_text, path_value,
+    FieldIndex, Forms, IndexModel, NamedPart, OnDelete, Part, Source, StructIndex, path_text,
+    path_value,
 };
 use proc_macro2::{Span, TokenStream};
 use quote::ToTokens;
@@ -135,7 +136,7 @@ fn read_struct<'a>(input: &'a DeriveInput, problems: &mut Problems) -> TableMode
     const CHECK: &str = "expected the path of a function of the record that returns `bool`, as in \
                          `check = Self::is_valid`";
     let (mut name, mut krate, mut checks) = (None, Krate::default(), Vec::new());
-    let (mut local, mut sources) = (false, Sources::default());
+    let (mut local, mut sources) = (None, Sources::default());
     let mut versions = Versions::default();
     for attribute in input
         .attrs
@@ -156,7 +157,7 @@ fn read_struct<'a>(input: &'a DeriveInput, problems: &mut Problems) -> TableMode
                 }
             } else if key == "local" {
                 no_value(key, value)?;
-                if std::mem::replace(&mut local, true) {
+                if local.replace(key.clone()).is_some() {
                     return Err(repeated_option(key, "table"));
                 }
             } else if key == "version" || key == "from" {
@@ -166,7 +167,8 @@ fn read_struct<'a>(input: &'a DeriveInput, problems: &mut Problems) -> TableMode
             } else if key == "derived_from" {
                 sources.add(path_value(key, value, SOURCE)?)?;
             } else if key == "by" {
-                sources.complete(key, path_value(key, value, BY)?)?;
+                let source = sources.close(key)?;
+                sources.complete(source, path_value(key, value, BY)?)?;
             } else if key == "crate" {
                 if krate.read(key, value)? {
                     return Err(repeated_option(key, "table"));
@@ -177,17 +179,13 @@ fn read_struct<'a>(input: &'a DeriveInput, problems: &mut Problems) -> TableMode
             Ok(())
         });
     }
-    let (version, earlier) = versions.finish(local, problems);
     let derivations = sources.finish(problems);
-    if let (Some((source, _)), Some(check)) = (derivations.first(), checks.first()) {
-        let source = path_text(source);
-        problems.at(
-            check.span(),
-            format!(
-                "a derived table is what its function makes of `{source}`: expected the check there"
-            ),
-        );
+    if let Some((source, _)) = derivations.first() {
+        refuse_beside_source(source, local.as_ref(), &checks, problems);
     }
+    // Nobody but this process has what is derived.
+    let local = local.is_some() || !derivations.is_empty();
+    let (version, earlier) = versions.finish(local, problems);
     refuse_attributes(
         &input.attrs,
         &["expires"],
@@ -213,10 +211,31 @@ fn read_struct<'a>(input: &'a DeriveInput, problems: &mut Problems) -> TableMode
         primary_key: Vec::new(),
         indexes: Vec::new(),
         checks,
-        // Nobody but this process has it.
-        local: local || !derivations.is_empty(),
+        local,
         derivations,
         expires: false,
+    }
+}
+
+/// Refuses what a table that is derived from `source` has anyway, or has not itself.
+fn refuse_beside_source(
+    source: &Path,
+    local: Option<&Ident>,
+    checks: &[Path],
+    problems: &mut Problems,
+) {
+    let source = path_text(source);
+    if let Some(local) = local {
+        let message = format!(
+            "a table that is derived from `{source}` is local anyway: expected one of the two"
+        );
+        problems.at(local.span(), message);
+    }
+    if let Some(check) = checks.first() {
+        let message = format!(
+            "a derived table is what its function makes of `{source}`: expected the check there"
+        );
+        problems.at(check.span(), message);
     }
 }
 
@@ -243,11 +262,14 @@ impl Sources {
         }
     }
 
-    fn complete(&mut self, key: &Ident, function: Path) -> syn::Result<()> {
-        let Some(source) = self.open.take() else {
-            let message = "`by` is for a source: expected `derived_from = Table` before it";
-            return Err(syn::Error::new(key.span(), message));
-        };
+    /// The source that the function of `by` is for.
+    fn close(&mut self, key: &Ident) -> syn::Result<Path> {
+        let message = "`by` is for a source: expected `derived_from = Table` before it";
+        let source = self.open.take();
+        source.ok_or_else(|| syn::Error::new(key.span(), message))
+    }
+
+    fn complete(&mut self, source: Path, function: Path) -> syn::Result<()> {
         let text = path_text(&source);
         if self.all.iter().any(|(other, _)| path_text(other) == text) {
             let message =
@@ -378,6 +400,25 @@ fn refuse_unordered(ty: &Type, problems: &mut Problems) {
     }
 }
 
+/// Refuses what would let a local table, in which replicas differ, decide what is done to others.
+fn refuse_a_say(index: &IndexModel<'_>, problems: &mut Problems) {
+    if index.unique {
+        problems.at(
+            index.name.span(),
+            "a local table refuses no record, for replicas differ in which it has: expected no `unique`",
+        );
+    }
+    if let Some(reference) = &index.reference
+        && reference.on_delete != OnDelete::Cascade
+    {
+        problems.at(
+            reference.target.span(),
+            "a local table is in the way of no deletion, for replicas differ in what it has: expected \
+             `cascade` beside the reference",
+        );
+    }
+}
+
 impl<'a> TableModel<'a> {
     /// Gathers the keys from the fields and from the struct's attributes.
     fn read_keys(
@@ -438,7 +479,34 @@ impl<'a> TableModel<'a> {
                 problems.at(reference.target.span(), message);
             }
         }
+        for index in &self.indexes {
+            if self.local && self.derivations.is_empty() {
+                refuse_a_say(index, problems);
+            }
+            self.refuse_loss_of_key(index, problems);
+        }
         self.refuse_same_names(problems);
+    }
+
+    /// The record that a reference is taken away from stays the same record.
+    fn refuse_loss_of_key(&self, index: &IndexModel<'_>, problems: &mut Problems) {
+        let reference = index.reference.as_ref();
+        if reference.is_none_or(|reference| reference.on_delete != OnDelete::SetNull) {
+            return;
+        }
+        for part in &index.parts {
+            if let Source::Field(column) = &part.source
+                && part.forms.sparse
+                && self.primary_key.iter().any(|key| key.ident == column.ident)
+            {
+                let message = format!(
+                    "`set_null` would make `{}` `None`, which is part of the primary key: expected \
+                     `cascade` or `restrict`",
+                    column.ident
+                );
+                problems.at(part.span(), message);
+            }
+        }
     }
 
     fn add_struct_index(

@@ -61,7 +61,7 @@ impl Versions {
         if local {
             problems.at(
                 span,
-                "a local table is in no image: its records need no version",
+                "a local or derived table is in no image: its records need no version",
             );
         } else if version > 1 && from.is_empty() {
             problems.at(
