@@ -62,17 +62,7 @@ impl From<u64> for LogIndex {
 ///
 /// [`Store::fork`]: crate::Store::fork
 #[derive(
-    Clone,
-    Copy,
-    Debug,
-    Default,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    serde::Serialize,
-    serde::Deserialize,
+    Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
 )]
 #[serde(transparent)]
 pub struct HistoryId(pub u128);
@@ -97,6 +87,13 @@ impl HistoryId {
         static NEXT: LazyLock<AtomicU64> =
             LazyLock::new(|| AtomicU64::new(RandomState::new().build_hasher().finish()));
         HistoryId(Self::FORKS | u128::from(NEXT.fetch_add(1, Ordering::Relaxed)))
+    }
+}
+
+/// In hexadecimal, as it is displayed: `HistoryId(1f)`, `HistoryId(unnamed)`.
+impl fmt::Debug for HistoryId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "HistoryId({self})")
     }
 }
 
@@ -149,5 +146,7 @@ mod tests {
         assert_eq!(at(HistoryId::UNNAMED), "7");
         assert_eq!(at(HistoryId(0x1f)), "7@1f");
         assert_eq!(HistoryId::UNNAMED.to_string(), "unnamed");
+        assert_eq!(format!("{:?}", HistoryId(0x1f)), "HistoryId(1f)");
+        assert_eq!(format!("{:?}", HistoryId::UNNAMED), "HistoryId(unnamed)");
     }
 }

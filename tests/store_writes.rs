@@ -123,7 +123,7 @@ fn unique_indexes_refuse_and_leave_all_as_it_was() {
         .unwrap_err();
     assert_eq!(
         error.to_string(),
-        "table checks, unique index aliases: key \"k\" belongs to record (\"n\", 1)"
+        "table checks, unique index aliases: key \"k\" belongs to the record with primary key (\"n\", 1)"
     );
     txn.checks_mut().insert(check("n", 2, &["z", "z"])).unwrap();
     txn.commit().unwrap();
@@ -339,7 +339,7 @@ fn a_guard_names_what_has_changed() {
     });
     let changed = |what: &str| {
         Err(format!(
-            "{what} has changed at 5, it was read at 1; read it again"
+            "{what} has changed: its log index is 5, and was 1 when it was read; read it again"
         ))
     };
     assert_eq!(
@@ -348,8 +348,8 @@ fn a_guard_names_what_has_changed() {
             Ok(()),
             changed("table services, record \"b\""),
             Ok(()),
-            Err("table services, index tags, what begins with \"x\" has changed at 5, it was read at 0; \
-                 read it again"
+            Err("table services, index tags, what begins with \"x\" has changed: its log index is 5, and \
+                 was 0 when it was read; read it again"
                 .to_owned()),
             Ok(()),
             changed("table services"),
@@ -499,7 +499,7 @@ fn insert_all_is_in_the_feed_and_says_what_it_refuses() {
     let error = txn.checks_mut().insert_all(clash.clone()).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "table checks, unique index aliases: key \"y\" belongs to record (\"n\", 3)"
+        "table checks, unique index aliases: key \"y\" belongs to the record with primary key (\"n\", 3)"
     );
     let error = txn
         .checks_mut()

@@ -97,7 +97,7 @@ use syn::{DeriveInput, parse_macro_input};
 /// of the two differs:
 ///
 /// ```
-/// use highwater::{Schema, Store, Table, TableWriter, WriteError};
+/// use highwater::{Row, Schema, Store, Table, TableWriter, WriteError};
 /// use serde::{Deserialize, Serialize};
 ///
 /// #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
@@ -131,7 +131,7 @@ use syn::{DeriveInput, parse_macro_input};
 ///         loads: &mut TableWriter<'_, Load>,
 ///         change: impl FnOnce(&mut Load),
 ///     ) -> Result<(), WriteError> {
-///         let found = loads.read().get(node).map(|load| Load::clone(load));
+///         let found = loads.read().get(node).map(Row::to_record);
 ///         let mut load = found.unwrap_or_else(|| Load { node: node.into(), ..Load::default() });
 ///         change(&mut load);
 ///         if load.services == 0 && load.zone.is_none() {

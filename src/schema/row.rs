@@ -10,7 +10,29 @@ use std::sync::Arc;
 /// A stored record with the log indexes of its creation and of its last change.
 ///
 /// Derefs to the record. A clone is one more reference to the same record, and can be kept for as
-/// long as wanted: it holds the record alone, not the version of the store it was read from.
+/// long as wanted: it holds the record alone, not the version of the store it was read from. So
+/// `.cloned()` of an iterator or an option gives rows; a record of one's own, to change it or to answer
+/// with it, is given by [`to_record`](Self::to_record):
+///
+/// ```
+/// # use highwater::{Row, Schema, Store, Table};
+/// # use serde::{Deserialize, Serialize};
+/// # #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
+/// # pub struct Node { #[primary_key] pub name: String, pub jobs: u32 }
+/// # #[derive(Schema)]
+/// # pub struct Cluster { nodes: Node }
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = Store::<Cluster>::new();
+/// # let mut txn = store.write()?;
+/// # txn.nodes_mut().insert(Node { name: "n1".into(), jobs: 0 })?;
+/// # txn.commit()?;
+/// let snapshot = store.snapshot();
+/// let rows: Vec<Row<Node>> = snapshot.nodes().iter().cloned().collect();
+/// let nodes: Vec<Node> = snapshot.nodes().iter().map(Row::to_record).collect();
+/// assert_eq!(rows, nodes);
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// Equality, hash and serialization are the record's: a `Row` serializes as its `T`, and equals any
 /// `T` or `Row` of an equal record, whatever their indexes.
@@ -32,6 +54,14 @@ impl<T> Row<T> {
             create_index,
             modify_index,
         }))
+    }
+
+    /// A copy of the record.
+    pub fn to_record(&self) -> T
+    where
+        T: Clone,
+    {
+        self.0.value.clone()
     }
 
     /// The log index of the entry that inserted the record; a deletion and a new insertion begin

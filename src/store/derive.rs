@@ -82,8 +82,47 @@ impl SourceChanges<'_> {
     }
 }
 
-/// What stands where a [`TableWriter`] would, of a table that is derived: it is written by the function
-/// that it is declared with, and by nobody else.
+/// What stands where a [`TableWriter`] would, of a table that is derived: it is written by the functions
+/// that it is declared with, and read-only for everyone else. So this has no methods, and a write is an
+/// error of the compiler, that there is no such method. To change what is in the table, change what it is
+/// derived from.
+///
+/// ```compile_fail,E0599
+/// use highwater::{Schema, Store, Table, TableWriter, WriteError};
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
+/// pub struct Service {
+///     #[primary_key]
+///     pub id: u32,
+/// }
+///
+/// #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
+/// #[table(derived_from = Service, by = Total::count)]
+/// pub struct Total {
+///     #[primary_key]
+///     pub what: String,
+///     pub services: u32,
+/// }
+/// # impl Total {
+/// #     fn count(
+/// #         _: Option<&Service>, _: Option<&Service>, _: &mut TableWriter<'_, Total>,
+/// #     ) -> Result<(), WriteError> {
+/// #         Ok(())
+/// #     }
+/// # }
+///
+/// #[derive(Schema)]
+/// pub struct Catalog {
+///     services: Service,
+///     totals: Total,
+/// }
+///
+/// let mut txn = Store::<Catalog>::new().write().unwrap();
+/// assert!(txn.totals().is_empty());
+/// // error: no method named `insert` found for struct `DerivedTable`
+/// txn.totals_mut().insert(Total { what: "all".into(), services: 1 });
+/// ```
 pub struct DerivedTable<'a, T>(PhantomData<&'a mut T>);
 
 impl<T> fmt::Debug for DerivedTable<'_, T> {

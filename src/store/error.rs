@@ -204,7 +204,8 @@ impl fmt::Display for WriteError {
                 holder,
             } => write!(
                 f,
-                "table {table}, unique index {index}: key {key} belongs to record {holder}"
+                "table {table}, unique index {index}: key {key} belongs to the record with primary key \
+                 {holder}"
             ),
             WriteError::Conflict {
                 table,

@@ -64,7 +64,7 @@ const MAX_READS: usize = 1024;
 /// let conflict = txn.validate(&guard).unwrap_err();
 /// assert_eq!(
 ///     conflict.to_string(),
-///     "table account, record \"a\" has changed at 2, it was read at 1; read it again"
+///     "table account, record \"a\" has changed: its log index is 2, and was 1 when it was read; read it again"
 /// );
 /// # Ok(())
 /// # }
@@ -252,7 +252,7 @@ impl fmt::Display for Conflict {
                 }
                 write!(
                     f,
-                    " has changed at {now}, it was read at {read}; read it again"
+                    " has changed: its log index is {now}, and was {read} when it was read; read it again"
                 )
             }
             Conflict::OtherHistory { read, now } => write!(

@@ -65,6 +65,13 @@ impl Default for Retention {
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum AsOfError {
+    /// It is of the past, of which the store retains nothing.
+    NothingRetained {
+        /// The index that was asked for.
+        wanted: LogIndex,
+        /// The one position there is a snapshot of, which is the newest.
+        newest: Position,
+    },
     /// It is of before what is retained.
     Compacted {
         /// The index that was asked for.
@@ -101,6 +108,11 @@ pub enum AsOfError {
 impl fmt::Display for AsOfError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            AsOfError::NothingRetained { wanted, newest } => write!(
+                f,
+                "log index {wanted} is not retained, only the newest snapshot is there, of {newest}: \
+                 set StoreOptions::retain to read the past"
+            ),
             AsOfError::Compacted { wanted, oldest } => write!(
                 f,
                 "log index {wanted} is no longer retained; the oldest position that is: {oldest}"
@@ -262,6 +274,10 @@ impl Past {
             .map_or(root.position, |kept| kept.version.payload().position);
         let before = after.checked_sub(1).map(|at| &ring.kept[at]);
         match before.filter(|kept| kept.place().0 == line) {
+            None if !self.retains() => Err(AsOfError::NothingRetained {
+                wanted,
+                newest: root.position,
+            }),
             None => Err(AsOfError::Compacted {
                 wanted,
                 oldest: next,

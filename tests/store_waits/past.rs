@@ -100,13 +100,15 @@ fn the_past_is_found_by_its_exact_index() {
     put_at(&store, 1);
     put_at(&store, 2);
     assert_eq!(address(&store.as_of(LogIndex(2)).unwrap()), Some(2));
+    let refused = store.as_of(LogIndex(1)).unwrap_err();
     assert_eq!(
-        store.as_of(LogIndex(1)).unwrap_err(),
-        AsOfError::Compacted {
+        refused,
+        AsOfError::NothingRetained {
             wanted: LogIndex(1),
-            oldest: at_position(2)
+            newest: at_position(2)
         }
     );
+    assert!(refused.to_string().contains("StoreOptions::retain"));
 }
 
 #[test]
