@@ -7,7 +7,7 @@
 //! adds one to each counter that is named and prints them all. Run it again: it goes on from
 //! where it was. Kill it at any moment: what it has printed is there.
 
-use highwater::fsm::{Command, Context};
+use highwater::fsm::{Command, Context, Rejected};
 use highwater::journal::{Journal, JournalOptions};
 use highwater::{Schema, Table, WriteTxn};
 use serde::{Deserialize, Serialize};
@@ -34,17 +34,15 @@ enum Request {
 
 impl Command<Counters> for Request {
     type Reply = u64;
-    type Error = String;
+    type Error = Rejected;
 
-    fn apply(self, _: &Context, txn: &mut WriteTxn<Counters>) -> Result<u64, String> {
+    fn apply(self, _: &Context, txn: &mut WriteTxn<Counters>) -> Result<u64, Rejected> {
         let Request::Add { name, amount } = self;
         let old = txn.counters().get(&name).map_or(0, |counter| counter.value);
         let value = old
             .checked_add(amount)
             .ok_or_else(|| format!("{name} is full"))?;
-        txn.counters_mut()
-            .upsert(Counter { name, value })
-            .map_err(|e| e.to_string())?;
+        txn.counters_mut().upsert(Counter { name, value })?;
         Ok(value)
     }
 }

@@ -3,7 +3,11 @@
 //! Begin with [`derive(Table)`](derive@Table), which has all that can be said of a record and its
 //! indexes, and [`derive(Schema)`](derive@Schema), then [`Store`].
 //!
-#![cfg_attr(feature = "derive", doc = include_str!("../README.md"))]
+// Its programs are tested with the features that all of them need.
+#![cfg_attr(
+    all(feature = "derive", any(feature = "journal", not(doctest))),
+    doc = include_str!("../README.md")
+)]
 // `highwater::` paths of the derives work inside the crate's own tests too.
 extern crate self as highwater;
 

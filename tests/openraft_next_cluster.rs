@@ -9,7 +9,7 @@
 
 mod cluster;
 
-use cluster::{Change, Kind, Op, Registers, Rng, Write, check, search};
+use cluster::{Change, Held, Kind, Op, Registers, Rng, Write, check, search};
 use highwater::fsm::{Outcome, Proposal, RequestId, SessionId, SessionOptions};
 use highwater::openraft_next::{
     Blocking, ImageFile, Inbox, NodeOptions, Request, Response, StateMachine, open, read_index,
@@ -39,7 +39,7 @@ use tempfile::TempDir;
 openraft_next::declare_raft_types!(
     pub Types:
         D = Request<Write>,
-        R = Response<u64, u64>,
+        R = Response<u64, Held>,
         NodeId = u64,
         Node = NodeInfo,
         AsyncRuntime = SimRuntime,
@@ -374,7 +374,7 @@ async fn send(
     shared: &Shared,
     nodes: u64,
     proposal: &Proposal<Write>,
-) -> Option<Response<u64, u64>> {
+) -> Option<Response<u64, Held>> {
     let at = shared.below(nodes);
     let node = shared.node(at)?;
     shared.delay().await;
@@ -410,13 +410,13 @@ async fn write_once(
             Some(Response {
                 index,
                 outcome: Outcome::Done(told),
-            }) => return (index.0, told),
+            }) => return (index.0, told.map_err(|Held(value)| value)),
             Some(Response {
                 outcome: Outcome::Repeated { index, result },
                 ..
             }) => {
                 shared.lock().met.repeated += 1;
-                return (index.0, result);
+                return (index.0, result.map_err(|Held(value)| value));
             }
             Some(other) => panic!("{other:?}"),
             None => sleep(20).await,

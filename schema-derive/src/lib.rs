@@ -58,9 +58,53 @@ use syn::{DeriveInput, parse_macro_input};
 /// is absent. In place of a field's name a part can be `with = path -> Type`: what `path(&record)`
 /// returns, a key computed from the record. So `by_critical(with = Self::is_critical -> bool)` has the
 /// records for which it is true and the others, and `when = Self::is_critical` has the first alone.
-/// Such functions must depend on the record alone, and give the same on every replica.
 ///
 /// Indexes are numbered in the order in which they are declared, those on the struct first.
+///
+/// # Functions
+///
+/// What attributes name are paths of functions, free ones or associated ones (`Self::is_critical`), not
+/// closures. For a table of `Service`s:
+///
+/// | named by | its type |
+/// |---|---|
+/// | `check`, `when` | `fn(&Service) -> bool` |
+/// | `with = path -> Type` | `fn(&Service) -> Type` |
+/// | `by`, after `derived_from = Source` | `fn(Option<&Source>, Option<&Source>, &mut TableWriter<'_, Service>) -> Result<(), WriteError>` |
+///
+/// The first three must depend on the record alone, and give the same on every replica; of the last see
+/// [below](#derived-tables).
+///
+/// ```
+/// use highwater::Table;
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
+/// #[table(check = Service::has_port)]
+/// #[index(when = Service::is_critical, by_critical(name))]
+/// #[index(by_domain(with = domain -> String, name))]
+/// pub struct Service {
+///     #[primary_key]
+///     pub name: String,
+///     pub port: u16,
+///     pub failing: u32,
+/// }
+///
+/// impl Service {
+///     fn has_port(&self) -> bool {
+///         self.port > 0
+///     }
+///     fn is_critical(&self) -> bool {
+///         self.failing > 0
+///     }
+/// }
+///
+/// fn domain(service: &Service) -> String {
+///     service.name.rsplit_once('.').map_or(String::new(), |(_, domain)| domain.into())
+/// }
+/// ```
+///
+/// # References
 ///
 /// An index with `references = Other` is a reference: each of its keys is the primary key of a record
 /// of the table `Other`, which must be in the same schema. That is so at the end of every entry, or the
@@ -72,6 +116,8 @@ use syn::{DeriveInput, parse_macro_input};
 /// a restore brings, so that a schema can get a new one: an entry that changes such a record is refused
 /// unless it sets it right.
 ///
+/// # Local tables
+///
 /// A `local` table is one in which replicas differ: it begins empty with the process, no image has it, and
 /// a restore leaves it, without the records that refer to what is gone (but empties it if that goes back,
 /// or to another history). So it must have no say in what is replicated. It has no unique index. Its
@@ -80,16 +126,21 @@ use syn::{DeriveInput, parse_macro_input};
 /// as any table, with `upsert` and `delete`, which do not ask what is there; a command must not read it.
 /// See `highwater::Table::LOCAL`.
 ///
+/// # Expiry
+///
 /// `#[expires]` brings an index, named like the field, of the records that have such a time, and the
 /// methods `due` and `next_due`. Nothing is done with what is due by itself: time, too, comes from the
 /// log, so a command does it, by the log's clock; see the module `highwater::fsm`.
 ///
-/// A table that is `derived_from` others of the same schema is kept by its functions, and written by
-/// nobody else: a count, a sum, a join, which are then look-ups, watched and followed as those of any
-/// table. At the end of each entry its function is called for each record of the source that the entry
-/// has changed, with the record before and after, and with what writes the derived table; an error
-/// refuses the entry, a panic is as one of a command. So no snapshot has the one without the other; within
-/// the entry the derived table is as it was before. It is local: no image has it, and a restore makes it
+/// # Derived tables
+///
+/// A table that is `derived_from` others of the same schema is kept by its functions, and read-only for
+/// everyone else (in a transaction there is a `DerivedTable` in place of a writer, which has no methods):
+/// a count, a sum, a join, which are then look-ups, watched and followed as those of any table. At the end
+/// of each entry its function is called for each record of the source that the entry has changed, with the
+/// record before (`None` if it is new) and after (`None` if it is gone), and with what writes the derived
+/// table; an error refuses the entry, a panic is as one of a command. So no snapshot has the one without
+/// the other; within the entry the derived table is as it was before. It is local: no image has it, and a restore makes it
 /// anew, of all records of its sources as if they had just been inserted. So what the function makes of
 /// records must not depend on the order in which they come, and it must depend on nothing but what it is
 /// given. One that is derived cannot be a source, nor have references or checks. A record that is written

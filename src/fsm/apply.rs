@@ -1,16 +1,15 @@
 //! A batch: entries that are applied in order and published together.
 
 use super::Command;
-use super::codec::{self, Content, Stamp};
+use super::codec::{self, Content, Proposal, Stamp};
 use super::entry::{Body, Context, LogEntry};
 use crate::image::msgpack;
 use crate::position::LogIndex;
 use crate::session::{Answer, Kept, Known, Moment, SessionError, SessionId};
-use crate::store::{CommitError, Schema, Store, StoreError, Turn, WriteError, WriteTxn};
+use crate::store::{CommitError, Schema, Store, StoreError, Turn, WriteTxn};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::any::Any;
-use std::convert::identity;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -179,6 +178,97 @@ impl<C> Batch<C> {
     }
 }
 
+impl<C> Proposal<C> {
+    /// Applies it at the store's next index, at once and without a log: to see what a command would do, in
+    /// a [fork](crate::Snapshot::fork), or to test it.
+    ///
+    /// All is as when a [`Batch`] applies the entry, but that what would halt the store is only told:
+    /// nothing is changed then. The store of a driver is refused ([`HaltKind::Store`]). Waits for the store's
+    /// write slot.
+    ///
+    /// Here a command is planned on a fork, and then proposed with a guard of all that the plan was made
+    /// of. If something of that has changed, it is rejected, and planned anew:
+    ///
+    /// ```
+    /// use highwater::fsm::{Command, Context, Proposal, Rejected};
+    /// use highwater::{Guard, Schema, Store, Table, WriteTxn};
+    /// use serde::{Deserialize, Serialize};
+    /// use std::time::SystemTime;
+    ///
+    /// #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
+    /// pub struct Job {
+    ///     #[primary_key]
+    ///     pub id: u32,
+    ///     #[index]
+    ///     pub node: String,
+    /// }
+    ///
+    /// #[derive(Schema)]
+    /// pub struct Cluster {
+    ///     jobs: Job,
+    /// }
+    ///
+    /// /// Puts jobs on a node. With a guard: if all is still as it was planned.
+    /// #[derive(Serialize, Deserialize)]
+    /// struct Place {
+    ///     jobs: Vec<u32>,
+    ///     node: String,
+    ///     guard: Option<Guard>,
+    /// }
+    ///
+    /// impl Command<Cluster> for Place {
+    ///     type Reply = ();
+    ///     type Error = Rejected;
+    ///
+    ///     fn apply(self, _: &Context, txn: &mut WriteTxn<Cluster>) -> Result<(), Rejected> {
+    ///         if let Some(guard) = &self.guard {
+    ///             txn.validate(guard)?;
+    ///         }
+    ///         for id in self.jobs {
+    ///             txn.jobs_mut().insert(Job { id, node: self.node.clone() })?;
+    ///         }
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let store = Store::<Cluster>::new();
+    /// let snapshot = store.snapshot();
+    /// let mut place = Place { jobs: vec![1, 2], node: "n1".into(), guard: None };
+    ///
+    /// // What it would come to.
+    /// let plan = snapshot.fork();
+    /// let outcome = Proposal::new(&place, SystemTime::now(), 7)?.apply(&plan)?;
+    /// outcome.into_answer().ok_or("it is a command")??;
+    /// assert_eq!(plan.snapshot().jobs().by_node("n1").count(), 2);
+    /// assert!(store.snapshot().jobs().is_empty());
+    ///
+    /// // That is fine if n1 has still no other jobs. This goes to the log.
+    /// place.guard = Some(snapshot.guarded(|db| db.jobs().by_node("n1").count()).1);
+    /// let proposal = Proposal::new(&place, SystemTime::now(), 7)?;
+    /// # assert!(proposal.apply(&store)?.into_answer().is_some_and(|answer| answer.is_ok()));
+    /// # let proposal = Proposal::new(&place, SystemTime::now(), 7)?;
+    /// # let rejected = proposal.apply(&store)?.into_answer().unwrap().unwrap_err();
+    /// # assert!(rejected.is_conflict());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn apply<S: Schema>(self, store: &Store<S>) -> Result<Outcome<C::Reply, C::Error>, Halt>
+    where
+        C: Command<S>,
+    {
+        let begun = store.write();
+        let mut txn = begun.map_err(|error| store_halt(store.position().index.next(), &error))?;
+        let index = txn.index();
+        let (_, stamp, content) = self.into_parts();
+        let mut kept = txn.kept();
+        let outcome = perform(&mut kept, &mut txn, stamp, content);
+        let outcome = outcome.map_err(|kind| Halt { index, kind })?;
+        publish(txn, kept).map_err(|error| store_halt(index, &error))?;
+        Ok(outcome)
+    }
+}
+
 /// What became of a batch. Whoever has nothing to do with the outcomes before a halt takes
 /// [`into_result`](Self::into_result), in which the halt cannot be overlooked.
 #[derive(Debug)]
@@ -204,7 +294,7 @@ impl<R, E> Applied<R, E> {
 /// What became of one entry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome<R, E> {
-    /// The command was applied, or rejected by itself.
+    /// The command was applied, or rejected: by itself, or by a rule of the schema.
     Done(Result<R, E>),
     /// The command had been applied before, in its session: the answer it got then.
     Repeated {
@@ -213,9 +303,6 @@ pub enum Outcome<R, E> {
         /// The first answer.
         result: Result<R, E>,
     },
-    /// The command was rejected by the schema: what it left would have broken a reference or a check,
-    /// and was undone. In a session, a repeated one is told so again.
-    RuleBroken(WriteError),
     /// The session was opened, renewed or closed.
     Session(SessionId),
     /// The entry's session did not allow it: nothing was changed.
@@ -224,6 +311,20 @@ pub enum Outcome<R, E> {
     Empty,
     /// The store's mark was at or past the entry's index: nothing was done.
     AlreadyApplied,
+}
+
+impl<R, E> Outcome<R, E> {
+    /// What the command answered, now or when it was applied first. `None` if the entry had no command,
+    /// or it was not applied for a reason of its session's or because the mark was past it.
+    pub fn into_answer(self) -> Option<Result<R, E>> {
+        match self {
+            Outcome::Done(result) | Outcome::Repeated { result, .. } => Some(result),
+            Outcome::Session(_)
+            | Outcome::Refused(_)
+            | Outcome::Empty
+            | Outcome::AlreadyApplied => None,
+        }
+    }
 }
 
 /// Why and where a store was halted by an entry.
@@ -264,11 +365,16 @@ impl fmt::Display for Halt {
                  run a program that knows it, or restore from before it"
             ),
             HaltKind::Panicked(message) => {
-                write!(f, "entry {index}: the command's apply panicked: {message}")
+                write!(
+                    f,
+                    "entry {index}: the command's apply panicked: {message}; mend the program, and \
+                     start it again"
+                )
             }
             HaltKind::Unanswerable(why) => write!(
                 f,
-                "entry {index}: the command's answer cannot be encoded: {why}"
+                "entry {index}: the command's answer cannot be encoded: {why}; mend its Serialize, and \
+                 start the program again"
             ),
             HaltKind::Gap { expected } => write!(
                 f,
@@ -472,12 +578,11 @@ fn perform<S: Schema, C: Command<S>>(
         }
     }
     let apply = || {
-        let applied = txn.attempt(|txn| {
-            let reply = command.apply(&seen, txn).map_err(Answered::Err)?;
-            txn.conclude().map_err(Answered::Broken)?;
+        txn.attempt(|txn| {
+            let reply = command.apply(&seen, txn)?;
+            txn.conclude()?;
             Ok(reply)
-        });
-        applied.map_or_else(identity, Answered::Ok)
+        })
     };
     let result = catch_unwind(AssertUnwindSafe(apply))
         .map_err(|panic| HaltKind::Panicked(message(panic.as_ref())))?;
@@ -488,20 +593,7 @@ fn perform<S: Schema, C: Command<S>>(
         let index = at.index;
         sessions.answered(request, Answer { index, bytes });
     }
-    Ok(match result {
-        Answered::Ok(reply) => Outcome::Done(Ok(reply)),
-        Answered::Err(error) => Outcome::Done(Err(error)),
-        Answered::Broken(rule) => Outcome::RuleBroken(rule),
-    })
-}
-
-/// What became of a command, as its session keeps it: a `Result`, or the rule it broke. Images have
-/// these names.
-#[derive(Serialize, Deserialize)]
-enum Answered<R, E> {
-    Ok(R),
-    Err(E),
-    Broken(WriteError),
+    Ok(Outcome::Done(result))
 }
 
 /// The outcome of a command that was applied before.
@@ -512,15 +604,7 @@ fn repeated<R: DeserializeOwned, E: DeserializeOwned>(answer: &Answer) -> Outcom
     };
     let index = answer.index;
     match catch_unwind(read).unwrap_or_else(|panic| Err(message(panic.as_ref()))) {
-        Ok(Answered::Ok(reply)) => Outcome::Repeated {
-            index,
-            result: Ok(reply),
-        },
-        Ok(Answered::Err(error)) => Outcome::Repeated {
-            index,
-            result: Err(error),
-        },
-        Ok(Answered::Broken(rule)) => Outcome::RuleBroken(rule),
+        Ok(result) => Outcome::Repeated { index, result },
         Err(why) => Outcome::Refused(SessionError::Unreadable { index, why }),
     }
 }

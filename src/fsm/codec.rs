@@ -229,7 +229,10 @@ pub enum ProposalError {
 impl fmt::Display for ProposalError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            ProposalError::Encode(why) => write!(f, "the command cannot be encoded: {why}"),
+            ProposalError::Encode(why) => write!(
+                f,
+                "the command cannot be encoded: {why}; mend its Serialize"
+            ),
             ProposalError::Decode(why) => write!(
                 f,
                 "the command cannot be read back from its own encoding: {why}; \

@@ -29,7 +29,7 @@
 //! | what | where | then |
 //! |---|---|---|
 //! | the command rejects the request | `Err` of [`Command::apply`], in [`Outcome::Done`] | it is undone; the log goes on |
-//! | it would break a reference or check of the schema | [`Outcome::RuleBroken`] | it is undone; the log goes on |
+//! | it would break a reference or check of the schema | the same, made of the [`WriteError`] | it is undone; the log goes on |
 //! | its session is unknown, or has ended | [`Outcome::Refused`] | nothing was done; open another |
 //! | it cannot be applied | [`Applied::halted`] | the store is halted: mend the program, and start again from an image and the log |
 //! | it is not fit for a log | [`ProposalError`], before it is logged | nothing was done |
@@ -41,6 +41,11 @@
 //! at first. A session is opened by an entry, and ends when it is closed, or by the log's clock; one that
 //! is not there is refused, never made anew. It costs the memory of the answers that the client has not
 //! yet said it has.
+//!
+//! # Trying a command
+//!
+//! A proposal is applied to a fork as it would be to the store, or to any store that no driver has, in a
+//! test: [`Proposal::apply`], which has an example.
 //!
 //! # Versions of commands
 //!
@@ -198,6 +203,7 @@
 mod apply;
 mod codec;
 mod entry;
+mod rejected;
 
 pub use crate::session::{
     MAX_SESSIONS, MAX_WINDOW, RequestId, SessionError, SessionId, SessionOptions,
@@ -207,8 +213,9 @@ pub(crate) use apply::message as panic_message;
 pub use apply::{Applied, Batch, Halt, HaltKind, Outcome};
 pub use codec::{Proposal, ProposalError};
 pub use entry::{Context, LogEntry};
+pub use rejected::Rejected;
 
-use crate::store::{Schema, WriteTxn};
+use crate::store::{Schema, WriteError, WriteTxn};
 use serde::{Serialize, de::DeserializeOwned};
 
 /// One request of an application, as it is put into the log and applied to the store.
@@ -223,7 +230,7 @@ use serde::{Serialize, de::DeserializeOwned};
 ///
 /// ```no_run
 /// use highwater::{Schema, Table, WriteTxn};
-/// use highwater::fsm::{Command, Context};
+/// use highwater::fsm::{Command, Context, Rejected};
 /// use serde::{Deserialize, Serialize};
 ///
 /// #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
@@ -244,18 +251,15 @@ use serde::{Serialize, de::DeserializeOwned};
 ///     Add { name: String, amount: u64 },
 /// }
 ///
-/// #[derive(Debug, Serialize, Deserialize)]
-/// pub struct Overflow;
-///
 /// impl Command<Counters> for Request {
 ///     type Reply = u64;
-///     type Error = Overflow;
+///     type Error = Rejected;
 ///
-///     fn apply(self, _: &Context, txn: &mut WriteTxn<Counters>) -> Result<u64, Overflow> {
+///     fn apply(self, _: &Context, txn: &mut WriteTxn<Counters>) -> Result<u64, Rejected> {
 ///         let Request::Add { name, amount } = self;
 ///         let old = txn.counters().get(&name).map_or(0, |counter| counter.value);
-///         let value = old.checked_add(amount).ok_or(Overflow)?;
-///         txn.counters_mut().upsert(Counter { name, value }).map_err(|_| Overflow)?;
+///         let value = old.checked_add(amount).ok_or("the counter is full")?;
+///         txn.counters_mut().upsert(Counter { name, value })?;
 ///         Ok(value)
 ///     }
 /// }
@@ -265,14 +269,14 @@ pub trait Command<S: Schema>: Serialize + DeserializeOwned + Send + 'static {
     /// value: what is sent again in a session is answered from the encoding.
     type Reply: Serialize + DeserializeOwned + Send + 'static;
     /// Why a command was rejected. It is a result like any other, the same on every replica; not
-    /// a failure of the machine it was applied on. [`WriteError`](crate::WriteError) will do.
-    type Error: Serialize + DeserializeOwned + Send + 'static;
+    /// a failure of the machine it was applied on. [`Rejected`] will do, or [`WriteError`] alone.
+    type Error: From<WriteError> + Serialize + DeserializeOwned + Send + 'static;
 
     /// Applies the command. If it returns an error, what it changed is rolled back, and its index
     /// is used all the same. If it panics, the store halts.
     ///
-    /// References and checks of the schema are tested after it: one that is broken rejects the command
-    /// with [`Outcome::RuleBroken`], which is no error of yours. To have it as one, end with
-    /// [`check_rules`](WriteTxn::check_rules).
+    /// References and checks of the schema are tested after it, and derived tables told: one that is
+    /// broken, or refuses it, rejects the command with that [`WriteError`], made an error of yours. To look at it
+    /// before, end with [`check_rules`](WriteTxn::check_rules).
     fn apply(self, context: &Context, txn: &mut WriteTxn<S>) -> Result<Self::Reply, Self::Error>;
 }

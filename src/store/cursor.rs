@@ -48,7 +48,9 @@ pub enum CursorError {
 impl fmt::Display for CursorError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            CursorError::Malformed => f.write_str("this is no cursor of a query"),
+            CursorError::Malformed => {
+                f.write_str("this is no cursor of a query: begin with the first page")
+            }
             CursorError::OtherQuery => f.write_str(
                 "the cursor is of another query: resume the one that it was made by, with the same \
                  bounds",

@@ -226,7 +226,7 @@ impl fmt::Display for WriteError {
             } => write!(
                 f,
                 "table {table}, record {record}: its {index} refers to {key}, which table {target} \
-                 has not"
+                 has not; insert that in the same entry, or before"
             ),
             WriteError::Referenced {
                 table,
@@ -237,10 +237,13 @@ impl fmt::Display for WriteError {
             } => write!(
                 f,
                 "table {table}, record {key} is deleted, but record {holder} of table {by} refers \
-                 to it by {index}"
+                 to it by {index}; delete or change that too"
             ),
             WriteError::CheckFailed { table, check, key } => {
-                write!(f, "table {table}, record {key} does not meet {check}")
+                write!(
+                    f,
+                    "table {table}, record {key} does not meet the check {check}"
+                )
             }
             WriteError::KeyTooLong { table, index, len } => {
                 let index = index.as_deref().unwrap_or("primary");
@@ -292,7 +295,7 @@ impl fmt::Display for StoreError {
             StoreError::Closed => f.write_str(CLOSED),
             StoreError::Halted { reason } => halted(f, reason),
             StoreError::IndexesExhausted => {
-                f.write_str("the highest possible log index is applied")
+                f.write_str("the highest possible log index is applied: no entry can come after it")
             }
             StoreError::Nested => f.write_str(
                 "this thread has a write transaction open and would wait for itself: commit or drop \
@@ -353,7 +356,8 @@ impl fmt::Display for CommitError {
             CommitError::IndexNotHigher { given, last } => {
                 write!(
                     f,
-                    "log index {given} is not higher than {last}, the one before"
+                    "log index {given} is not higher than {last}, the one before: give each entry a higher \
+                     one"
                 )
             }
         }
@@ -419,7 +423,8 @@ impl fmt::Display for WaitError {
             WaitError::HistoryChanged { began, now } => {
                 write!(
                     f,
-                    "waited in history {began}, but the store now holds history {now}"
+                    "waited in history {began}, but the store now holds history {now}: begin again from \
+                     what it holds"
                 )
             }
         }

@@ -115,7 +115,8 @@ impl fmt::Display for AsOfError {
             ),
             AsOfError::Compacted { wanted, oldest } => write!(
                 f,
-                "log index {wanted} is no longer retained; the oldest position that is: {oldest}"
+                "log index {wanted} is no longer retained, the oldest position that is: {oldest}; raise \
+                 StoreOptions::retain to keep more"
             ),
             AsOfError::Unpublished {
                 wanted,
@@ -127,11 +128,15 @@ impl fmt::Display for AsOfError {
                  it, or {after}, the first after it"
             ),
             AsOfError::NotApplied { wanted, applied } => {
-                write!(f, "log index {wanted} is not applied yet, only {applied}")
+                write!(
+                    f,
+                    "log index {wanted} is not applied yet, only {applied}: wait for it"
+                )
             }
             AsOfError::OtherHistory { wanted, now } => write!(
                 f,
-                "a snapshot of history {wanted} was asked for, but the store now holds history {now}"
+                "a snapshot of history {wanted} was asked for, but the store now holds history {now}: \
+                 what was before is no longer there"
             ),
         }
     }

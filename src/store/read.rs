@@ -86,7 +86,8 @@ impl fmt::Display for ReadError {
             }
             ReadError::BeforeSession { wanted, seen } => write!(
                 f,
-                "log index {wanted} is before {seen}, which this session has seen already"
+                "log index {wanted} is before {seen}, which this session has seen already: read it \
+                 without the session"
             ),
         }
     }

@@ -55,6 +55,39 @@ use crate::watch::Ended;
 /// # Ok(())
 /// # }
 /// ```
+///
+/// # Closures that read
+///
+/// What [`watch`](Self::watch), [`blocking_query`](Self::blocking_query) and
+/// [`Snapshot::guarded`](Snapshot::guarded) run reads a view that is gone when it returns: so it gives out what
+/// is its own, a record's fields, a [`Row`](crate::Row) (by `cloned()`), or a record
+/// ([`to_record`](crate::Row::to_record)). Written where it is used it needs no types. Put into a
+/// variable first, it needs its parameter's: the schema's view. What [`feed_of`](Self::feed_of) takes gives
+/// the query itself, which borrows of the view: written where it is used, or a function.
+///
+/// ```
+/// # use highwater::{Row, Rows, Schema, Start, Store, Table};
+/// # use serde::{Deserialize, Serialize};
+/// # #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
+/// # pub struct Service { #[primary_key] pub id: String, #[index] pub node: String }
+/// # #[derive(Schema)]
+/// # pub struct Catalog { services: Service }
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let store = Store::<Catalog>::new();
+/// let (count, watch) = store.watch(|db| db.services().by_node("n1").count());
+///
+/// let on_n1 = |db: &CatalogView| -> Vec<Service> {
+///     db.services().by_node("n1").map(Row::to_record).collect()
+/// };
+/// let (services, guard) = store.snapshot().guarded(on_n1);
+///
+/// fn of_n1(db: &CatalogView) -> Rows<'_, Service> {
+///     db.services().by_node("n1")
+/// }
+/// let feed = store.feed_of(Start::Now, of_n1)?;
+/// # Ok(())
+/// # }
+/// ```
 pub struct Store<S: Schema> {
     handle: Arc<Handle>,
     /// It is the driver's own.

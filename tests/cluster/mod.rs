@@ -3,7 +3,7 @@
 #![allow(missing_docs, unreachable_pub, reason = "no interface of anybody")]
 
 use highwater::fsm::{Command, Context};
-use highwater::{Schema, Table, WriteTxn};
+use highwater::{Schema, Table, WriteError, WriteTxn};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use todc_utils::linearizability::WGLChecker;
@@ -49,18 +49,28 @@ impl Change {
     }
 }
 
+/// Why a swap was refused: what the register holds.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Held(pub u64);
+
+impl From<WriteError> for Held {
+    fn from(error: WriteError) -> Self {
+        panic!("no write of a register is refused: {error}")
+    }
+}
+
 impl Command<Registers> for Write {
     type Reply = u64;
-    type Error = u64;
+    type Error = Held;
 
-    fn apply(self, _: &Context, txn: &mut WriteTxn<Registers>) -> Result<u64, u64> {
+    fn apply(self, _: &Context, txn: &mut WriteTxn<Registers>) -> Result<u64, Held> {
         let Write { key, change } = self;
         let held = txn
             .registers()
             .get(&key)
             .map_or(0, |register| register.value);
-        let value = change.of(held)?;
-        txn.registers_mut().upsert(Register { key, value }).unwrap();
+        let value = change.of(held).map_err(Held)?;
+        txn.registers_mut().upsert(Register { key, value })?;
         Ok(value)
     }
 }

@@ -2,8 +2,10 @@
 #![allow(dead_code, reason = "each test uses a part of it")]
 #![allow(missing_docs, unreachable_pub, reason = "no interface of anybody")]
 
-use highwater::fsm::{Batch, Command, Context, LogEntry};
-use highwater::{ImageError, LogIndex, Position, Schema, Store, StoreError, Table, WriteTxn};
+use highwater::fsm::{Batch, Command, Context, LogEntry, Proposal};
+use highwater::{
+    ImageError, LogIndex, Position, Schema, Store, StoreError, Table, WriteError, WriteTxn,
+};
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -69,6 +71,13 @@ pub enum Failure {
     NoAccount(String),
     NotEnough(i64),
     Exists(String),
+    Write(WriteError),
+}
+
+impl From<WriteError> for Failure {
+    fn from(error: WriteError) -> Self {
+        Failure::Write(error)
+    }
 }
 
 /// So many milliseconds after the Unix epoch.
@@ -208,6 +217,9 @@ pub fn only_its_driver_writes(store: &Store<Bank>, driver: &str) {
         let applied = Batch::new(vec![entry]).apply(&store);
         assert!(applied.outcomes.is_empty());
         assert!(applied.halted.unwrap().to_string().contains(driver));
+        let proposal = Proposal::new(&Request::Panic, SystemTime::UNIX_EPOCH, 0).unwrap();
+        let refused = proposal.apply(&store).unwrap_err().to_string();
+        assert!(refused.contains(driver), "{refused}");
         assert_eq!(store.position(), before);
     }
     let fork = store.fork();

@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod expiry;
+mod rejected;
 
 use common::{Account, Bank, Failure, Request, account, at, balance};
 use highwater::fsm::{Batch, Command, Context, HaltKind, LogEntry, Outcome, Proposal};
@@ -271,12 +272,12 @@ fn time_never_goes_back_also_over_batches_and_rejections() {
 struct Look;
 impl highwater::fsm::Command<Bank> for Look {
     type Reply = (LogIndex, SystemTime, u64);
-    type Error = ();
+    type Error = highwater::WriteError;
     fn apply(
         self,
         context: &Context,
         _: &mut highwater::WriteTxn<Bank>,
-    ) -> Result<Self::Reply, ()> {
+    ) -> Result<Self::Reply, Self::Error> {
         Ok((context.index(), context.time(), context.seed()))
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::store_schema::*;
 use crate::things::watch;
-use highwater::fsm::{Batch, Command, Context, LogEntry, Proposal};
+use highwater::fsm::{Batch, Command, Context, LogEntry, Proposal, Rejected};
 use highwater::{
     FeedItem, HistoryId, LogIndex, Position, Start, Store, StoreOptions, Turn, WaitError, WriteTxn,
 };
@@ -257,22 +257,17 @@ enum Register {
     Fail,
 }
 
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
-struct Refused;
-
 impl Command<Catalog> for Register {
     type Reply = ();
-    type Error = Refused;
+    type Error = Rejected;
 
-    fn apply(self, _: &Context, txn: &mut WriteTxn<Catalog>) -> Result<(), Refused> {
+    fn apply(self, _: &Context, txn: &mut WriteTxn<Catalog>) -> Result<(), Rejected> {
         match self {
             Register::Node(name, address) => {
-                txn.nodes_mut()
-                    .upsert(node(&name, address))
-                    .map_err(|_| Refused)?;
+                txn.nodes_mut().upsert(node(&name, address))?;
                 Ok(())
             }
-            Register::Fail => Err(Refused),
+            Register::Fail => Err("it is to fail".into()),
         }
     }
 }

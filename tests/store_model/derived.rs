@@ -1,7 +1,7 @@
 //! Derived tables: after every commit each is what its functions make of the source's records, all
 //! taken anew, whatever has led there.
 
-use highwater::fsm::{Batch, Command, Context, HaltKind, LogEntry, Outcome, Proposal};
+use highwater::fsm::{Batch, Command, Context, HaltKind, LogEntry, Outcome, Proposal, Rejected};
 use highwater::{
     CommitError, Conflict, FeedItem, LogIndex, Schema, Snapshot, Start, Store, Table, TableWriter,
     Turn, WriteError, WriteTxn,
@@ -397,18 +397,18 @@ struct Request {
     refuse: bool,
 }
 
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
-struct Refused;
-
 impl Command<Cluster> for Request {
     type Reply = ();
-    type Error = Refused;
+    type Error = Rejected;
 
-    fn apply(self, _: &Context, txn: &mut WriteTxn<Cluster>) -> Result<(), Refused> {
+    fn apply(self, _: &Context, txn: &mut WriteTxn<Cluster>) -> Result<(), Rejected> {
         for write in self.writes {
-            write.run(txn).map_err(|_| Refused)?;
+            write.run(txn)?;
         }
-        if self.refuse { Err(Refused) } else { Ok(()) }
+        if self.refuse {
+            return Err("it is to be refused".into());
+        }
+        Ok(())
     }
 }
 
@@ -576,7 +576,9 @@ fn an_error_of_the_function_refuses_the_entry() {
         refuse: false,
     };
     let applied = Batch::new(entries(&[request], 2)).apply(&store);
-    assert!(matches!(&applied.outcomes[..], [Outcome::RuleBroken(error)] if refusal(error)));
+    assert!(
+        matches!(&applied.outcomes[..], [Outcome::Done(Err(Rejected::Write(error)))] if refusal(error))
+    );
     assert_eq!(store.position().index, LogIndex(2));
     check(&store);
     assert_eq!(store.snapshot().jobs().len(), 1);

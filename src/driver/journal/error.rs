@@ -5,7 +5,6 @@ use crate::driver::disk::DiskError;
 use crate::fsm::{Halt, ProposalError};
 use crate::image::ImageError;
 use crate::position::LogIndex;
-use crate::store::WriteError;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -125,7 +124,11 @@ impl fmt::Display for JournalError {
                 write!(f, "cannot {doing} {}: {source}", path.display())
             }
             JournalError::Storage { path, what } => {
-                write!(f, "the log {} failed: {what}", path.display())
+                write!(
+                    f,
+                    "the log {} failed: {what}; open the journal again",
+                    path.display()
+                )
             }
             JournalError::Damaged { path, index, what } => {
                 write!(f, "{} is damaged", path.display())?;
@@ -154,7 +157,7 @@ impl fmt::Display for JournalError {
             JournalError::InMemory => {
                 f.write_str("a journal in memory keeps no images; write one of a snapshot instead")
             }
-            JournalError::Closed => f.write_str("the journal is closed"),
+            JournalError::Closed => f.write_str("the journal is closed; open it again"),
         }
     }
 }
@@ -182,14 +185,6 @@ pub enum ProposeError {
         len: usize,
         /// [`JournalOptions::max_entry_bytes`](super::JournalOptions::max_entry_bytes).
         limit: usize,
-    },
-    /// The command would have broken a rule of the schema: it was undone, and uses its index. The
-    /// journal goes on. ([`Journal::submit`](super::Journal::submit) tells it as an outcome.)
-    RuleBroken {
-        /// The index it has.
-        index: LogIndex,
-        /// The reference or check.
-        rule: WriteError,
     },
     /// The journal is closed; the command was not logged.
     Closed,
@@ -219,11 +214,13 @@ impl fmt::Display for ProposeError {
                 "the command takes {len} bytes, more than the {limit} an entry may have; \
                  split it, or raise JournalOptions::max_entry_bytes"
             ),
-            ProposeError::RuleBroken { index, rule } => {
-                write!(f, "entry {index} was rejected: {rule}")
+            ProposeError::Closed => {
+                f.write_str("the journal is closed, and the command was not logged; open it again")
             }
-            ProposeError::Closed => f.write_str("the journal is closed"),
-            ProposeError::Halted { reason } => write!(f, "the journal has stopped: {reason}"),
+            ProposeError::Halted { reason } => write!(
+                f,
+                "the journal has stopped: {reason}; open it again, which tells whether it has the command"
+            ),
         }
     }
 }

@@ -336,14 +336,52 @@ impl<S: Schema, C: Command<S>> Journal<S, C> {
     /// Logs a command, applies it, and blocks until both are done. Waits for room if the queue is
     /// full.
     ///
-    /// A command that is rejected by its own `apply` is an answer, in [`Committed::result`].
+    /// There are two questions, and two layers. Whether the command is in the log for good: if not, or if
+    /// nobody knows, that is the error here, and has nothing to do with what the command says. And what it
+    /// answered then, by its own `apply` or the rules of the schema: [`Committed::result`].
+    ///
+    /// ```
+    /// # use highwater::fsm::{Command, Context, Rejected};
+    /// # use highwater::journal::{Journal, JournalOptions};
+    /// # use highwater::{Schema, Table, WriteTxn};
+    /// # use serde::{Deserialize, Serialize};
+    /// # #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
+    /// # pub struct Note { #[primary_key] pub title: String }
+    /// # #[derive(Schema)]
+    /// # pub struct Notes { notes: Note }
+    /// # #[derive(Serialize, Deserialize)]
+    /// # struct Write(String);
+    /// # impl Command<Notes> for Write {
+    /// #     type Reply = ();
+    /// #     type Error = Rejected;
+    /// #     fn apply(self, _: &Context, txn: &mut WriteTxn<Notes>) -> Result<(), Rejected> {
+    /// #         Ok(txn.notes_mut().insert(Note { title: self.0 })?)
+    /// #     }
+    /// # }
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let journal = Journal::<Notes, Write>::in_memory(JournalOptions::default());
+    /// // Both at once, for who makes no difference:
+    /// journal.propose(Write("tea".into()))?.result?;
+    ///
+    /// // A server does: it is down, or the client's request was wrong.
+    /// let answer = match journal.propose(Write("tea".into())) {
+    ///     Err(down) => format!("503: {down}"),
+    ///     Ok(committed) => match committed.result {
+    ///         Ok(()) => format!("200, at {}", committed.index),
+    ///         Err(rejected) => format!("409: {rejected}"),
+    ///     },
+    /// };
+    /// assert_eq!(answer, "409: table note already has a record with key \"tea\"");
+    /// # Ok(())
+    /// # }
+    /// ```
     #[expect(
         clippy::needless_pass_by_value,
         reason = "given away: what is applied is what its bytes decode to"
     )]
     pub fn propose(&self, command: C) -> Result<Committed<C::Reply, C::Error>, ProposeError> {
         let (index, outcome) = self.submit(of_no_session(&command)?)?;
-        committed(index, outcome)
+        Ok(committed(index, outcome))
     }
 
     /// [`propose`](Self::propose) for any async executor. The command is encoded at once, and
@@ -361,7 +399,7 @@ impl<S: Schema, C: Command<S>> Journal<S, C> {
         let submitted = of_no_session(&command).map(|proposal| self.submit_async(proposal));
         async move {
             let (index, outcome) = submitted?.await?;
-            committed(index, outcome)
+            Ok(committed(index, outcome))
         }
     }
 
@@ -370,8 +408,7 @@ impl<S: Schema, C: Command<S>> Journal<S, C> {
     ///
     /// This is how clients have sessions, in which a command that is sent again is applied once
     /// ([`Proposal::open_session`], [`Proposal::in_session`]); the journal has the sessions again when
-    /// it is opened again. What [`propose`](Self::propose) makes an error of, a command that breaks a
-    /// rule of the schema, is an outcome here. Proposals that another process has made
+    /// it is opened again. Proposals that another process has made
     /// ([`Proposal::from_bytes`]) are taken as well, with the time that process gave them: a clock that is
     /// far ahead moves the log's for good, so take only those of whom you trust.
     #[expect(
@@ -489,13 +526,9 @@ fn of_no_session<C: Serialize + DeserializeOwned>(
 }
 
 /// What became of the command of [`of_no_session`].
-fn committed<R, E>(
-    index: LogIndex,
-    outcome: Outcome<R, E>,
-) -> Result<Committed<R, E>, ProposeError> {
+fn committed<R, E>(index: LogIndex, outcome: Outcome<R, E>) -> Committed<R, E> {
     match outcome {
-        Outcome::Done(result) => Ok(Committed { index, result }),
-        Outcome::RuleBroken(rule) => Err(ProposeError::RuleBroken { index, rule }),
+        Outcome::Done(result) => Committed { index, result },
         Outcome::Repeated { .. } | Outcome::Session(_) | Outcome::Refused(_) => {
             unreachable!("it is of no session")
         }

@@ -68,19 +68,23 @@ impl fmt::Display for Recovery {
             return f.write_str("began a new journal");
         }
         match self.image {
-            Some(index) => write!(f, "restored the image at {index}")?,
+            Some(index) => write!(f, "restored the image of log index {index}")?,
             None => f.write_str("began with no image")?,
         }
         write!(
             f,
-            ", replayed {} entries, now at {}",
+            ", replayed {} entries, now at log index {}",
             self.replayed, self.index
         )?;
         if !self.closed {
             f.write_str("; the last run did not close the journal")?;
         }
         if let Some(torn) = self.torn {
-            write!(f, "; cut off a batch that was torn after {}", torn.after)?;
+            write!(
+                f,
+                "; cut off a batch that was torn after log index {}",
+                torn.after
+            )?;
             if let (Some(entries), Some(bytes)) = (torn.entries, torn.bytes) {
                 write!(f, " ({entries} entries, {bytes} bytes)")?;
             }

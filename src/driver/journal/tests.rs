@@ -6,7 +6,7 @@ use super::recovery::Recovered;
 use super::*;
 use crate::fsm::Context;
 use crate::position::HistoryId;
-use crate::store::WriteTxn;
+use crate::store::{WriteError, WriteTxn};
 use crate::{Schema, Table};
 use redb::StorageBackend;
 use redb::backends::InMemoryBackend;
@@ -37,17 +37,15 @@ struct Count(String);
 
 impl Command<Counters> for Count {
     type Reply = u64;
-    type Error = ();
+    type Error = WriteError;
 
-    fn apply(self, _: &Context, txn: &mut WriteTxn<Counters>) -> Result<u64, ()> {
+    fn apply(self, _: &Context, txn: &mut WriteTxn<Counters>) -> Result<u64, WriteError> {
         let count = txn
             .counters()
             .get(&self.0)
             .map_or(0, |counter| counter.count)
             + 1;
-        txn.counters_mut()
-            .upsert(Counter { id: self.0, count })
-            .map_err(|_| ())?;
+        txn.counters_mut().upsert(Counter { id: self.0, count })?;
         Ok(count)
     }
 }
@@ -165,10 +163,10 @@ fn nothing_is_seen_before_it_is_on_the_disk() {
         decide.send(true).unwrap();
         let mut counts: Vec<_> = more
             .into_iter()
-            .map(|more| more.join().unwrap().unwrap().result)
+            .map(|more| more.join().unwrap().unwrap().result.unwrap())
             .collect();
-        counts.sort();
-        assert_eq!(counts, [Ok(2), Ok(3), Ok(4), Ok(5), Ok(6)]);
+        counts.sort_unstable();
+        assert_eq!(counts, [2, 3, 4, 5, 6]);
         assert_eq!(syncs.begun.load(Ordering::SeqCst), 2);
     });
     drop(decide);
