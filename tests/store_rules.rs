@@ -266,7 +266,7 @@ fn what_is_referred_to_is_there_at_the_end() {
     assert_eq!(
         rule.to_string(),
         "table services, record (\"a\", \"web\") is deleted, but record 1 of table checks refers \
-         to it by service"
+         to it by service; delete or change that too"
     );
     // Also where the deletion was another's.
     let error = commit(&store, |txn| txn.nodes_mut().delete("a").map(drop));
@@ -278,7 +278,7 @@ fn what_is_referred_to_is_there_at_the_end() {
     assert_eq!(
         error.unwrap_err().to_string(),
         "table checks, record 2: its service refers to (\"a\", \"db\"), which table services has \
-         not"
+         not; insert that in the same entry, or before"
     );
     // In between it may be otherwise.
     let moved = commit(&store, |txn| {

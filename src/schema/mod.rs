@@ -33,7 +33,7 @@ mod table;
 pub use index::refers;
 pub use index::{CheckDef, IndexDef, OnDelete, Reference};
 pub use row::Row;
-pub use table::{Record, Table};
+pub use table::Table;
 
 /// Whether no name before number `i` of `names` is the same: a schema's tables need names of their
 /// own.

@@ -44,7 +44,7 @@ use serde::{Serialize, de::DeserializeOwned};
     label = "not a record type",
     note = "put `#[derive(highwater::Table)]` on the struct, and `#[primary_key]` on a field of it"
 )]
-pub trait Table: Record + Send + Sync + Sized + 'static {
+pub trait Table: PartialEq + Serialize + DeserializeOwned + Send + Sync + Sized + 'static {
     /// The table's name, in images and errors.
     const NAME: &'static str;
 
@@ -98,17 +98,3 @@ pub trait Table: Record + Send + Sync + Sized + 'static {
     /// Appends the encoded primary key to `out`: exactly what [`Key::encode`] makes of the key.
     fn encode_key(&self, out: &mut KeyBuf);
 }
-
-/// What a record has to be able to do, whatever its table: be compared, and be written and read by serde.
-///
-/// Every type that can is one.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be a record: it lacks `PartialEq`, or serde's `Serialize` or `Deserialize`",
-    label = "not a record",
-    note = "put `#[derive(PartialEq, serde::Serialize, serde::Deserialize)]` on the struct"
-)]
-pub trait Record: PartialEq + Serialize + DeserializeOwned {}
-
-// So that there is one error, which names all three, not one for each.
-#[diagnostic::do_not_recommend]
-impl<T: PartialEq + Serialize + DeserializeOwned> Record for T {}
