@@ -81,12 +81,12 @@ use syn::{DeriveInput, parse_macro_input};
 ///
 /// #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
 /// #[table(check = Service::has_port)]
-/// #[index(when = Service::is_critical, by_critical(name))]
 /// #[index(by_domain(with = domain -> String, name))]
 /// pub struct Service {
 ///     #[primary_key]
 ///     pub name: String,
 ///     pub port: u16,
+///     #[index(when = Service::is_critical)]
 ///     pub failing: u32,
 /// }
 ///
