@@ -1,6 +1,7 @@
 //! `IndexDef`: one secondary index of a table; what it refers to; `CheckDef`, a condition on records.
 
 use crate::key::{KeyBuf, KeySink, Show, TextColumns, Unread};
+use std::any::TypeId;
 use std::fmt;
 
 /// One secondary index of a table: what it is over, and how its keys follow from a record.
@@ -152,6 +153,8 @@ pub struct Reference<T> {
     pub table: &'static str,
     /// What becomes of records that refer to one that is deleted.
     pub on_delete: OnDelete<T>,
+    /// The other table's record type.
+    pub(crate) record: fn() -> TypeId,
 }
 
 /// What becomes of records that refer to one that is deleted.
@@ -165,11 +168,15 @@ pub enum OnDelete<T> {
 }
 
 impl<T> Reference<T> {
-    /// A reference to the records of this table.
+    /// A reference to the records of this table and type.
     #[doc(hidden)]
     #[must_use]
-    pub const fn new(table: &'static str, on_delete: OnDelete<T>) -> Self {
-        Reference { table, on_delete }
+    pub const fn new(table: &'static str, record: fn() -> TypeId, on_delete: OnDelete<T>) -> Self {
+        Reference {
+            table,
+            on_delete,
+            record,
+        }
     }
 }
 
@@ -207,7 +214,7 @@ impl<T> fmt::Debug for Reference<T> {
         f.debug_struct("Reference")
             .field("table", &self.table)
             .field("on_delete", &self.on_delete)
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 

@@ -97,7 +97,22 @@ impl fmt::Debug for Tables {
 }
 
 impl Tables {
+    /// # Panics
+    ///
+    /// If a table refers to, or is derived from, one of another record type than the schema's table of
+    /// that name: a mistake that the compiler does not find.
     pub(crate) fn new(ops: Vec<Box<dyn TableOps>>) -> Self {
+        for table in &ops {
+            for (how, name, record) in table.others() {
+                let found = ops.iter().find(|other| other.name() == name);
+                assert!(
+                    found.is_none_or(|found| found.record() == record),
+                    "table {} {how} a table {name} of other records than the schema's: two record types \
+                     have that name",
+                    table.name()
+                );
+            }
+        }
         let mut bases = vec![0];
         let mut next = 0;
         for table in &ops {

@@ -8,6 +8,7 @@
 //!
 //! A restore tells them all records of its sources, as if each had just been inserted.
 
+use std::any::TypeId;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -29,17 +30,24 @@ const AT_ONCE: usize = 1024;
 pub struct Derivation<T> {
     /// The source's name.
     source: &'static str,
+    /// Its record type.
+    record: fn() -> TypeId,
     tell: fn(SourceChanges<'_>, &mut TableWriter<'_, T>) -> Result<(), WriteError>,
 }
 
 impl<T> Derivation<T> {
-    /// What `tell` does with the changes of the table of this name.
+    /// What `tell` does with the changes of the table of this name and record type.
     #[must_use]
     pub const fn new(
         source: &'static str,
+        record: fn() -> TypeId,
         tell: fn(SourceChanges<'_>, &mut TableWriter<'_, T>) -> Result<(), WriteError>,
     ) -> Self {
-        Derivation { source, tell }
+        Derivation {
+            source,
+            record,
+            tell,
+        }
     }
 }
 
@@ -52,6 +60,10 @@ impl<T> fmt::Debug for Derivation<T> {
 impl<T: Readable> Derivation<T> {
     pub(super) fn source(&self) -> &'static str {
         self.source
+    }
+
+    pub(super) fn record(&self) -> TypeId {
+        (self.record)()
     }
 
     pub(super) fn run(

@@ -1,6 +1,7 @@
 //! What the crate does with a table whose record type is not at hand: changed keys for the
 //! watches, stamps for tracked reads, and rows to and from bytes for images.
 
+use std::any::TypeId;
 use std::marker::PhantomData;
 
 use super::core::Root;
@@ -96,6 +97,10 @@ impl<T: Table> AnyRow for Row<T> {
 
 /// See [`TableOps`]. `base` is always the table's first tree.
 pub(crate) trait Erased: Send + Sync {
+    /// Its record type.
+    fn record(&self) -> TypeId;
+    /// The tables that it refers to, or is derived from: that in words, the name, and the record type.
+    fn others(&self) -> Vec<(&'static str, &'static str, TypeId)>;
     /// Names of all fields, as serialized.
     fn fields(&self) -> &'static [&'static str];
     /// Whether images leave it out.
@@ -259,6 +264,19 @@ fn for_each_entry<T: Table>(tree: Tree<'_, Row<T>>, f: &mut dyn FnMut(&[u8], Sta
 }
 
 impl<T: Readable> Erased for Typed<T> {
+    fn record(&self) -> TypeId {
+        TypeId::of::<T>()
+    }
+
+    fn others(&self) -> Vec<(&'static str, &'static str, TypeId)> {
+        let references = T::INDEXES.iter().filter_map(|index| index.references);
+        let targets = references.map(|to| ("refers to", to.table, (to.record)()));
+        let sources = T::DERIVATIONS
+            .iter()
+            .map(|from| ("is derived from", from.source(), from.record()));
+        targets.chain(sources).collect()
+    }
+
     fn fields(&self) -> &'static [&'static str] {
         T::FIELDS
     }

@@ -131,11 +131,20 @@ impl<S: Schema> fmt::Debug for Store<S> {
 
 impl<S: Schema> Store<S> {
     /// An empty store at log index 0 of the unnamed history.
+    ///
+    /// # Panics
+    ///
+    /// If a reference, or a derived table, of the schema means another record type than the schema's
+    /// table of that name.
     pub fn new() -> Self {
         Store::with_options(StoreOptions::default())
     }
 
     /// An empty store at log index 0.
+    ///
+    /// # Panics
+    ///
+    /// As [`new`](Self::new).
     #[expect(
         clippy::needless_pass_by_value,
         reason = "settings are made for one store"

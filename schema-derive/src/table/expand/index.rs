@@ -199,6 +199,7 @@ fn reference(model: &TableModel<'_>, index: &IndexModel<'_>, reference: &Referen
         #krate::__private::refers::<#key, <#target as #krate::Table>::Key>();
         #krate::schema::Reference::new(
             <#target as #krate::Table>::NAME,
+            ::core::any::TypeId::of::<#target>,
             #krate::schema::OnDelete::#on_delete,
         )
     }}

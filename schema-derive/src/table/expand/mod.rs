@@ -154,6 +154,7 @@ fn derivations(model: &TableModel<'_>) -> Option<TokenStream> {
         quote_spanned! {at(source)=>
             #krate::__private::Derivation::new(
                 <#source as #krate::Table>::NAME,
+                ::core::any::TypeId::of::<#source>,
                 |#changes, #table| {
                     #derive_it
                     #krate::__private::SourceChanges::each::<#source>(
