@@ -112,9 +112,8 @@ use syn::{DeriveInput, parse_macro_input};
 /// deleted: by default, or with `restrict`, the entry is refused unless those that refer to it are gone
 /// too; with `cascade` they are deleted with it; with `set_null`, of a `sparse` field that is no part of
 /// the primary key, that is made `None`, when all that is deleted is gone. `references = Self` is the
-/// table itself. Neither references nor checks are tested of what
-/// a restore brings, so that a schema can get a new one: an entry that changes such a record is refused
-/// unless it sets it right.
+/// table itself. Neither references nor checks are tested of what a restore brings, so that a schema can
+/// get a new one: an entry that changes such a record is refused unless it sets it right.
 ///
 /// # Local tables
 ///
@@ -124,7 +123,8 @@ use syn::{DeriveInput, parse_macro_input};
 /// references have `cascade`, and that is all they do: whether there is a record with the key is not asked.
 /// No table that is not local refers to it, and none is derived from it. It is written by the same entries
 /// as any table, with `upsert` and `delete`, which do not ask what is there; a command must not read it.
-/// See `highwater::Table::LOCAL`.
+/// See `highwater::Table::LOCAL`. Derived tables are local too, but replicas have them alike: those rules are
+/// not for them.
 ///
 /// # Expiry
 ///
