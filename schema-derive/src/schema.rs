@@ -256,6 +256,17 @@ fn changes(names: &Names<'_>, tables: &[TableField<'_>]) -> TokenStream {
         schema.unraw()
     );
     let methods = tables.iter().map(|table| changes_method(names, table));
+    let counts = tables.iter().map(|table| {
+        let (text, readable) = (table.ident.unraw().to_string(), table.readable(krate));
+        let ordinal = Literal::usize_unsuffixed(table.ordinal);
+        quote! {
+            let changes = #readable::changes(&self.0, #ordinal);
+            let count = ::core::iter::ExactSizeIterator::len(&changes);
+            if count != 0 {
+                ::core::fmt::DebugStruct::field(&mut f, #text, &count);
+            }
+        }
+    });
     quote! {
         #[doc = #doc]
         #[allow(unreachable_pub)]
@@ -277,8 +288,10 @@ fn changes(names: &Names<'_>, tables: &[TableField<'_>]) -> TokenStream {
             #[automatically_derived]
             impl ::core::fmt::Debug for #changes {
                 fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
-                    let mut f = ::core::fmt::Formatter::debug_tuple(f, #text);
-                    ::core::fmt::DebugTuple::finish(::core::fmt::DebugTuple::field(&mut f, &self.0))
+                    // How many there are of each table: records need not be `Debug`.
+                    let mut f = ::core::fmt::Formatter::debug_struct(f, #text);
+                    #(#counts)*
+                    ::core::fmt::DebugStruct::finish(&mut f)
                 }
             }
 

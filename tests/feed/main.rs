@@ -106,6 +106,9 @@ fn an_event_has_every_table() {
         ("s", LogIndex(2))
     );
     assert_eq!((event.nodes().count(), event.checks().len()), (0, 1));
+    let shown = format!("{event:?}");
+    let counts = "changes: CatalogChanges { services: 1, checks: 1 }";
+    assert!(shown.contains(counts), "{shown}");
 }
 
 #[test]
