@@ -1,8 +1,9 @@
 //! A store and forks of it, and of those: each behaves as its own model.
 
-use crate::item::{Item, Shop, ShopView};
+use crate::item::Item;
 use crate::op::{Op, op};
 use crate::query::pool;
+use crate::state::{Shop, ShopView};
 use crate::world::{Held, World};
 use highwater::{
     Conflict, CursorError, FeedError, FeedItem, Guard, HistoryId, ImageError, LogIndex, Position,
@@ -93,6 +94,7 @@ fn put(store: &Store<Shop>, id: &str, value: u8) -> LogIndex {
         labels: BTreeMap::new(),
         net: "10.0.0.0/8".parse().unwrap(),
         code: Vec::new(),
+        site: None,
     };
     txn.items_mut().upsert(item).unwrap();
     txn.commit().unwrap()

@@ -1,6 +1,9 @@
-//! The records, and every entry of every index.
+//! Items, with an index of nearly every kind.
 
-use highwater::{Row, Schema, Table};
+use crate::part::Part;
+use crate::site::{self, Site};
+use crate::state::{Model, Records, ShopView, State, Unique, id_of};
+use highwater::Table;
 use ipnet::IpNet;
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::prelude::*;
@@ -8,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use uuid::Uuid;
 
-/// An index of every kind.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Table)]
 #[index(by_group_value(group, reverse(value)))]
 #[index(by_tag_group(each(tags), group))]
@@ -34,6 +37,8 @@ pub(crate) struct Item {
     pub(crate) net: IpNet,
     #[index]
     pub(crate) code: Vec<u8>,
+    #[index(sparse, references = Site, restrict)]
+    pub(crate) site: Option<Uuid>,
 }
 
 impl Item {
@@ -45,15 +50,6 @@ impl Item {
         i16::from(self.group) - i16::from(self.value)
     }
 }
-
-#[derive(Schema)]
-pub(crate) struct Shop {
-    pub(crate) items: Item,
-}
-
-/// A stored item with its create and modify index.
-pub(crate) type Stored = (Item, u64, u64);
-pub(crate) type State = BTreeMap<String, Stored>;
 
 /// An entry of one of the trees. The order within a tree is that of its keys.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -71,6 +67,7 @@ pub(crate) enum Entry {
     Label(String, u8, String),
     Net(IpNet, String),
     Code(Vec<u8>, String),
+    Site(Uuid, String),
 }
 
 impl Entry {
@@ -88,58 +85,83 @@ impl Entry {
             | Entry::Name(.., id)
             | Entry::Label(.., id)
             | Entry::Net(.., id)
-            | Entry::Code(.., id) => id.clear(),
+            | Entry::Code(.., id)
+            | Entry::Site(.., id) => id.clear(),
         }
         first
     }
 }
 
-/// Every entry of every tree, with the row that is there.
-pub(crate) fn entries(state: &State) -> BTreeMap<Entry, Stored> {
-    let mut all = BTreeMap::new();
-    for (id, stored) in state {
-        let item = &stored.0;
-        let mut add = |entry| assert!(all.insert(entry, stored.clone()).is_none());
-        add(Entry::Id(id.clone()));
-        add(Entry::Group(item.group, id.clone()));
-        item.tags
-            .iter()
-            .for_each(|tag| add(Entry::Tag(tag.clone(), id.clone())));
-        if let Some(serial) = item.serial {
-            add(Entry::Serial(serial));
-            if item.value == 0 {
-                add(Entry::First(item.group, serial));
+impl Model for Item {
+    type Entry = Entry;
+    const UNIQUE: &'static [Unique<Self>] = &[
+        ("first", |one, other| {
+            one.is_first()
+                && other.is_first()
+                && one.group == other.group
+                && one.serial.is_some()
+                && one.serial == other.serial
+        }),
+        ("serial", |one, other| {
+            one.serial.is_some() && one.serial == other.serial
+        }),
+    ];
+
+    fn id(&self) -> String {
+        self.id.clone()
+    }
+
+    fn rows(state: &State) -> &Records<Self> {
+        &state.items
+    }
+
+    fn rows_mut(state: &mut State) -> &mut Records<Self> {
+        &mut state.items
+    }
+
+    fn read(db: &ShopView) -> Records<Self> {
+        db.items().iter().map(id_of).collect()
+    }
+
+    fn entries(&self) -> Vec<Entry> {
+        let id = || self.id.clone();
+        let mut all = vec![
+            Entry::Id(id()),
+            Entry::Group(self.group, id()),
+            Entry::GroupValue(self.group, Reverse(self.value), id()),
+            Entry::Sum(self.sum(), id()),
+            Entry::Name(self.name.to_lowercase(), id()),
+            Entry::Net(self.net, id()),
+            Entry::Code(self.code.clone(), id()),
+        ];
+        for tag in &self.tags {
+            all.push(Entry::Tag(tag.clone(), id()));
+            all.push(Entry::TagGroup(tag.clone(), self.group, id()));
+        }
+        if let Some(serial) = self.serial {
+            all.push(Entry::Serial(serial));
+            if self.is_first() {
+                all.push(Entry::First(self.group, serial));
             }
         }
-        add(Entry::GroupValue(
-            item.group,
-            Reverse(item.value),
-            id.clone(),
-        ));
-        item.tags
-            .iter()
-            .for_each(|tag| add(Entry::TagGroup(tag.clone(), item.group, id.clone())));
-        add(Entry::Sum(item.sum(), id.clone()));
-        if item.value == 0 {
-            add(Entry::High(0, id.clone()));
+        if self.is_first() {
+            all.push(Entry::High(0, id()));
         }
-        add(Entry::Name(item.name.to_lowercase(), id.clone()));
-        item.labels
-            .iter()
-            .for_each(|(label, n)| add(Entry::Label(label.clone(), *n, id.clone())));
-        add(Entry::Net(item.net, id.clone()));
-        add(Entry::Code(item.code.clone(), id.clone()));
+        let labels = self.labels.iter();
+        all.extend(labels.map(|(label, n)| Entry::Label(label.clone(), *n, id())));
+        all.extend(self.site.map(|site| Entry::Site(site, id())));
+        all
     }
-    all
-}
 
-/// The entries at which two states differ.
-pub(crate) fn changed(before: &State, after: &State) -> BTreeSet<Entry> {
-    let (before, after) = (entries(before), entries(after));
-    let keys = before.keys().chain(after.keys());
-    keys.filter(|entry| before.get(entry) != after.get(entry))
-        .cloned()
-        .collect()
+    /// Parts go on without it.
+    fn follow(state: &mut State, id: &String, index: u64) {
+        let parts = state.parts.values_mut();
+        let of_it = parts.filter(|(part, ..)| part.item.as_ref() == Some(id));
+        for (Part { item, .. }, _, modified) in of_it {
+            *item = None;
+            *modified = index;
+        }
+    }
 }
 
 pub(crate) fn id() -> impl Strategy<Value = String> {
@@ -189,10 +211,10 @@ pub(crate) fn item() -> impl Strategy<Value = Item> {
         name(),
         btree_map(tag(), 0..3_u8, 0..2),
         net(),
-        code(),
+        (code(), proptest::option::weighted(0.2, site::id())),
     )
         .prop_map(
-            |(id, group, tags, serial, value, name, labels, net, code)| Item {
+            |(id, group, tags, serial, value, name, labels, net, (code, site))| Item {
                 id,
                 group,
                 tags,
@@ -202,17 +224,7 @@ pub(crate) fn item() -> impl Strategy<Value = Item> {
                 labels,
                 net,
                 code,
+                site,
             },
         )
-}
-
-pub(crate) fn stored(row: &Row<Item>) -> Stored {
-    ((**row).clone(), row.create_index().0, row.modify_index().0)
-}
-
-pub(crate) fn rows(db: &ShopView) -> State {
-    db.items()
-        .iter()
-        .map(|row| (row.id.clone(), stored(row)))
-        .collect()
 }

@@ -8,10 +8,16 @@
 
 mod derived;
 mod forks;
+mod images;
 mod item;
 mod op;
+mod own;
+mod part;
 mod query;
+mod rules;
 mod running;
+mod site;
+mod state;
 mod walks;
 mod world;
 

@@ -1,16 +1,22 @@
 //! Queries of every kind: what the model says of them, and what the store does.
 
-use crate::item::{Entry, Item, ShopView, State, Stored, address, code, entries, id, name, tag};
-use highwater::Row;
+use crate::item::{Entry as ItemEntry, address, code, id, name, tag};
+use crate::state::{Entry, ShopView, Stored, owned};
+use crate::{own, part, site};
 use ipnet::IpNet;
 use proptest::prelude::*;
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::ops::Bound;
 use std::rc::Rc;
+use uuid::Uuid;
 
 /// Which entries a query has read.
 pub(crate) type Covers = Rc<dyn Fn(&Entry) -> bool>;
+
+/// How many are taken from the front and from the back.
+pub(crate) type Limits = (usize, usize);
 
 #[derive(Clone, Debug)]
 pub(crate) enum Query {
@@ -47,56 +53,70 @@ pub(crate) enum Query {
     Code(Vec<u8>),
     CodePrefix(Vec<u8>),
     CodeLongest(Vec<u8>),
+    AtSite(Uuid),
+    Site(site::Query),
+    Part(part::Query),
+    Own(own::Query),
 }
 
 impl Query {
     /// Whether `entry` is in the range of the query, whatever was yielded.
     pub(crate) fn ranges_over(&self, entry: &Entry) -> bool {
+        let entry = match (self, entry) {
+            (Query::Site(query), Entry::Site(entry)) => return query.ranges_over(entry),
+            (Query::Part(query), Entry::Part(entry)) => return query.ranges_over(entry),
+            (Query::Own(query), Entry::Own(entry)) => return query.ranges_over(entry),
+            (_, Entry::Item(entry)) => entry,
+            _ => return false,
+        };
         match (self, entry) {
-            (Query::Get(id), Entry::Id(other)) => id == other,
-            (Query::Prefix(prefix), Entry::Id(id)) => id.starts_with(prefix.as_str()),
-            (Query::Range(lo, hi), Entry::Id(id)) => lo <= id && id < hi,
-            (Query::From(lo), Entry::Id(id)) => lo <= id,
-            (Query::Len | Query::Page(_) | Query::Pages(..), Entry::Id(_))
-            | (Query::LastSum, Entry::Sum(..))
-            | (Query::High, Entry::High(..)) => true,
-            (Query::LongestPrefix(text), Entry::Id(id)) => text.starts_with(id.as_str()),
-            (Query::Group(group) | Query::GroupFirst(group), Entry::Group(other, _)) => {
+            (Query::Get(id), ItemEntry::Id(other)) => id == other,
+            (Query::Prefix(prefix), ItemEntry::Id(id)) => id.starts_with(prefix.as_str()),
+            (Query::Range(lo, hi), ItemEntry::Id(id)) => lo <= id && id < hi,
+            (Query::From(lo), ItemEntry::Id(id)) => lo <= id,
+            (Query::Len | Query::Page(_) | Query::Pages(..), ItemEntry::Id(_))
+            | (Query::LastSum, ItemEntry::Sum(..))
+            | (Query::High, ItemEntry::High(..)) => true,
+            (Query::LongestPrefix(text), ItemEntry::Id(id)) => text.starts_with(id.as_str()),
+            (Query::Group(group) | Query::GroupFirst(group), ItemEntry::Group(other, _)) => {
                 group == other
             }
-            (Query::GroupsUpTo(hi), Entry::Group(group, _)) => group <= hi,
-            (Query::Tag(tag), Entry::Tag(other, _)) => tag == other,
-            (Query::TagPrefix(prefix), Entry::Tag(tag, _)) => tag.starts_with(prefix.as_str()),
-            (Query::Serial(serial), Entry::Serial(other)) => serial == other,
-            (Query::Serials(lo, hi), Entry::Serial(serial)) => lo <= serial && serial < hi,
-            (Query::GroupValues(of, lo, hi), Entry::GroupValue(group, Reverse(value), _)) => {
+            (Query::GroupsUpTo(hi), ItemEntry::Group(group, _)) => group <= hi,
+            (Query::Tag(tag), ItemEntry::Tag(other, _)) => tag == other,
+            (Query::TagPrefix(prefix), ItemEntry::Tag(tag, _)) => tag.starts_with(prefix.as_str()),
+            (Query::Serial(serial), ItemEntry::Serial(other)) => serial == other,
+            (Query::Serials(lo, hi), ItemEntry::Serial(serial)) => lo <= serial && serial < hi,
+            (Query::GroupValues(of, lo, hi), ItemEntry::GroupValue(group, Reverse(value), _)) => {
                 of == group && lo <= value && value <= hi
             }
-            (Query::TagGroup(tag, of), Entry::TagGroup(other, group, _)) => {
+            (Query::TagGroup(tag, of), ItemEntry::TagGroup(other, group, _)) => {
                 tag == other && of == group
             }
-            (Query::TagGroups(tag, lo), Entry::TagGroup(other, group, _)) => {
+            (Query::TagGroups(tag, lo), ItemEntry::TagGroup(other, group, _)) => {
                 tag == other && lo < group
             }
-            (Query::First(of, serial), Entry::First(group, other)) => {
+            (Query::First(of, serial), ItemEntry::First(group, other)) => {
                 of == group && serial == other
             }
-            (Query::Sums(lo, hi), Entry::Sum(sum, _)) => lo < sum && sum <= hi,
-            (Query::Name(name), Entry::Name(other, _)) => name.to_lowercase() == *other,
-            (Query::NamePrefix(prefix), Entry::Name(name, _)) => {
+            (Query::Sums(lo, hi), ItemEntry::Sum(sum, _)) => lo < sum && sum <= hi,
+            (Query::Name(name), ItemEntry::Name(other, _)) => name.to_lowercase() == *other,
+            (Query::NamePrefix(prefix), ItemEntry::Name(name, _)) => {
                 name.starts_with(&prefix.to_lowercase())
             }
-            (Query::NameLongest(text), Entry::Name(name, _)) => {
+            (Query::NameLongest(text), ItemEntry::Name(name, _)) => {
                 text.to_lowercase().starts_with(name.as_str())
             }
-            (Query::Label(label), Entry::Label(other, ..)) => label == other,
-            (Query::LabelFrom(label, lo), Entry::Label(other, n, _)) => label == other && lo <= n,
-            (Query::Route(address), Entry::Net(net, _)) => {
+            (Query::Label(label), ItemEntry::Label(other, ..)) => label == other,
+            (Query::LabelFrom(label, lo), ItemEntry::Label(other, n, _)) => {
+                label == other && lo <= n
+            }
+            (Query::Route(address), ItemEntry::Net(net, _)) => {
                 *net == net.trunc() && net.contains(&IpNet::from(*address))
             }
-            (Query::Code(code), Entry::Code(other, _)) => code == other,
-            (Query::CodePrefix(prefix), Entry::Code(code, _)) => code.starts_with(prefix),
-            (Query::CodeLongest(whole), Entry::Code(code, _)) => whole.starts_with(code),
+            (Query::Code(code), ItemEntry::Code(other, _)) => code == other,
+            (Query::CodePrefix(prefix), ItemEntry::Code(code, _)) => code.starts_with(prefix),
+            (Query::CodeLongest(whole), ItemEntry::Code(code, _)) => whole.starts_with(code),
+            (Query::AtSite(site), ItemEntry::Site(other, _)) => site == other,
             _ => false,
         }
     }
@@ -110,8 +130,10 @@ impl Query {
     }
 
     /// How many are taken from the front and from the back; all without a limit.
-    fn limits(&self) -> Option<(usize, usize)> {
+    fn limits(&self) -> Option<Limits> {
         match self {
+            Query::Site(query) => query.limits(),
+            Query::Part(query) => query.limits(),
             Query::Page(len) => Some((*len, 0)),
             Query::Pages(front, back) => Some((*front, *back)),
             Query::GroupFirst(_) => Some((1, 0)),
@@ -120,10 +142,9 @@ impl Query {
         }
     }
 
-    /// The rows it finds, and which entries it has read: those present, and what could come
-    /// between.
-    pub(crate) fn model(&self, state: &State) -> (Vec<Stored>, Covers) {
-        let all = entries(state);
+    /// The rows it finds among all entries that there are, and which it has read: those present, and
+    /// what could come between.
+    pub(crate) fn model(&self, all: &BTreeMap<Entry, Stored>) -> (Vec<Stored>, Covers) {
         let found: Vec<(&Entry, &Stored)> = all
             .iter()
             .filter(|(entry, _)| self.ranges_over(entry))
@@ -132,8 +153,8 @@ impl Query {
         let rows = |found: &[(&Entry, &Stored)]| -> Vec<Stored> {
             found.iter().map(|(_, stored)| (*stored).clone()).collect()
         };
-        if let (true, Some((last, _))) = (self.is_longest(), found.last()) {
-            let longest = last.first_of_key();
+        if let (true, Some((Entry::Item(last), _))) = (self.is_longest(), found.last()) {
+            let longest = Entry::Item(last.first_of_key());
             let at_least = move |entry: &Entry| query.ranges_over(entry) && *entry >= longest;
             let found: Vec<_> = found
                 .into_iter()
@@ -163,89 +184,70 @@ impl Query {
     /// The same of the store.
     pub(crate) fn run(&self, db: &ShopView) -> Vec<Stored> {
         let items = db.items();
-        let own = |row: &Row<Item>| ((**row).clone(), row.create_index().0, row.modify_index().0);
         match self {
-            Query::Get(id) => items.get(id).map(own).into_iter().collect(),
-            Query::Prefix(prefix) => items.prefix(prefix.as_str()).map(own).collect(),
-            Query::Range(lo, hi) => items.range(lo.as_str()..hi.as_str()).map(own).collect(),
-            Query::From(lo) => items.range(lo.as_str()..).map(own).collect(),
+            Query::Site(query) => query.run(db),
+            Query::Part(query) => query.run(db),
+            Query::Own(query) => query.run(db),
+            Query::AtSite(site) => owned(items.by_site(site)),
+            Query::Get(id) => owned(items.get(id)),
+            Query::Prefix(prefix) => owned(items.prefix(prefix.as_str())),
+            Query::Range(lo, hi) => owned(items.range(lo.as_str()..hi.as_str())),
+            Query::From(lo) => owned(items.range(lo.as_str()..)),
             Query::Len => {
-                let rows: Vec<_> = items.iter().map(own).collect();
+                let rows = owned(items.iter());
                 assert_eq!(items.len(), rows.len());
                 rows
             }
             Query::Page(_) | Query::Pages(..) => {
                 let (front, back) = self.limits().unwrap_or_default();
                 let mut rows = items.iter();
-                let mut found: Vec<_> = (0..front).map_while(|_| rows.next()).map(own).collect();
-                let mut last: Vec<_> = (0..back).map_while(|_| rows.next_back()).map(own).collect();
+                let mut found = owned((0..front).map_while(|_| rows.next()));
+                let mut last = owned((0..back).map_while(|_| rows.next_back()));
                 last.reverse();
                 found.extend(last);
                 found
             }
-            Query::LongestPrefix(text) => items
-                .longest_prefix(text.as_str())
-                .map(own)
-                .into_iter()
-                .collect(),
-            Query::Group(group) => items.by_group(*group).map(own).collect(),
-            Query::GroupFirst(group) => items.by_group(*group).take(1).map(own).collect(),
-            Query::GroupsUpTo(hi) => items.group_index().range(..=*hi).map(own).collect(),
-            Query::Tag(tag) => items.by_tags(tag).map(own).collect(),
-            Query::TagPrefix(prefix) => items
-                .tags_index()
-                .prefix(prefix.as_str())
-                .map(own)
-                .collect(),
-            Query::Serial(serial) => items.by_serial(*serial).map(own).into_iter().collect(),
-            Query::Serials(lo, hi) => items.serial_index().range(*lo..*hi).map(own).collect(),
-            Query::GroupValues(group, lo, hi) => items
-                .group_value_index()
-                .leading_range(*group, Reverse(*hi)..=Reverse(*lo))
-                .map(own)
-                .collect(),
-            Query::TagGroup(tag, group) => items.by_tag_group((tag, *group)).map(own).collect(),
-            Query::TagGroups(tag, lo) => items
-                .tag_group_index()
-                .leading_range(tag, (Bound::Excluded(*lo), Bound::Unbounded))
-                .map(own)
-                .collect(),
-            Query::First(group, serial) => items
-                .by_first((*group, *serial))
-                .map(own)
-                .into_iter()
-                .collect(),
-            Query::Sums(lo, hi) => items
-                .sum_index()
-                .range((Bound::Excluded(*lo), Bound::Included(*hi)))
-                .map(own)
-                .collect(),
-            Query::LastSum => items.sum_index().last().map(own).into_iter().collect(),
-            Query::High => items.high_index().iter().map(own).collect(),
-            Query::Name(name) => items.by_name(name).map(own).collect(),
-            Query::NamePrefix(prefix) => items.name_index().prefix(prefix).map(own).collect(),
-            Query::NameLongest(text) => items.name_index().longest_prefix(text).map(own).collect(),
-            Query::Label(label) => items.labels_index().leading(label).map(own).collect(),
-            Query::Route(address) => items
-                .net_index()
-                .longest_prefix(*address)
-                .map(own)
-                .collect(),
-            Query::Code(code) => items.by_code(code).map(own).collect(),
-            Query::CodePrefix(prefix) => items.code_index().prefix(prefix).map(own).collect(),
-            Query::CodeLongest(whole) => {
-                items.code_index().longest_prefix(whole).map(own).collect()
-            }
-            Query::LabelFrom(label, lo) => items
-                .labels_index()
-                .leading_range(label, *lo..)
-                .map(own)
-                .collect(),
+            Query::LongestPrefix(text) => owned(items.longest_prefix(text.as_str())),
+            Query::Group(group) => owned(items.by_group(*group)),
+            Query::GroupFirst(group) => owned(items.by_group(*group).take(1)),
+            Query::GroupsUpTo(hi) => owned(items.group_index().range(..=*hi)),
+            Query::Tag(tag) => owned(items.by_tags(tag)),
+            Query::TagPrefix(prefix) => owned(items.tags_index().prefix(prefix.as_str())),
+            Query::Serial(serial) => owned(items.by_serial(*serial)),
+            Query::Serials(lo, hi) => owned(items.serial_index().range(*lo..*hi)),
+            Query::GroupValues(group, lo, hi) => owned(
+                items
+                    .group_value_index()
+                    .leading_range(*group, Reverse(*hi)..=Reverse(*lo)),
+            ),
+            Query::TagGroup(tag, group) => owned(items.by_tag_group((tag, *group))),
+            Query::TagGroups(tag, lo) => owned(
+                items
+                    .tag_group_index()
+                    .leading_range(tag, (Bound::Excluded(*lo), Bound::Unbounded)),
+            ),
+            Query::First(group, serial) => owned(items.by_first((*group, *serial))),
+            Query::Sums(lo, hi) => owned(
+                items
+                    .sum_index()
+                    .range((Bound::Excluded(*lo), Bound::Included(*hi))),
+            ),
+            Query::LastSum => owned(items.sum_index().last()),
+            Query::High => owned(items.high_index().iter()),
+            Query::Name(name) => owned(items.by_name(name)),
+            Query::NamePrefix(prefix) => owned(items.name_index().prefix(prefix)),
+            Query::NameLongest(text) => owned(items.name_index().longest_prefix(text)),
+            Query::Label(label) => owned(items.labels_index().leading(label)),
+            Query::Route(address) => owned(items.net_index().longest_prefix(*address)),
+            Query::Code(code) => owned(items.by_code(code)),
+            Query::CodePrefix(prefix) => owned(items.code_index().prefix(prefix)),
+            Query::CodeLongest(whole) => owned(items.code_index().longest_prefix(whole)),
+            Query::LabelFrom(label, lo) => owned(items.labels_index().leading_range(label, *lo..)),
         }
     }
 }
 
-pub(crate) fn query() -> impl Strategy<Value = Query> {
+fn of_items() -> impl Strategy<Value = Query> {
     prop_oneof![
         id().prop_map(Query::Get),
         id().prop_map(Query::Prefix),
@@ -278,6 +280,16 @@ pub(crate) fn query() -> impl Strategy<Value = Query> {
         code().prop_map(Query::Code),
         code().prop_map(Query::CodePrefix),
         code().prop_map(Query::CodeLongest),
+        site::id().prop_map(Query::AtSite),
+    ]
+}
+
+pub(crate) fn query() -> impl Strategy<Value = Query> {
+    prop_oneof![
+        12 => of_items(),
+        3 => site::query().prop_map(Query::Site),
+        4 => part::query().prop_map(Query::Part),
+        1 => own::query().prop_map(Query::Own),
     ]
 }
 
@@ -324,6 +336,10 @@ pub(crate) fn pool() -> Vec<Query> {
         Query::GroupsUpTo(2),
         Query::TagPrefix("x".into()),
         Query::Serials(-2, 2),
+        Query::AtSite(site::ids()[1]),
     ]);
+    pool.extend(site::pool().into_iter().map(Query::Site));
+    pool.extend(part::pool().into_iter().map(Query::Part));
+    pool.extend(own::pool().into_iter().map(Query::Own));
     pool
 }

@@ -1,7 +1,10 @@
 //! What is read in other ways than by one query after the other.
 
-use crate::item::{Item, ItemReader, ShopView, State, stored};
-use highwater::{LogIndex, Row, Rows};
+use crate::item::{Item, ItemReader};
+use crate::part::Part;
+use crate::site;
+use crate::state::{Model, ShopView, State, Stored, stored};
+use highwater::{ChangedSince, LogIndex, Row, Rows};
 use std::cmp::Reverse;
 
 pub(crate) type Pages<'a> = fn(ItemReader<'a>) -> Rows<'a, Item>;
@@ -9,12 +12,53 @@ pub(crate) type Pages<'a> = fn(ItemReader<'a>) -> Rows<'a, Item>;
 /// What is read in other ways than by one query after the other: sets of matches, the newest first,
 /// page by page. Takes turns at both ends where there are two.
 pub(crate) fn check_walks(db: &ShopView, state: &State) {
+    check_items(db, state);
+    check_parts(db, state);
+    check_newest::<Item>(state, |since| db.items().changed_since(since));
+    check_newest::<Part>(state, |since| db.parts().changed_since(since));
+    check_newest(state, |since| db.tallies().changed_since(since));
+}
+
+/// Those that are not older, the newest first.
+fn check_newest<'a, T: Model>(state: &State, query: impl Fn(LogIndex) -> ChangedSince<'a, T>) {
+    let mut newest: Vec<&Stored<T>> = T::rows(state).values().collect();
+    newest.sort_by_key(|(record, _, modified)| (Reverse(*modified), record.id()));
+    let middle = newest.get(newest.len() / 2);
+    for since in [0, middle.map_or(0, |(.., modified)| *modified)] {
+        let expected = newest.iter().filter(|(.., modified)| *modified > since);
+        let found = query(LogIndex(since)).map(stored);
+        assert!(
+            found.eq(expected.map(|stored| (*stored).clone())),
+            "since {since}"
+        );
+    }
+}
+
+/// Sets of matches where a primary key has several columns.
+fn check_parts(db: &ShopView, state: &State) {
+    let parts = db.parts();
+    let [zero, one, ..] = site::ids();
+    let at = |site| parts.site_index().matching(site);
+    let word = |word| parts.word_index().matching(word);
+    let found = at(&zero).or(at(&one)).and(word("a").or(word("x")));
+    let found = found.and_not(parts.loose_index().matching(0));
+    let wanted = state.parts.values().filter(|(part, ..)| {
+        let has = |word: &str| part.label == word || part.colors.contains_key(word);
+        let loose = part.item.is_none() && part.weight == Some(0);
+        (part.site == Some(zero) || part.site == Some(one)) && (has("a") || has("x")) && !loose
+    });
+    let wanted: Vec<_> = wanted.cloned().collect();
+    assert!(found.clone().map(stored).eq(wanted.iter().cloned()));
+    assert!(found.rev().map(stored).eq(wanted.into_iter().rev()));
+}
+
+fn check_items(db: &ShopView, state: &State) {
     let items = db.items();
     let ids = |rows: &mut dyn Iterator<Item = &Row<Item>>| -> Vec<String> {
         rows.map(|row| row.id.clone()).collect()
     };
     let model = |keep: &dyn Fn(&Item) -> bool| -> Vec<String> {
-        let kept = state.values().filter(|(item, ..)| keep(item));
+        let kept = state.items.values().filter(|(item, ..)| keep(item));
         kept.map(|(item, ..)| item.id.clone()).collect()
     };
     let group = |group: u8| items.group_index().matching(group);
@@ -56,26 +100,11 @@ pub(crate) fn check_walks(db: &ShopView, state: &State) {
         assert_eq!(first, expected);
     }
 
-    let mut newest: Vec<_> = state.values().collect();
-    newest.sort_by_key(|(item, _, modified)| (Reverse(*modified), item.id.clone()));
-    for since in [
-        0,
-        newest
-            .get(newest.len() / 2)
-            .map_or(0, |(.., modified)| *modified),
-    ] {
-        let expected = newest.iter().filter(|(.., modified)| *modified > since);
-        let found = items.changed_since(LogIndex(since)).map(stored);
-        assert!(
-            found.eq(expected.map(|stored| (*stored).clone())),
-            "since {since}"
-        );
-    }
     assert_eq!(
         items.tags_index().len(),
         model(&|_| true)
             .iter()
-            .map(|id| state[id].0.tags.len())
+            .map(|id| state.items[id].0.tags.len())
             .sum::<usize>()
     );
 

@@ -1,13 +1,15 @@
 //! A store and its model, with all that looks at it.
 
-use crate::item::{Entry, Shop, State, changed, rows, stored};
+use crate::images::Image;
 use crate::op::Op;
 use crate::query::{Covers, Query};
-use crate::running::Running;
+use crate::rules;
+use crate::running::{Running, follow};
+use crate::state::{Entry, Shop, State};
 use crate::walks::check_walks;
 use highwater::{
-    Conflict, Event, Feed, FeedItem, Guard, LogIndex, Snapshot, Start, Store, StoreOptions, Turn,
-    Watch,
+    CommitError, Conflict, Event, Feed, FeedItem, Guard, LogIndex, Position, Snapshot, Start,
+    Store, StoreOptions, Turn, Watch,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -27,17 +29,19 @@ pub(crate) struct Follower {
 /// A snapshot and its model.
 #[derive(Clone)]
 pub(crate) struct Held {
-    snap: Snapshot<Shop>,
-    index: u64,
-    state: State,
-    last: BTreeMap<Entry, u64>,
-    touched: u64,
+    pub(crate) snap: Snapshot<Shop>,
+    pub(crate) index: u64,
+    pub(crate) state: State,
+    pub(crate) last: BTreeMap<Entry, u64>,
+    pub(crate) touched: u64,
+    /// That of the world.
+    line: u64,
 }
 
 impl Held {
     pub(crate) fn check(&self) {
         assert_eq!(
-            (self.snap.index(), &rows(&self.snap)),
+            (self.snap.index(), &State::read(&self.snap)),
             (LogIndex(self.index), &self.state)
         );
     }
@@ -60,6 +64,11 @@ pub(crate) struct World {
     pub(crate) pool: Vec<(Query, u64, u64)>,
     /// Which of them a running transaction is asked next.
     turn: usize,
+    pub(crate) images: Vec<Image>,
+    /// How often an image's records came at their own index, where others may have been.
+    pub(crate) line: u64,
+    /// A restore would make it another fork.
+    forked: bool,
 }
 
 /// So many queries of the pool a running transaction is asked after each step.
@@ -79,7 +88,7 @@ impl World {
         World {
             store,
             index: 0,
-            state: State::new(),
+            state: State::default(),
             running: None,
             held: Vec::new(),
             watched: Vec::new(),
@@ -92,6 +101,9 @@ impl World {
                 .map(|query| (query.clone(), 1, 1))
                 .collect(),
             turn: 0,
+            images: Vec::new(),
+            line: 0,
+            forked: false,
         }
     }
 
@@ -103,6 +115,7 @@ impl World {
             state: self.state.clone(),
             last: self.last.clone(),
             touched: self.touched,
+            line: self.line,
         }
     }
 
@@ -110,14 +123,16 @@ impl World {
     /// it, too.
     pub(crate) fn fork(&self, held: &Held) -> Self {
         let fork = World::of(held.snap.fork(), self.pool.iter().map(|(query, ..)| query));
-        let inherited =
-            |(_, _, guard): &&(Query, Covers, Guard)| guard.position().index.0 <= held.index;
+        let inherited = |(_, _, guard): &&(Query, Covers, Guard)| {
+            held.line == self.line && guard.position().index.0 <= held.index
+        };
         World {
             index: held.index,
             state: held.state.clone(),
             guards: self.guards.iter().filter(inherited).cloned().collect(),
             last: held.last.clone(),
             touched: held.touched,
+            forked: true,
             ..fork
         }
     }
@@ -148,20 +163,10 @@ impl World {
 
     pub(crate) fn step(&mut self, op: Op) {
         match op {
-            Op::Put(..)
-            | Op::Touch(..)
-            | Op::Change(..)
-            | Op::DeletePrefix(_)
-            | Op::DeleteTagged(_)
-            | Op::DeleteWhere(_)
-            | Op::Delete(..) => self.begin(None).write(op),
             Op::Begin { gap } => drop(self.begin(Some(gap))),
             Op::NextEntry { gap } => {
                 if let Some(running) = &mut self.running {
-                    running.end_entry();
-                    running.index += gap;
-                    running.txn.next_entry(LogIndex(running.index)).unwrap();
-                    running.counted = false;
+                    running.next_entry(gap);
                 }
             }
             Op::Savepoint => {
@@ -193,7 +198,8 @@ impl World {
                     running.txn.release(savepoint);
                 }
             }
-            Op::Commit => self.commit(),
+            Op::Commit { mend: true } => self.commit(),
+            Op::Commit { mend: false } => self.commit_as_it_is(),
             Op::Abort => drop(self.running.take()),
             Op::Advance { gap } => {
                 if self.running.is_none() {
@@ -208,21 +214,14 @@ impl World {
                     self.held.swap_remove(i);
                 }
             }
-            Op::Watch(query) => {
-                self.ask(&query);
-                let (expected, read) = query.model(&self.state);
-                let (answer, watch) = self.store.watch(|db| query.run(db));
-                assert_eq!(answer.value, expected, "{query:?}");
-                assert!(!watch.has_fired());
-                self.watched.push(Watched {
-                    query,
-                    read,
-                    watch,
-                    fired: false,
-                });
-            }
+            Op::Watch(query) => self.watch(query),
             Op::Record(query) => self.record(query),
             Op::Validate => self.validate(),
+            Op::Image if !self.forked => self.take_image(),
+            Op::Restore(image, way) if !self.forked && !self.images.is_empty() => {
+                self.restore(image % self.images.len(), way);
+            }
+            Op::Image | Op::Restore(..) => {}
             Op::Follow => {
                 let feed = self
                     .store
@@ -233,30 +232,44 @@ impl World {
                     state: self.state.clone(),
                 });
             }
+            write => self.begin(None).write(write),
         }
-        for turn in self.turn..self.turn + ASKED {
-            self.ask(&self.pool[turn % self.pool.len()].0);
-        }
-        self.turn += ASKED;
         if let Some(running) = &self.running {
-            assert_eq!(rows(&running.txn), running.state);
+            assert_eq!(State::read(&running.txn), running.state);
             check_walks(&running.txn, &running.state);
             running.check_changes();
+            running.check_rules();
+            let asked = self.pool.iter().cycle().skip(self.turn % self.pool.len());
+            running.ask(asked.map(|(query, ..)| query).take(ASKED));
+            self.turn += ASKED;
         }
         assert_eq!(self.store.position().index, LogIndex(self.index));
+    }
+
+    fn watch(&mut self, query: Query) {
+        self.ask(&query);
+        let (expected, read) = query.model(&self.state.entries());
+        let (answer, watch) = self.store.watch(|db| query.run(db));
+        assert_eq!(answer.value, expected, "{query:?}");
+        assert!(!watch.has_fired());
+        self.watched.push(Watched {
+            query,
+            read,
+            watch,
+            fired: false,
+        });
     }
 
     /// A query in the running transaction sees what was written there.
     fn ask(&self, query: &Query) {
         if let Some(running) = &self.running {
-            let (expected, _) = query.model(&running.state);
-            assert_eq!(query.run(&running.txn), expected, "{query:?}");
+            running.ask([query]);
         }
     }
 
     pub(crate) fn record(&mut self, query: Query) {
         self.ask(&query);
-        let (expected, read) = query.model(&self.state);
+        let (expected, read) = query.model(&self.state.entries());
         let (found, guard) = self.store.snapshot().guarded(|db| query.run(db));
         assert_eq!(found, expected);
         // As a command carries it.
@@ -285,11 +298,13 @@ impl World {
                     .ended
                     .iter()
                     .flat_map(|(_, changed)| changed.clone());
-                ended.chain(changed(&running.began, &running.state))
+                ended.chain(running.began.changed(&running.state))
             });
             let all: Vec<_> = published.into_iter().chain(own).collect();
             let result = txn.validate(guard);
-            if all.iter().any(|entry| read(entry)) {
+            if matches!(query, Query::Own(_)) {
+                assert!(matches!(result, Err(Conflict::Local { .. })), "{query:?}");
+            } else if all.iter().any(|entry| read(entry)) {
                 assert!(
                     matches!(result, Err(Conflict::Changed { .. })),
                     "{query:?}: {result:?}"
@@ -300,29 +315,54 @@ impl World {
         }
     }
 
+    /// Commits what is running, with no rule broken.
     pub(crate) fn commit(&mut self) {
-        let Some(mut running) = self.running.take() else {
+        if let Some(running) = &mut self.running {
+            running.write(Op::Mend);
+        }
+        self.commit_as_it_is();
+    }
+
+    fn commit_as_it_is(&mut self) {
+        let Some(running) = self.running.take() else {
             return;
         };
-        running.end_entry();
-        let unchanged = running.ended.iter().all(|(_, changed)| changed.is_empty());
-        if running.counted && unchanged {
-            assert_eq!(running.txn.commit(), Ok(LogIndex(self.index)));
+        let broken = rules::broken(&running.state);
+        let index = match running.txn.commit() {
+            Err(CommitError::RuleBroken(error)) => {
+                let told = broken.iter().any(|broken| broken.is_told_by(&error));
+                assert!(told, "{error}: {broken:?}");
+                return;
+            }
+            result => result.unwrap().0,
+        };
+        assert!(broken.is_empty(), "{broken:?}");
+        let mut state = running.state;
+        // What is derived is as it was, or was another in between: that only the store knows.
+        state.tallies.clone_from(&running.began.tallies);
+        let unchanged = running.ended.is_empty() && running.began == state;
+        if index == self.index {
+            assert!(running.counted && unchanged);
             return;
         }
-        assert_eq!(running.txn.commit(), Ok(LogIndex(running.index)));
-        self.index = running.index;
-        if running.wrote {
+        let derived = State::read(&self.store.snapshot()).tallies;
+        state.derived(derived, running.index);
+        let mut ended = running.ended;
+        ended.push((running.index, running.began.changed(&state)));
+        let changed = ended.iter().any(|(_, changed)| !changed.is_empty());
+        assert!(index == running.index && (changed || !running.counted));
+        self.index = index;
+        if running.wrote || changed {
             self.touched = self.index;
         }
-        self.state = running.state;
-        self.published(&running.ended);
+        self.state = state;
+        self.published(&ended);
     }
 
     /// What is to be true after a commit.
     pub(crate) fn published(&mut self, ended: &[(u64, BTreeSet<Entry>)]) {
         let snap = self.store.snapshot();
-        assert_eq!(rows(&snap), self.state);
+        assert_eq!(State::read(&snap), self.state);
         check_walks(&snap, &self.state);
         snap.check().unwrap();
         self.held.iter().for_each(Held::check);
@@ -346,9 +386,10 @@ impl World {
             follower.catch_up();
             assert_eq!(follower.state, self.state);
         }
+        let entries = self.state.entries();
         for (query, whole, tracked) in &mut self.pool {
             let query = &*query;
-            let (expected, read) = query.model(&self.state);
+            let (expected, read) = query.model(&entries);
             let (answer, _) = self.store.watch(|db| query.run(db));
             assert_eq!(answer.value, expected, "{query:?}");
             let truth = |covers: &dyn Fn(&Entry) -> bool| {
@@ -372,7 +413,7 @@ impl World {
                 Query::Len => snap.items().log_index(),
                 Query::Get(id) => {
                     let index = snap.items().log_index_of(id);
-                    if let Some((_, _, modified)) = self.state.get(id) {
+                    if let Some((_, _, modified)) = self.state.items.get(id) {
                         assert_eq!(index.0, *modified);
                     }
                     index
@@ -390,26 +431,21 @@ impl World {
 }
 
 impl Follower {
-    pub(crate) fn catch_up(&mut self) {
+    fn catch_up(&mut self) {
         while let Some(item) = self.feed.try_next().unwrap() {
-            let event = match item {
-                FeedItem::Event(event) => event,
-                FeedItem::Bookmark(_) => continue,
+            match item {
+                FeedItem::Event(event) => follow(&mut self.state, &event, Some(event.index())),
+                FeedItem::Bookmark(_) => {}
                 FeedItem::Restored(position) => panic!("restored at {position}"),
-            };
-            let mut told = BTreeSet::new();
-            for change in event.items() {
-                let id = change.after.or(change.before).unwrap().id.clone();
-                assert!(told.insert(id.clone()), "{id} is told twice");
-                let before = match change.after {
-                    Some(row) => {
-                        assert_eq!(row.modify_index(), event.index());
-                        self.state.insert(id, stored(row))
-                    }
-                    None => self.state.remove(&id),
-                };
-                assert_eq!(change.before.map(stored), before);
             }
         }
+    }
+
+    /// It is told next, and goes on from there.
+    pub(crate) fn restored(&mut self, at: Position, state: &State) {
+        let mut items = std::iter::from_fn(|| self.feed.try_next().unwrap());
+        let told = items.find(|item| !matches!(item, FeedItem::Bookmark(_)));
+        assert!(matches!(told, Some(FeedItem::Restored(position)) if position == at));
+        self.state = state.clone();
     }
 }
