@@ -211,7 +211,7 @@ pub(crate) fn item() -> impl Strategy<Value = Item> {
         name(),
         btree_map(tag(), 0..3_u8, 0..2),
         net(),
-        (code(), proptest::option::weighted(0.2, site::id())),
+        (code(), proptest::option::weighted(0.3, site::id())),
     )
         .prop_map(
             |(id, group, tags, serial, value, name, labels, net, (code, site))| Item {

@@ -28,7 +28,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 192, ..ProptestConfig::default() })]
 
     #[test]
     fn a_store_behaves_as_its_model(ops in vec(op(), 1..160)) {
@@ -38,6 +38,8 @@ proptest! {
             world.step(Op::Watch(query));
         }
         world.step(Op::Follow);
+        world.step(Op::InsertSites(false, site::all()));
+        world.step(Op::Commit { mend: true });
         for op in ops {
             world.step(op);
         }

@@ -121,7 +121,7 @@ fn beside() -> impl Strategy<Value = Op> {
     let expected = || proptest::option::of(expected());
     prop_oneof![
         6 => (how(), site()).prop_map(|(how, site)| Op::PutSite(how, site)),
-        2 => (site::id(), expected()).prop_map(|(id, e)| Op::DeleteSite(id, e)),
+        3 => (site::id(), expected()).prop_map(|(id, e)| Op::DeleteSite(id, e)),
         1 => (3..6_u8).prop_map(Op::DeleteSites),
         9 => (how(), part()).prop_map(|(how, part)| Op::PutPart(how, part)),
         2 => (part::id(), expected()).prop_map(|(id, e)| Op::DeletePart(id, e)),

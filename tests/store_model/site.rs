@@ -214,6 +214,20 @@ fn door() -> impl Strategy<Value = u8> {
     0..8_u8
 }
 
+/// One for each id, each within the one before.
+pub(crate) fn all() -> Vec<Site> {
+    let mut within = None;
+    let sites = (1_u8..).zip(ids()).map(|(n, id)| Site {
+        id,
+        within: within.replace(id),
+        rank: n,
+        doors: BTreeSet::from([n]),
+        name: "a".into(),
+        floors: 1,
+    });
+    sites.collect()
+}
+
 pub(crate) fn site() -> impl Strategy<Value = Site> {
     (
         id(),
