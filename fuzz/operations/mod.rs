@@ -1,11 +1,12 @@
 //! Sequences of operations against a model of `BTreeMap`s, with keys of any bytes: transactions,
-//! batches, savepoints, snapshots held for long, forks, images written and restored. The fuzz target of
-//! this name runs what the fuzzer makes up, `tests/operations.rs` what a seed does.
+//! batches, savepoints, snapshots held for long, forks, images written and restored, guards, sets of
+//! matches, and a feed beside. The fuzz target of this name runs what the fuzzer makes up, `tests/operations.rs` what a seed does.
 #![allow(missing_docs, unreachable_pub, reason = "no interface of anybody")]
 
 use arbitrary::Arbitrary;
 use highwater::{
-    LogIndex, Position, Savepoint, Schema, Snapshot, Store, Table, Turn, WriteError, WriteTxn,
+    Conflict, Event, Feed, FeedItem, Guard, LogIndex, Position, Savepoint, Schema, Snapshot, Start,
+    Store, Table, Turn, WriteError, WriteTxn,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -94,6 +95,19 @@ pub enum Op {
         clear: bool,
     },
     LetFork(u8),
+    /// All or none, in a table that may be cleared before.
+    InsertAll {
+        clear: bool,
+        keys: Vec<Pick>,
+    },
+    Guard {
+        prefix: Pick,
+    },
+    Validate,
+    Matches {
+        groups: [Pick; 2],
+        serial: u8,
+    },
 }
 
 /// A stored record with its create and modify index.
@@ -166,8 +180,52 @@ struct Open {
     savepoints: Vec<(Savepoint, State)>,
 }
 
-#[derive(Default)]
+/// What a feed has told, put together.
+struct Follower {
+    feed: Feed<Event<Blobs>>,
+    rows: BTreeMap<Bytes, Stored>,
+}
+
+impl Follower {
+    fn new(store: &Store<Blobs>) -> Self {
+        Follower {
+            feed: store.feed(Start::Now).expect("an open store"),
+            rows: BTreeMap::new(),
+        }
+    }
+
+    /// Takes what there is; returns where the store was restored last, if it was.
+    fn catch_up(&mut self) -> Option<Position> {
+        let mut restored = None;
+        while let Some(item) = self.feed.try_next().expect("an open store") {
+            let event = match item {
+                FeedItem::Event(event) => event,
+                FeedItem::Bookmark(_) => continue,
+                FeedItem::Restored(position) => {
+                    restored = Some(position);
+                    continue;
+                }
+            };
+            for change in event.blobs() {
+                let row = change.after.or(change.before).expect("one of the two");
+                let before = match change.after {
+                    Some(row) => {
+                        assert_eq!(row.modify_index(), event.index());
+                        self.rows.insert(row.key.clone(), stored(row))
+                    }
+                    None => self.rows.remove(&row.key),
+                };
+                assert_eq!(change.before.map(stored), before);
+            }
+        }
+        restored
+    }
+}
+
 struct World {
+    follower: Follower,
+    /// With the prefix that each has read, and when.
+    guards: Vec<(Guard, Bytes, u64)>,
     used: Vec<Bytes>,
     state: State,
     held: Vec<(Snapshot<Blobs>, State)>,
@@ -178,6 +236,19 @@ struct World {
 }
 
 impl World {
+    fn new(store: &Store<Blobs>) -> Self {
+        World {
+            follower: Follower::new(store),
+            guards: Vec::new(),
+            used: Vec::new(),
+            state: State::default(),
+            held: Vec::new(),
+            images: Vec::new(),
+            forks: Vec::new(),
+            prefixes: BTreeMap::new(),
+        }
+    }
+
     fn pick(&mut self, pick: &Pick) -> Bytes {
         let old = |number: u8| -> Bytes {
             let count = self.used.len().max(1);
@@ -338,6 +409,90 @@ impl World {
         self.state = open.state;
         let snapshot = store.snapshot();
         compare(&snapshot, &self.state);
+        assert_eq!(self.follower.catch_up(), None);
+        assert!(self.follower.rows == self.state.rows);
+    }
+
+    /// Records, all or none: the error is that of the first that is refused.
+    fn insert_all(open: &mut Open, clear: bool, keys: Vec<Bytes>) {
+        if clear {
+            World::delete_prefix(open, &Bytes::new());
+        }
+        let records: Vec<Blob> = (0_u8..)
+            .zip(keys)
+            .map(|(n, key)| Blob {
+                key,
+                group: vec![n],
+                serial: (n % 2 == 0).then_some(n),
+                value: n,
+            })
+            .collect();
+        let mut after = open.state.clone();
+        let mut fault = None;
+        for record in &records {
+            let taken = after.rows.contains_key(&record.key);
+            if taken || after.holder(record.serial).is_some() {
+                fault = Some(taken);
+                break;
+            }
+            let row = (record.clone(), open.index, open.index);
+            after.rows.insert(record.key.clone(), row);
+            after.touched.insert(record.key.clone(), open.index);
+        }
+        match open.txn.blobs_mut().insert_all(records) {
+            Ok(()) => {
+                assert_eq!(fault, None);
+                open.state = after;
+            }
+            Err(WriteError::AlreadyExists { .. }) => assert_eq!(fault, Some(true)),
+            Err(WriteError::NotUnique { .. }) => assert_eq!(fault, Some(false)),
+            Err(error) => assert!(is_past_limit(&error), "{error}"),
+        }
+        compare(&open.txn, &open.state);
+    }
+
+    fn guard(&mut self, store: &Store<Blobs>, prefix: Bytes) {
+        let snapshot = store.snapshot();
+        let read = |db: &BlobsView| db.blobs().prefix(&prefix[..]).map(stored).collect();
+        let (found, guard): (Vec<_>, _) = snapshot.guarded(read);
+        let rows = self.state.rows.iter();
+        let expected = rows.filter(|(key, _)| key.starts_with(&prefix));
+        assert!(found.iter().eq(expected.map(|(_, row)| row)));
+        let position = guard.position();
+        self.guards.push((guard, prefix, position.index.0));
+    }
+
+    /// A guard never overlooks a change, and holds if nothing was written at all.
+    fn validate(&self, store: &Store<Blobs>, open: Option<&Open>) {
+        let fresh;
+        let (txn, state) = if let Some(open) = open {
+            (&open.txn, &open.state)
+        } else {
+            fresh = store.write().expect("an open store");
+            (&fresh, &self.state)
+        };
+        for (guard, prefix, read) in &self.guards {
+            let mut since = state.touched.iter().filter(|(_, index)| *index > read);
+            let told = txn.validate(guard);
+            if since.any(|(key, _)| key.starts_with(prefix)) {
+                assert!(matches!(told, Err(Conflict::Changed { .. })), "{told:?}");
+            } else if open.is_none() && store.position().index.0 == *read {
+                assert_eq!(told, Ok(()));
+            }
+        }
+    }
+
+    /// Of either group, without a serial number.
+    fn matches(db: &BlobsView, state: &State, [one, other]: [&Bytes; 2], serial: u8) {
+        let group = |group| db.blobs().group_index().matching(group);
+        let of_serial = db.blobs().serial_index().matching(serial);
+        let found = group(one).or(group(other)).and_not(of_serial);
+        let matches = |row: &&Stored| {
+            (row.0.group == *one || row.0.group == *other) && row.0.serial != Some(serial)
+        };
+        let expected = state.rows.values().filter(matches);
+        assert!(found.clone().map(stored).eq(expected.clone().cloned()));
+        assert!(found.rev().map(stored).eq(expected.rev().cloned()));
     }
 
     /// After a restore at an index.
@@ -346,6 +501,8 @@ impl World {
         let snapshot = store.snapshot();
         snapshot.check().expect("sound indexes");
         compare(&snapshot, &self.state);
+        assert_eq!(self.follower.catch_up(), Some(position));
+        self.follower.rows.clone_from(&self.state.rows);
     }
 }
 
@@ -359,7 +516,7 @@ fn write(snapshot: &Snapshot<Blobs>) -> Bytes {
 #[expect(clippy::too_many_lines, reason = "an arm for each operation")]
 pub fn run(ops: &[Op]) {
     let store = Store::<Blobs>::new();
-    let mut world = World::default();
+    let mut world = World::new(&store);
     let mut open: Option<Open> = None;
     for op in ops {
         let begin = |world: &World, open: &mut Option<Open>| {
@@ -551,6 +708,7 @@ pub fn run(ops: &[Op]) {
                     assert_eq!(index < now.index.0, store.restore(&image[..]).is_err());
                     world.state = state;
                     world.prefixes.clear();
+                    world.guards.clear();
                     store.rewind(&image[..]).expect("a good image")
                 };
                 world.restored(&store, position);
@@ -575,6 +733,25 @@ pub fn run(ops: &[Op]) {
                 value,
                 clear,
             } => world.in_fork(*fork, key, *value, *clear),
+            Op::InsertAll { clear, keys } => {
+                begin(&world, &mut open);
+                let open = open.as_mut().expect("begun");
+                let keys = keys.iter().map(|key| world.pick(key)).collect();
+                World::insert_all(open, *clear, keys);
+            }
+            Op::Guard { prefix } => {
+                let prefix = world.pick(prefix);
+                world.guard(&store, prefix);
+            }
+            Op::Validate => world.validate(&store, open.as_ref()),
+            Op::Matches { groups, serial } => {
+                let [one, other] = groups;
+                let groups = [&world.pick(one), &world.pick(other)];
+                match &open {
+                    Some(open) => World::matches(&open.txn, &open.state, groups, *serial),
+                    None => World::matches(&store.snapshot(), &world.state, groups, *serial),
+                }
+            }
             Op::LetFork(number) => {
                 if !world.forks.is_empty() {
                     let number = usize::from(*number) % world.forks.len();
