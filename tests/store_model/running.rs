@@ -295,7 +295,7 @@ impl Running {
         ));
     }
 
-    /// What goes with one that was deleted before is not deleted again.
+    /// All that are found go, and then what goes with them.
     fn delete_all<T: Model>(
         &mut self,
         which: impl Fn(&T) -> bool,
@@ -303,13 +303,11 @@ impl Running {
     ) {
         let deleted = delete(&mut self.txn).unwrap();
         let deleted: BTreeMap<_, _> = deleted.iter().map(|row| (row.id(), stored(row))).collect();
-        let found = T::rows(&self.state).values();
-        let found = found.filter(|(record, ..)| which(record));
-        let found: Vec<_> = found.map(|(record, ..)| record.id()).collect();
-        let mut expected = BTreeMap::new();
-        for id in found {
-            let stored = self.state.delete::<T>(&id, self.index);
-            expected.extend(stored.map(|stored| (id, stored)));
+        let mut expected = T::rows(&self.state).clone();
+        expected.retain(|_, (record, ..)| which(record));
+        T::rows_mut(&mut self.state).retain(|_, (record, ..)| !which(record));
+        for id in expected.keys() {
+            T::follow(&mut self.state, id, self.index);
         }
         assert_eq!(deleted, expected);
     }
