@@ -19,7 +19,7 @@ use std::marker::PhantomData;
 #[derive(Clone, Debug)]
 struct Open {
     latest: Stamp,
-    /// `latest` is the value's.
+    /// `latest` is the value's. It does not count in the order: what has the same path is the same leaf.
     exact: bool,
     node: Link,
     /// The places that lead to it: their order is that of the keys.
@@ -27,9 +27,10 @@ struct Open {
 }
 
 impl Open {
-    /// What is greatest is next: the latest; of as late ones what may hold more, then by key.
-    fn rank(&self) -> (Stamp, bool, Reverse<&[Place]>) {
-        (self.latest, !self.exact, Reverse(&self.path))
+    /// What is greatest is next: the latest; of as late ones the first by key, since what is below a node
+    /// is after all that is before the node. So of nodes that are as late only one path is opened.
+    fn rank(&self) -> (Stamp, Reverse<&[Place]>) {
+        (self.latest, Reverse(&self.path))
     }
 }
 
@@ -59,6 +60,9 @@ pub(crate) struct Newest<'a, V> {
     open: BinaryHeap<Open>,
     since: Stamp,
     stamp: fn(&V) -> Stamp,
+    /// How many nodes and leaves were looked at.
+    #[cfg(test)]
+    pub(crate) looked_at: usize,
     values: PhantomData<&'a V>,
 }
 
@@ -99,6 +103,8 @@ impl<'a, V: Value> Tree<'a, V> {
             open: BinaryHeap::new(),
             since,
             stamp,
+            #[cfg(test)]
+            looked_at: 0,
             values: PhantomData,
         };
         if !self.raw.root.is_null() {
@@ -113,6 +119,10 @@ impl<'a, V: Value> Iterator for Newest<'a, V> {
 
     fn next(&mut self) -> Option<&'a V> {
         while let Some(mut open) = self.open.pop() {
+            #[cfg(test)]
+            {
+                self.looked_at += 1;
+            }
             // SAFETY: every node reached from the root is live for 'a, and a leaf of this tree
             // holds a `V`.
             unsafe {

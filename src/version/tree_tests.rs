@@ -419,6 +419,21 @@ fn a_diff_looks_at_what_differs() {
 }
 
 #[test]
+fn the_newest_of_many_that_changed_together_are_found_on_one_path() {
+    let versions = Versions::new(vec![RawTree::empty::<Arc<u64>>(0)], ());
+    let mut edition = versions.edit();
+    for n in 0..100_000_u64 {
+        edition.insert(0, &n.to_be_bytes(), Arc::new(n), 1);
+    }
+    drop(edition.publish(()));
+    let version = versions.current();
+    let mut newest = version.tree::<Arc<u64>>(0).newest(0, |_| 1);
+    assert!(newest.by_ref().take(10).map(|n| **n).eq(0..10));
+    // Three levels of nodes; each leaf is looked at, and is next.
+    assert!(newest.looked_at <= 3 + 2 * 10, "{} looks", newest.looked_at);
+}
+
+#[test]
 fn building_takes_hostile_keys_in_its_stride() {
     let versions = Versions::new(vec![RawTree::empty::<Arc<u64>>(0)], ());
     let long = vec![b'a'; 20_000];
