@@ -11,7 +11,8 @@ use crate::key::{ByteRange, KeyBuf};
 use crate::position::{HistoryId, LogIndex, Position};
 
 /// Where a page of a query ended, and so where the next one begins: made by
-/// [`Rows::cursor`](crate::Rows::cursor), used by [`Rows::resume`](crate::Rows::resume).
+/// [`Rows::cursor`](crate::Rows::cursor), used by [`Rows::resume`](crate::Rows::resume), and the same of
+/// [`Matches`](crate::Matches).
 ///
 /// It names a place between two keys, not a record: it stays good whatever is written later. As
 /// text (`to_string`, `parse`, serde) it is letters and digits, to be handed to a client. It tells
@@ -88,6 +89,21 @@ impl Cursor {
     /// pages had seen.
     pub fn position(&self) -> Position {
         self.position
+    }
+
+    /// What tells the query apart from others.
+    pub(super) fn query(&self) -> u32 {
+        self.query
+    }
+
+    /// Whether it is a place of the end that `next_back` walks.
+    pub(super) fn is_back(&self) -> bool {
+        self.back
+    }
+
+    /// The last key, if there was one.
+    pub(super) fn key(&self) -> Option<&[u8]> {
+        self.key.as_deref()
     }
 
     /// What is left of a query over `range`.

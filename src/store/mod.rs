@@ -63,6 +63,7 @@ mod txn;
 #[cfg(feature = "json")]
 pub(crate) mod untyped;
 mod view;
+mod walk;
 mod write;
 
 pub use self::changed_since::ChangedSince;

@@ -167,6 +167,22 @@ impl<'a, T: Table> TableReader<'a, T> {
         Rows::new(self.of(0), encoded_columns(columns, bounds))
     }
 
+    /// The records whose key is within the bounds, all of them with `..`, to be met with those that match
+    /// keys of indexes.
+    pub fn matching(&self, bounds: impl KeyBounds<T::Key>) -> Matches<'a, T> {
+        Matches::of_part(self.of(0), encoded_range(bounds))
+    }
+
+    /// The same of records whose key begins with `prefix`.
+    pub fn matching_prefix(&self, prefix: impl AsPrefix<T::Key>) -> Matches<'a, T> {
+        Matches::of_part(self.of(0), encoded_prefix(prefix))
+    }
+
+    /// The same of records whose key's first columns are these.
+    pub fn matching_leading<M>(&self, columns: impl Leading<T::Key, M>) -> Matches<'a, T> {
+        Matches::of_part(self.of(0), encoded_leading(columns))
+    }
+
     /// The record with the least key.
     pub fn first(&self) -> Option<&'a Row<T>> {
         self.iter().next()
@@ -368,7 +384,7 @@ impl<'a, T: Table, K> IndexReader<'a, T, K> {
 
     /// The records with exactly this key, to be met with those of other keys and indexes.
     pub fn matching(&self, key: impl AsKey<K>) -> Matches<'a, T> {
-        Matches::new(self.of(), encoded(key))
+        Matches::of_key(self.of(), encoded(key))
     }
 
     /// All records that have a key in this index, by that key, then by primary key; one that has

@@ -9,7 +9,7 @@ use super::explain::Explain;
 use super::track::{self, Slot};
 use super::view::RawView;
 use crate::key::KeyBuf;
-use crate::position::LogIndex;
+use crate::position::{LogIndex, Position};
 use crate::schema::{Row, Table};
 use crate::tree::{self, Stamp};
 use crate::watch::{Region, Scope};
@@ -47,6 +47,11 @@ impl<'a> TreeOf<'a> {
             .is_none_or(|i| T::INDEXES[i].unique)
     }
 
+    /// The position of the snapshot.
+    pub(super) fn position(self) -> Position {
+        self.view.version().payload().position
+    }
+
     /// Records that `scope` is read, if reads are recorded.
     pub(super) fn track(self, scope: &Scope) {
         if let Some(tracker) = self.view.tracker() {
@@ -58,6 +63,35 @@ impl<'a> TreeOf<'a> {
     fn open(self, scope: &Scope) -> Option<Slot> {
         let tracker = self.view.tracker()?;
         tracker.open(self.view.version(), self.id, scope)
+    }
+}
+
+/// What tells a query apart from others.
+pub(super) struct Checksum(crc32fast::Hasher);
+
+impl Checksum {
+    pub(super) fn new() -> Self {
+        Checksum(crc32fast::Hasher::new())
+    }
+
+    /// Adds bytes, or that there are none, so that they are told apart from what is added after.
+    pub(super) fn bytes(&mut self, bytes: Option<&[u8]>) {
+        let len = bytes.map_or(0, |bytes| bytes.len() as u64 + 1);
+        self.0.update(&len.to_le_bytes());
+        self.0.update(bytes.unwrap_or_default());
+    }
+
+    /// Adds a part of a tree.
+    pub(super) fn part<T: Table>(&mut self, of: TreeOf<'_>, scope: &Scope) {
+        let range = track::range_of(scope);
+        self.bytes(Some(T::NAME.as_bytes()));
+        self.bytes(of.index_name::<T>().map(str::as_bytes));
+        self.bytes(Some(range.lo.as_bytes()));
+        self.bytes(range.hi.as_ref().map(KeyBuf::as_bytes));
+    }
+
+    pub(super) fn finish(self) -> u32 {
+        self.0.finalize()
     }
 }
 
@@ -92,8 +126,8 @@ pub struct Rows<'a, T: Table> {
     range: tree::Range<'a, Row<T>>,
     of: TreeOf<'a>,
     scope: Scope,
-    /// What tells the query apart from others, if `scope` is the rest of it.
-    query: Option<u32>,
+    /// Where it goes on from, if `scope` is the rest of a query.
+    resumed: Option<Cursor>,
     front: Side,
     back: Side,
     /// The walk is over the subtree of a prefix: it knows its keys from there on.
@@ -123,7 +157,7 @@ impl<'a, T: Table> Rows<'a, T> {
             range,
             of,
             scope,
-            query: None,
+            resumed: None,
             front: Side::Fresh,
             back: Side::Fresh,
             subtree,
@@ -199,7 +233,13 @@ impl<'a, T: Table> Rows<'a, T> {
         };
         let key = match side {
             Side::Ended => return None,
-            Side::Fresh => None,
+            Side::Fresh => {
+                let resumed = self
+                    .resumed
+                    .as_ref()
+                    .filter(|cursor| cursor.is_back() == back);
+                resumed.and_then(Cursor::key).map(<[u8]>::to_vec)
+            }
             Side::Yielded => {
                 if let (Scope::Prefix(prefix), true) = (&self.scope, self.subtree) {
                     let prefix = prefix.as_bytes();
@@ -209,32 +249,18 @@ impl<'a, T: Table> Rows<'a, T> {
                 Some(key)
             }
         };
-        Some(Cursor::new(self.position(), self.query_id(), back, key))
-    }
-
-    fn position(&self) -> crate::Position {
-        self.of.view.version().payload().position
+        Some(Cursor::new(self.of.position(), self.query_id(), back, key))
     }
 
     fn query_id(&self) -> u32 {
-        self.query.unwrap_or_else(|| {
-            let mut crc = crc32fast::Hasher::new();
-            let range = track::range_of(&self.scope);
-            let index = self.of.index_name::<T>();
-            let hi = range.hi.as_ref().map(KeyBuf::as_bytes);
-            let parts = [
-                Some(T::NAME.as_bytes()),
-                index.map(str::as_bytes),
-                Some(range.lo.as_bytes()),
-                hi,
-            ];
-            for part in parts {
-                let len = part.map_or(0, |part| part.len() as u64 + 1);
-                crc.update(&len.to_le_bytes());
-                crc.update(part.unwrap_or_default());
-            }
-            crc.finalize()
-        })
+        self.resumed.as_ref().map_or_else(
+            || {
+                let mut checksum = Checksum::new();
+                checksum.part::<T>(self.of, &self.scope);
+                checksum.finish()
+            },
+            Cursor::query,
+        )
     }
 
     /// The rest of this query after the place of a cursor, which came from the same query of the
@@ -244,10 +270,10 @@ impl<'a, T: Table> Rows<'a, T> {
     /// not, and each is yielded on one page at most. One that is older than the cursor can lack what
     /// earlier pages had; [`Cursor::position`] says what to wait for.
     pub fn resume(self, cursor: &Cursor) -> Result<Self, CursorError> {
-        let query = self.query_id();
-        let range = cursor.rest(self.position(), query, track::range_of(&self.scope))?;
+        let range = track::range_of(&self.scope);
+        let range = cursor.rest(self.of.position(), self.query_id(), range)?;
         let mut rest = Rows::new(self.of, Scope::Range(range));
-        rest.query = Some(query);
+        rest.resumed = Some(cursor.clone());
         Ok(rest)
     }
 }
@@ -260,7 +286,7 @@ impl<T: Table> Clone for Rows<'_, T> {
             range: self.range.clone(),
             of: self.of,
             scope: self.scope.clone(),
-            query: self.query,
+            resumed: self.resumed.clone(),
             front: self.front,
             back: self.back,
             subtree: self.subtree,

@@ -9,6 +9,7 @@ use std::marker::PhantomData;
 
 use super::error::{KeyText, WriteError};
 use super::fill::Batch;
+use super::matches::Matches;
 use super::operate::{At, Must, not_found};
 use super::reader::TableReader;
 use super::rows::Rows;
@@ -171,6 +172,15 @@ impl<'a, T: Readable> TableWriter<'a, T> {
     pub fn delete_query(
         &mut self,
         query: impl for<'r> FnOnce(&'r T::Reader<'r>) -> Rows<'r, T>,
+    ) -> Result<Vec<Row<T>>, WriteError> {
+        let rows = query(&self.read()).cloned().collect();
+        self.delete_all(rows)
+    }
+
+    /// The same of what look-ups that meet find ([`Matches`]).
+    pub fn delete_matching(
+        &mut self,
+        query: impl for<'r> FnOnce(&'r T::Reader<'r>) -> Matches<'r, T>,
     ) -> Result<Vec<Row<T>>, WriteError> {
         let rows = query(&self.read()).cloned().collect();
         self.delete_all(rows)
