@@ -140,6 +140,8 @@ by_value!(
 #[cfg(feature = "uuid")]
 mod uuid {
     use super::{AsKey, Encoded, Key, KeyBuf, by_from_str, by_value, display};
+    use crate::key::PrefixKey;
+    use crate::key::text::extend_beginning;
     use ::uuid::Uuid;
 
     impl Key for Uuid {
@@ -155,8 +157,20 @@ mod uuid {
         }
     }
 
+    /// Begins with up to 16 bytes: `&id.as_bytes()[..4]`.
+    impl PrefixKey for Uuid {
+        type Borrowed = [u8];
+
+        fn encode_content(bytes: &[u8], out: &mut KeyBuf) {
+            extend_beginning(bytes, size_of::<Uuid>(), out);
+        }
+    }
+
     by_value!(Uuid);
 }
+
+#[cfg(feature = "ipnet")]
+pub use net::Within;
 
 #[cfg(feature = "ipnet")]
 mod net {
@@ -164,8 +178,9 @@ mod net {
         AsKey, Encoded, IpAddr, Ipv4Addr, Ipv6Addr, Key, KeyBuf, V4, V6, by_from_str, by_value,
         display,
     };
-    use crate::key::HasPrefixes;
+    use crate::key::{HasPrefixes, KeyBounds};
     use ::ipnet::{IpNet, Ipv4Net, Ipv6Net};
+    use std::ops::Bound;
 
     /// A network is in the order of its address, then of its prefix's length: the networks that
     /// contain an address rise towards it.
@@ -260,4 +275,50 @@ mod net {
     }
 
     by_value!(IpNet);
+
+    /// The networks within one, that one included: bounds, as of `range`, of keys that are networks.
+    ///
+    /// A stored network that has bits beyond its prefix (`10.1.2.3/8`) is taken to be where its address is.
+    ///
+    /// ```
+    /// # use highwater::{Schema, Store, Table, key::Within};
+    /// # use ipnet::Ipv4Net;
+    /// # use serde::{Deserialize, Serialize};
+    /// # #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
+    /// # pub struct Route { #[primary_key] pub net: Ipv4Net }
+    /// # #[derive(Schema)]
+    /// # pub struct Routing { routes: Route }
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let store = Store::<Routing>::new();
+    /// let mut txn = store.write()?;
+    /// for net in ["0.0.0.0/0", "10.0.0.0/8", "10.1.0.0/16", "11.0.0.0/8"] {
+    ///     txn.routes_mut().insert(Route { net: net.parse()? })?;
+    /// }
+    /// let within: Ipv4Net = "10.0.0.0/8".parse()?;
+    /// assert_eq!(txn.routes().range(Within(within)).count(), 2);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Within<N>(
+        /// The network that others are within.
+        pub N,
+    );
+
+    macro_rules! within {
+        ($($net:ty),*) => {$(
+            impl KeyBounds<$net> for Within<$net> {
+                fn encode_start(&self, out: &mut KeyBuf) -> Bound<()> {
+                    self.0.trunc().encode(out);
+                    Bound::Included(())
+                }
+
+                fn encode_end(&self, out: &mut KeyBuf) -> Bound<()> {
+                    <$net>::from(self.0.broadcast()).encode(out);
+                    Bound::Included(())
+                }
+            }
+        )*};
+    }
+    within!(Ipv4Net, Ipv6Net, IpNet);
 }

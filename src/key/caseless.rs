@@ -3,7 +3,7 @@
 //! A text is folded character by character, so that the folded beginning of a text is the beginning
 //! of the folded text, and a prefix query needs nothing special.
 
-use super::{AsKey, Encoded, Key, KeyBuf, TextColumns, TextKey, Unread};
+use super::{AsKey, Encoded, Key, KeyBuf, PrefixKey, TextColumns, TextKey, Unread};
 use std::borrow::Cow;
 
 /// The key type of an index over text without regard to case: `#[index(caseless)]`.
@@ -60,13 +60,16 @@ impl Key for Caseless {
     }
 }
 
-impl TextKey for Caseless {
+impl PrefixKey for Caseless {
     type Borrowed = str;
-    const TERMINATOR: &'static [u8] = String::TERMINATOR;
 
     fn encode_content(text: &str, out: &mut KeyBuf) {
         fold(text, out);
     }
+}
+
+impl TextKey for Caseless {
+    const TERMINATOR: &'static [u8] = String::TERMINATOR;
 }
 
 macro_rules! forms {

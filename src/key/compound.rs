@@ -74,6 +74,32 @@ impl<K, P: AsPrefix<K>> AsPrefix<Option<K>> for Option<P> {
     }
 }
 
+/// The same of the first column of a composite key.
+macro_rules! first_column {
+    ($($rest:ident)*) => {
+        impl<K, P: AsPrefix<K>, $($rest),*> AsPrefix<(Option<K>, $($rest),*)> for Option<P> {
+            #[inline]
+            fn encode_prefix(&self, out: &mut KeyBuf) {
+                AsPrefix::<Option<K>>::encode_prefix(self, out);
+            }
+        }
+
+        impl<K, P: AsPrefix<K>, $($rest),*> AsPrefix<(Reverse<K>, $($rest),*)> for Reverse<P> {
+            #[inline]
+            fn encode_prefix(&self, out: &mut KeyBuf) {
+                AsPrefix::<Reverse<K>>::encode_prefix(self, out);
+            }
+        }
+    };
+}
+first_column!(B);
+first_column!(B C);
+first_column!(B C D);
+first_column!(B C D E);
+first_column!(B C D E F);
+first_column!(B C D E F G);
+first_column!(B C D E F G H);
+
 impl<K: Key, const N: usize> Key for [K; N] {
     #[inline]
     fn encode(&self, out: &mut KeyBuf) {

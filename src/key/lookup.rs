@@ -1,7 +1,7 @@
 //! What a query is given instead of a key: [`AsKey`], [`AsPrefix`], [`HasPrefixes`], [`Leading`],
 //! [`KeyBounds`].
 
-use super::{Key, KeyBuf, TextKey};
+use super::{Key, KeyBuf, MAX_KEY_LEN, TextKey};
 use std::ops::{Bound, Range, RangeFrom, RangeFull, RangeInclusive, RangeTo, RangeToInclusive};
 
 /// A form in which a key of type `K` can be looked up, encoded as that key is.
@@ -27,14 +27,15 @@ impl<K: Key + ?Sized> AsKey<K> for &K {
     }
 }
 
-/// The beginning of a key: text for text, bytes for bytes.
+/// The beginning of a key: text for text, bytes for bytes, arrays of bytes and `Uuid`.
 ///
 /// For a composite key: the beginning of its first column (`"we"`), or a tuple of exact columns and
 /// the beginning of the next (`("web", "n")`).
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no prefix of a key of type `{K}`",
     label = "expected the beginning of a `{K}`",
-    note = "text keys have prefixes of type `&str`, bytes keys of type `&[u8]`; other keys have none",
+    note = "text keys have prefixes of type `&str`; bytes keys, arrays of bytes and `Uuid` of type `&[u8]`; other \
+            keys have none",
     note = "composite keys have tuples of exact columns and a prefix of the next as prefixes; for whole \
             columns only, use `leading`"
 )]
@@ -74,8 +75,8 @@ pub trait Leading<K: ?Sized, M> {
 )]
 pub trait HasPrefixes<K: ?Sized> {
     /// Calls `f` with the encoding of every key that is a prefix of `self`, from the longest to the
-    /// shortest, which is from the greatest to the least, until it returns true. Other byte strings
-    /// that no key begins with may be among them.
+    /// shortest, which is from the greatest to the least, until it returns true. Those that are too long
+    /// to be stored may be missing, and other byte strings that no key begins with may be among them.
     fn for_each_prefix(&self, f: &mut dyn FnMut(&KeyBuf) -> bool);
 
     /// If it is text or bytes: appends it without its end, and says what ends a key.
@@ -88,17 +89,15 @@ pub trait HasPrefixes<K: ?Sized> {
 #[diagnostic::do_not_recommend]
 impl<K: TextKey, Q: AsPrefix<K>> HasPrefixes<K> for Q {
     fn for_each_prefix(&self, f: &mut dyn FnMut(&KeyBuf) -> bool) {
-        let mut text = KeyBuf::new();
-        self.encode_prefix(&mut text);
         let mut key = KeyBuf::new();
-        for len in (0..=text.len()).rev() {
-            let content = &text.as_bytes()[..len];
+        self.encode_prefix(&mut key);
+        // Nothing longer is stored, whatever is asked for.
+        for len in (0..=key.len().min(MAX_KEY_LEN)).rev() {
+            key.truncate(len);
             // Not in the midst of an escaped zero.
-            if content.last() == Some(&0) {
+            if key.as_bytes().last() == Some(&0) {
                 continue;
             }
-            key.clear();
-            key.extend(content);
             key.extend(K::TERMINATOR);
             if f(&key) {
                 return;

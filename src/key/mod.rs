@@ -14,7 +14,7 @@
 //! 4. *Look-up forms* ([`AsKey`]) encode to the same bytes as the key they stand for, and allocate
 //!    nothing as long as the key has at most [`KeyBuf::INLINE`] bytes.
 //! 5. *Prefixes* ([`AsPrefix`]): text (or bytes) `t` begins with `p` if and only if the encoding of
-//!    `t` begins with the encoding of `p` as a prefix.
+//!    `t` begins with the encoding of `p` as a prefix. The same of arrays of bytes and `Uuid`.
 //!
 //! [`Key`] is a safe trait: an implementation that breaks a promise gives wrong orders or answers, never
 //! undefined behaviour.
@@ -62,6 +62,8 @@ pub(crate) mod time;
 #[cfg(test)]
 mod tests;
 
+#[cfg(feature = "ipnet")]
+pub use address::Within;
 pub use buf::KeyBuf;
 pub use caseless::Caseless;
 pub(crate) use columns::{TextColumns, Unread};
@@ -70,7 +72,7 @@ pub use lookup::{AsKey, AsPrefix, Columns, HasPrefixes, KeyBounds, Leading};
 pub(crate) use range::{ByteRange, successor};
 pub(crate) use shown::{Encoded, Show};
 pub use sink::KeySink;
-pub use text::TextKey;
+pub use text::{PrefixKey, TextKey};
 pub(crate) use time::first_millisecond;
 
 /// The longest encoded key, in bytes, an entry of a tree may have.
@@ -159,7 +161,7 @@ pub trait Key {
 /// structs with one field.
 ///
 /// A newtype around text or bytes can be looked up by `&str` or `&[u8]`, and by prefix, like what it
-/// wraps.
+/// wraps; one around an array of bytes or a `Uuid` by prefix.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a newtype key",
     note = "`#[derive(Key)]` on a struct with one field makes it one"

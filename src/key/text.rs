@@ -4,7 +4,7 @@
 //! below every continuation, and no byte of the content can be taken for it.
 
 use super::shown::debug;
-use super::{AsKey, AsPrefix, Encoded, Key, KeyBuf, NewtypeKey, TextColumns, Unread};
+use super::{AsKey, AsPrefix, Encoded, Key, KeyBuf, MAX_KEY_LEN, NewtypeKey, TextColumns, Unread};
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -72,6 +72,22 @@ impl Shown for [u8] {
     }
 }
 
+/// A key type that text or bytes can be the beginning of.
+///
+/// Implemented for what is a [`TextKey`], for `[u8; N]`, for `Uuid` (feature `uuid`), and, through
+/// `#[derive(Key)]`, newtypes of these. Bytes that are more than an array has are the beginning of none.
+pub trait PrefixKey: Key {
+    /// What its beginnings are given as: `str` or `[u8]`.
+    type Borrowed: ?Sized + AsRef<[u8]>;
+
+    /// Appends the content of a text, or of its beginning, without the end.
+    #[doc(hidden)]
+    #[inline]
+    fn encode_content(text: &Self::Borrowed, out: &mut KeyBuf) {
+        extend_escaped(text.as_ref(), out);
+    }
+}
+
 /// A key type that is text or bytes: it has prefixes, and a longest-prefix match (the stored keys
 /// that are prefixes of a given text).
 ///
@@ -84,19 +100,9 @@ impl Shown for [u8] {
             `#[derive(Key)]` are looked up by `&str` or `&[u8]` and have prefixes",
     note = "for other keys pass the key itself, `&{Self}`, or a tuple with one element for each column"
 )]
-pub trait TextKey: Key {
-    /// What it is borrowed as: `str` or `[u8]`.
-    type Borrowed: ?Sized + AsRef<[u8]>;
-
+pub trait TextKey: PrefixKey {
     /// What ends an encoded key of this type, after its content escaped as a prefix is.
     const TERMINATOR: &'static [u8];
-
-    /// Appends the content of a text, or of its beginning, without the end.
-    #[doc(hidden)]
-    #[inline]
-    fn encode_content(text: &Self::Borrowed, out: &mut KeyBuf) {
-        extend_escaped(text.as_ref(), out);
-    }
 
     /// Appends a whole text, encoded as the key that it stands for.
     #[doc(hidden)]
@@ -108,16 +114,41 @@ pub trait TextKey: Key {
 }
 
 #[diagnostic::do_not_recommend]
-impl<K: NewtypeKey> TextKey for K
+impl<K: NewtypeKey> PrefixKey for K
 where
-    K::Inner: TextKey,
+    K::Inner: PrefixKey,
 {
-    type Borrowed = <K::Inner as TextKey>::Borrowed;
-    const TERMINATOR: &'static [u8] = K::Inner::TERMINATOR;
+    type Borrowed = <K::Inner as PrefixKey>::Borrowed;
 
     #[inline]
     fn encode_content(text: &Self::Borrowed, out: &mut KeyBuf) {
         K::Inner::encode_content(text, out);
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<K: NewtypeKey> TextKey for K
+where
+    K::Inner: TextKey,
+{
+    const TERMINATOR: &'static [u8] = K::Inner::TERMINATOR;
+}
+
+impl<const N: usize> PrefixKey for [u8; N] {
+    type Borrowed = [u8];
+
+    #[inline]
+    fn encode_content(bytes: &[u8], out: &mut KeyBuf) {
+        extend_beginning(bytes, N, out);
+    }
+}
+
+/// Appends bytes that keys of `len` bytes can begin with. After more than those nothing may follow: what
+/// is appended then is longer than any key.
+pub(super) fn extend_beginning(bytes: &[u8], len: usize, out: &mut KeyBuf) {
+    out.extend(bytes);
+    if bytes.len() > len {
+        out.extend(&[0; MAX_KEY_LEN]);
     }
 }
 
@@ -162,8 +193,11 @@ macro_rules! owned {
             }
         }
 
-        impl TextKey for $key {
+        impl PrefixKey for $key {
             type Borrowed = $borrowed;
+        }
+
+        impl TextKey for $key {
             const TERMINATOR: &'static [u8] = END;
         }
     )*};
@@ -246,7 +280,7 @@ impl<K: NewtypeKey<Inner: TextKey<Borrowed = [u8]>>> AsKey<K> for &Vec<u8> {
 macro_rules! tuple_prefixes {
     ($form:ty as $borrowed:ty: $($rest:ident)*) => {
         #[diagnostic::do_not_recommend]
-        impl<K: TextKey<Borrowed = $borrowed>, $($rest),*> AsPrefix<(K, $($rest),*)> for $form {
+        impl<K: PrefixKey<Borrowed = $borrowed>, $($rest),*> AsPrefix<(K, $($rest),*)> for $form {
             #[inline]
             fn encode_prefix(&self, out: &mut KeyBuf) {
                 AsPrefix::<K>::encode_prefix(self, out);
@@ -255,11 +289,11 @@ macro_rules! tuple_prefixes {
     };
 }
 
-/// Prefixes of a text or bytes key, and of the first column of a composite key.
+/// Beginnings of a key, and of the first column of a composite key.
 macro_rules! prefixes {
     ($($form:ty as $borrowed:ty),* $(,)?) => {$(
         #[diagnostic::do_not_recommend]
-        impl<K: TextKey<Borrowed = $borrowed>> AsPrefix<K> for $form {
+        impl<K: PrefixKey<Borrowed = $borrowed>> AsPrefix<K> for $form {
             #[inline]
             fn encode_prefix(&self, out: &mut KeyBuf) {
                 K::encode_content(self, out);

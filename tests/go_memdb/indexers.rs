@@ -166,7 +166,16 @@ fn uuid_field_index() {
     let store = shop([uid(9), uid(0), uid(9)]);
     let snap = store.snapshot();
     assert_eq!(found(snap.gadgets().by_uid(uid(9).uid)), [0, 2]);
-    assert_eq!(found(snap.gadgets().uid_index().iter()), [1, 0, 2]);
+    let by = snap.gadgets().uid_index();
+    assert_eq!(found(by.iter()), [1, 0, 2]);
+    assert_eq!(found(by.prefix(&[9])), [0, 2]);
+    assert_eq!(found(by.prefix(&[9, 0, 1])), [0, 2]);
+    assert_eq!(by.prefix(&[9, 1]).count(), 0);
+    assert_eq!(found(by.prefix(&[])), [1, 0, 2]);
+    assert_eq!(found(by.prefix(&uid(0).uid)), [1]);
+    // The numbers of the gadgets, which follow in the index, are no part of the key.
+    let longer = [&uid(0).uid[..], &[0]].concat();
+    assert_eq!(by.prefix(&longer).count(), 0);
 }
 
 #[test]

@@ -131,6 +131,36 @@ proptest! {
         }
     }
 
+    /// Bytes are no beginning of what is shorter, whatever follows that.
+    #[test]
+    fn prefix_of_arrays(array: [u8; 3], after: [u8; 2], n in 0..6_usize, other in bytes()) {
+        let key = [&array[..], &after].concat();
+        for prefix in [&key[..n.min(5)], &other] {
+            let begins = array.starts_with(prefix);
+            prop_assert_eq!(encode(&array).starts_with(&Index::<[u8; 3]>::prefix(prefix)), begins);
+            let found = Index::<([u8; 3], [u8; 2])>::prefix(prefix);
+            prop_assert_eq!(encode(&(array, after)).starts_with(&found), begins);
+        }
+    }
+
+    /// Of the first column of a composite key, which may be absent, or in falling order.
+    #[test]
+    fn prefix_of_what_wraps_text((string, n) in (text(), any::<prop::sample::Index>()), other in text()) {
+        let own = &string[..string.floor_char_boundary(n.index(string.len() + 1))];
+        for prefix in [own, other.as_str()] {
+            let begins = string.starts_with(prefix);
+            let some = encode(&(Some(&string), 7u8, &other));
+            let none = encode(&(None::<String>, 7u8, &other));
+            let found = Index::<(Option<String>, u8, String)>::prefix(Some(prefix));
+            prop_assert_eq!((some.starts_with(&found), none.starts_with(&found)), (begins, false));
+            let found = Index::<(Option<String>, u8, String)>::prefix(None::<&str>);
+            prop_assert_eq!((some.starts_with(&found), none.starts_with(&found)), (false, true));
+            let falling = encode(&(Reverse(&string), 7u8));
+            let found = Index::<(Reverse<String>, u8)>::prefix(Reverse(prefix));
+            prop_assert_eq!(falling.starts_with(&found), begins);
+        }
+    }
+
     /// Exact columns, then the beginning of the next: of exactly those keys that have them.
     #[test]
     fn prefix_after_exact_columns(
