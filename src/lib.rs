@@ -42,10 +42,10 @@ pub use schema::{Row, Table};
 pub use store::{
     Answer, AsOfError, Change, ChangedSince, Changes, CommitError, Conflict, Cursor, CursorError,
     DerivedTable, Diff, Event, Explain, Feed, FeedError, FeedItem, FeedIter, Guard, IndexReader,
-    KeyText, Mark, Matches, NodeStats, ParseReadSessionError, ReadError, ReadKeys, ReadMode,
-    ReadSession, Retention, Rows, Savepoint, Schema, Snapshot, Start, Stats, Store, StoreError,
-    StoreOptions, TableEvent, TableReader, TableStats, TableWriter, Turn, WaitError, WriteError,
-    WriteTxn,
+    KeyText, Mark, Matches, NodeStats, ParseReadSessionError, PrefixesOf, ReadError, ReadKeys,
+    ReadMode, ReadSession, Retention, Rows, Savepoint, Schema, Snapshot, Start, Stats, Store,
+    StoreError, StoreOptions, TableEvent, TableReader, TableStats, TableWriter, Turn, WaitError,
+    WriteError, WriteTxn,
 };
 pub use watch::{Watch, WatchSet};
 

@@ -11,11 +11,11 @@ use std::time::SystemTime;
 use super::changed_since::ChangedSince;
 use super::erased::scope_stamp;
 use super::matches::Matches;
+use super::prefixes::{PrefixesOf, Which, prefixes};
 use super::rows::{Rows, TreeOf, query_index};
 use super::view::RawView;
 use crate::key::{
     AsKey, AsPrefix, ByteRange, HasPrefixes, KeyBounds, KeyBuf, Leading, first_millisecond,
-    successor,
 };
 use crate::position::LogIndex;
 use crate::schema::{Row, Table};
@@ -212,7 +212,37 @@ impl<'a, T: Table> TableReader<'a, T> {
     /// A watch of it covers the absence of every longer one: the 256 longest each by itself, beyond
     /// those all keys in between.
     pub fn longest_prefix(&self, whole: impl HasPrefixes<T::Key>) -> Option<&'a Row<T>> {
-        longest_prefix::<T, T::Key>(self.of(0), &whole).map(|(_, row)| row)
+        let key = prefixes::<T, T::Key>(self.of(0), &whole, Which::Longest).pop()?;
+        self.of(0).tree().get(key.as_bytes())
+    }
+
+    /// The records whose keys are prefixes of `whole`, of a text, of an address: by primary key, which is
+    /// from the shortest prefix to the longest.
+    ///
+    /// Cost: O(key length), and in what is found. A tracked reader counts it as reading all of them, and
+    /// the absence of all others, as a [`longest_prefix`](Self::longest_prefix) that finds nothing.
+    ///
+    /// ```
+    /// # use highwater::{Schema, Store, Table};
+    /// # use serde::{Deserialize, Serialize};
+    /// # #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
+    /// # pub struct Rule { #[primary_key] pub path: String }
+    /// # #[derive(Schema)]
+    /// # pub struct Acl { rules: Rule }
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let store = Store::<Acl>::new();
+    /// let mut txn = store.write()?;
+    /// for path in ["/", "/a", "/a/b", "/b"] {
+    ///     txn.rules_mut().insert(Rule { path: path.into() })?;
+    /// }
+    /// let rules = txn.rules();
+    /// let nearest_first = rules.prefixes_of("/a/b/c").rev().map(|rule| rule.path.as_str());
+    /// assert_eq!(nearest_first.collect::<Vec<_>>(), ["/a/b", "/a", "/"]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn prefixes_of(&self, whole: impl HasPrefixes<T::Key>) -> PrefixesOf<'a, T> {
+        PrefixesOf::new::<T::Key>(self.of(0), &whole)
     }
 
     /// The log index of a look-up of `key`: the record's modify index; for an absent one, a log index
@@ -267,70 +297,6 @@ impl<'a, T: Table> TableReader<'a, T> {
 fn entries<T: Table>(of: TreeOf<'_>) -> usize {
     of.track(&everything());
     usize::try_from(of.tree::<T>().len()).unwrap_or(usize::MAX)
-}
-
-/// A longest-prefix look-up watches so many keys each by itself.
-const EACH_PREFIX: usize = 256;
-
-/// The longest key that is a prefix of `whole`, and the first entry that has it.
-fn longest_prefix<'a, T: Table, K>(
-    of: TreeOf<'a>,
-    whole: &impl HasPrefixes<K>,
-) -> Option<(KeyBuf, &'a Row<T>)> {
-    let unique = of.is_unique::<T>();
-    let tree = of.tree::<T>();
-    let mut text = KeyBuf::new();
-    if unique
-        && of.view.tracker().is_none()
-        && let Some(terminator) = whole.as_content(&mut text)
-    {
-        let (len, row) = tree.longest_prefix(text.as_bytes(), terminator)?;
-        text.truncate(len);
-        text.extend(terminator);
-        return Some((text, row));
-    }
-    let mut found = None;
-    // The greatest entry up to the candidate that was sought last; none: there is none at all.
-    let mut below: Option<Vec<u8>> = Some(Vec::new());
-    let mut sought = false;
-    // The record that is found, and the absence of every longer key, are watched: each by itself up
-    // to a number, then as the range of all keys that are left to look at.
-    let mut watched = 0;
-    let (mut lowest, mut greatest) = (KeyBuf::new(), None);
-    whole.for_each_prefix(&mut |key| {
-        watched += 1;
-        if watched <= EACH_PREFIX {
-            of.track(&if unique {
-                Scope::Point(key.clone())
-            } else {
-                Scope::Prefix(key.clone())
-            });
-        } else {
-            greatest.get_or_insert_with(|| successor(key.as_bytes()));
-            lowest.clone_from(key);
-        }
-        let bytes = key.as_bytes();
-        let Some(last) = &mut below else { return false };
-        if sought && bytes > last.as_slice() {
-            return false;
-        }
-        let hi = successor(bytes);
-        let mut range = tree.range(&[], hi.as_ref().map(KeyBuf::as_bytes));
-        sought = true;
-        let Some(row) = range.next_back() else {
-            below = None;
-            return false;
-        };
-        range.back_key(last);
-        if last.starts_with(bytes) {
-            found = Some((key.clone(), row));
-        }
-        found.is_some()
-    });
-    if let Some(hi) = greatest {
-        of.track(&Scope::Range(ByteRange { lo: lowest, hi }));
-    }
-    found
 }
 
 /// Reads of one secondary index with keys `K`.
@@ -419,10 +385,16 @@ impl<'a, T: Table, K> IndexReader<'a, T, K> {
 
     /// The records with the longest key that is a prefix of `whole`: of a text, of an address.
     pub fn longest_prefix(&self, whole: impl HasPrefixes<K>) -> Rows<'a, T> {
-        match longest_prefix::<T, K>(self.of(), &whole) {
-            Some((key, _)) => self.rows(Scope::Prefix(key)),
+        match prefixes::<T, K>(self.of(), &whole, Which::Longest).pop() {
+            Some(key) => self.rows(Scope::Prefix(key)),
             None => self.rows(Scope::Range(ByteRange::none())),
         }
+    }
+
+    /// The records with keys that are prefixes of `whole`, from the shortest prefix to the longest, those of
+    /// one key by primary key. As [`TableReader::prefixes_of`].
+    pub fn prefixes_of(&self, whole: impl HasPrefixes<K>) -> PrefixesOf<'a, T> {
+        PrefixesOf::new::<K>(self.of(), &whole)
     }
 
     /// The record with the least key.

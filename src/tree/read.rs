@@ -1,8 +1,9 @@
-//! Looking keys up: exactly, and by longest prefix.
+//! Looking keys up: exactly, and those that are prefixes of others.
 
 use super::children::child_link;
-use super::node::{Leaf, Link, is_leaf, key_bytes, own};
+use super::node::{Leaf, Link, common, is_leaf, key_bytes, own};
 use super::{RawTree, Tree, Value, prefetch};
+use smallvec::SmallVec;
 use std::ptr;
 
 /// The leaf of `key` below `node`.
@@ -58,44 +59,68 @@ impl<'a, V: Value> Tree<'a, V> {
         unsafe { find(self.raw.root, key).map(|leaf| value(leaf)) }
     }
 
-    /// The value of the longest stored key that is `query[..n]` followed by `terminator`, for
-    /// some `n`, and that `n`. The terminator must not occur within the query.
-    pub(crate) fn longest_prefix(self, query: &[u8], terminator: &[u8]) -> Option<(usize, &'a V)> {
+    /// The lengths `n`, rising, for which keys begin with `query[..n]` and the terminator after that. The
+    /// terminator is not empty, and does not occur within the query. O(depth).
+    pub(crate) fn prefixes(self, query: &[u8], terminator: &[u8]) -> SmallVec<[usize; 8]> {
+        let mut found = SmallVec::new();
         let mut node = self.raw.root;
         let mut used = 0;
-        let mut best = None;
         if node.is_null() {
-            return None;
+            return found;
         }
         // SAFETY: as for `get`: every node reached from the root is live for 'a.
         unsafe {
             loop {
                 let bytes = key_bytes(node);
-                if is_leaf(node) {
-                    if let Some(text) = bytes.strip_suffix(terminator)
-                        && query[used..].starts_with(text)
-                    {
-                        best = Some((used + text.len(), value(node)));
+                let shared = common(bytes, &query[used..]);
+                // Such a key parts from the query within the terminator: no further back than that is long.
+                for n in (shared + 1).saturating_sub(terminator.len())..=shared {
+                    if goes_on(node, &bytes[n..], terminator) {
+                        found.push(used + n);
                     }
-                    return best;
                 }
-                if let Some((n, leaf)) = ends_at(node, &query[used..], terminator) {
-                    best = Some((used + n, value(leaf)));
+                if shared < bytes.len() || is_leaf(node) {
+                    return found;
                 }
-                if !query[used..].starts_with(bytes) {
-                    return best;
-                }
-                used += bytes.len();
+                used += shared;
                 let Some(&byte) = query.get(used) else {
-                    return best;
+                    return found;
                 };
                 let link = child_link(node, byte);
                 if link.is_null() {
-                    return best;
+                    return found;
                 }
                 node = *link;
                 used += 1;
             }
+        }
+    }
+}
+
+/// Whether keys of `node` whose bytes are left from `rest` on begin with `wanted` from there.
+///
+/// # Safety
+/// `node` and all below it are live.
+unsafe fn goes_on(mut node: Link, mut rest: &[u8], mut wanted: &[u8]) -> bool {
+    // SAFETY: the caller's.
+    unsafe {
+        loop {
+            if rest.starts_with(wanted) {
+                return true;
+            }
+            let Some([byte, after @ ..]) = wanted.strip_prefix(rest) else {
+                return false;
+            };
+            if is_leaf(node) {
+                return false;
+            }
+            let link = child_link(node, *byte);
+            if link.is_null() {
+                return false;
+            }
+            node = *link;
+            rest = key_bytes(node);
+            wanted = after;
         }
     }
 }
@@ -134,41 +159,5 @@ impl RawTree {
                 rest = after;
             }
         }
-    }
-}
-
-/// The leaf whose key, from below `node`'s prefix on, is exactly `key`.
-unsafe fn below(node: Link, key: &[u8]) -> Option<Link> {
-    // SAFETY: the caller's: `node` is a live inner node, and so is all below it.
-    unsafe {
-        match key.split_first() {
-            None => {
-                let own = own(node);
-                (!own.is_null()).then_some(own)
-            }
-            Some((&byte, after)) => {
-                let link = child_link(node, byte);
-                if link.is_null() {
-                    None
-                } else {
-                    find(*link, after)
-                }
-            }
-        }
-    }
-}
-
-/// The longest `n` for which `query[..n] ++ terminator` is a key below `node` that leaves the
-/// query's path within or right after `node`'s prefix.
-unsafe fn ends_at(node: Link, query: &[u8], terminator: &[u8]) -> Option<(usize, Link)> {
-    // SAFETY: the caller's: `node` is a live inner node, and so is all below it.
-    unsafe {
-        let bytes = key_bytes(node);
-        let shared = bytes.iter().zip(query).take_while(|(a, b)| a == b).count();
-        let from = bytes.len().saturating_sub(terminator.len());
-        (from..=shared).rev().find_map(|n| {
-            let inside = terminator.strip_prefix(&bytes[n..])?;
-            below(node, inside).map(|leaf| (n, leaf))
-        })
     }
 }

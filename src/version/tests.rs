@@ -107,13 +107,19 @@ fn compare(tree: crate::tree::Tree<'_, Arc<Counted>>, model: &Model, probes: &[V
         );
         let back: Vec<_> = tree.prefix(probe).rev().map(|v| v.number).collect();
         assert_eq!(back, expected.into_iter().rev().collect::<Vec<_>>());
-        let longest = (0..=probe.len())
-            .rev()
-            .find_map(|n| model.get(&probe[..n]).map(|v| (n, *v)));
-        assert_eq!(
-            tree.longest_prefix(probe, &[]).map(|(n, v)| (n, v.number)),
-            longest
-        );
+        for terminator in [&b"b"[..], b"ab", &[7], &[0, 0]] {
+            let mut within = probe.windows(terminator.len());
+            if within.any(|part| part == terminator) {
+                continue;
+            }
+            let begins = |n: &usize| {
+                let key = [&probe[..*n], terminator].concat();
+                let next = model.range(key.clone()..).next();
+                next.is_some_and(|(next, _)| next.starts_with(&key))
+            };
+            let expected: Vec<usize> = (0..=probe.len()).filter(begins).collect();
+            assert_eq!(tree.prefixes(probe, terminator).to_vec(), expected);
+        }
     }
     for pair in probes.windows(2) {
         let (lo, hi) = (&pair[0], &pair[1]);

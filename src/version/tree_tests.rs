@@ -454,10 +454,8 @@ fn building_takes_hostile_keys_in_its_stride() {
     edition.check(u64::MAX);
     let tree = edition.tree::<Arc<u64>>(0);
     assert_eq!(tree.len(), 20_000);
-    assert_eq!(
-        tree.longest_prefix(&long, &[]).map(|(n, _)| n),
-        Some(19_999)
-    );
+    assert!(tree.get(&long[..19_999]).is_some() && tree.get(&long).is_none());
+    assert!(tree.prefixes(&long, b"b").is_empty());
     // A node for each key but the last, which is a leaf, and a leaf for each of those.
     drop(edition.publish(()));
     versions.collect();
@@ -505,10 +503,8 @@ fn long_chains_of_prefixes_neither_recurse_nor_leak() {
     }
     let tree = edition.tree::<Arc<u64>>(0);
     assert_eq!(tree.iter().rev().map(|v| **v).next(), Some(19_999));
-    assert_eq!(
-        tree.longest_prefix(&long, &[]).map(|(n, _)| n),
-        Some(19_999)
-    );
+    assert!(tree.get(&long[..19_999]).is_some() && tree.get(&long).is_none());
+    assert!(tree.prefixes(&long, b"b").is_empty());
     assert_eq!(tree.range_stamp(&long[..10_000], Some(&long)), 1);
     edition.check(u64::MAX);
     drop(edition.publish(()));
@@ -526,7 +522,7 @@ fn a_tree_of_another_type_is_refused() {
 }
 
 #[test]
-fn longest_prefix_of_terminated_text() {
+fn prefixes_of_terminated_text() {
     let versions = Versions::new(vec![RawTree::empty::<Arc<u64>>(0)], ());
     let mut edition = versions.edit();
     let keys: &[&[u8]] = &[
@@ -540,15 +536,15 @@ fn longest_prefix_of_terminated_text() {
         edition.insert(0, key, Arc::new(n as u64), 1);
     }
     let tree = edition.tree::<Arc<u64>>(0);
-    let find = |query: &[u8]| tree.longest_prefix(query, &[0, 0]).map(|(_, v)| **v);
-    assert_eq!(find(b"/a/b/c"), Some(2));
-    assert_eq!(find(b"/a/c"), Some(1));
-    assert_eq!(find(b"/a\0\xffd"), Some(1));
-    assert_eq!(find(b"/a\0\xffcd"), Some(3));
-    assert_eq!(find(b"/ab"), Some(1));
-    assert_eq!(find(b"/abcd"), Some(4));
-    assert_eq!(find(b"/"), Some(0));
-    assert_eq!(find(b"x"), Some(0));
+    let find = |query: &[u8]| tree.prefixes(query, &[0, 0]).to_vec();
+    assert_eq!(find(b"/a/b/c"), [0, 2, 4]);
+    assert_eq!(find(b"/a/c"), [0, 2]);
+    assert_eq!(find(b"/a\0\xffd"), [0, 2]);
+    assert_eq!(find(b"/a\0\xffcd"), [0, 2, 5]);
+    assert_eq!(find(b"/ab"), [0, 2]);
+    assert_eq!(find(b"/abcd"), [0, 2, 4]);
+    assert_eq!(find(b"/"), [0]);
+    assert_eq!(find(b"x"), [0]);
 }
 
 #[test]
