@@ -9,6 +9,7 @@ use super::node::{Leaf, Link, OWN, common, is_leaf, key_bytes, own};
 use super::read::value;
 use super::{Tree, Value};
 use std::cmp::Ordering;
+use std::collections::VecDeque;
 use std::marker::PhantomData;
 
 /// A part of the two trees that may differ.
@@ -24,15 +25,27 @@ enum Part {
     Same([Link; 2]),
 }
 
-/// The differences between two versions of a tree, in key order: for each key the value in the
-/// older and in the newer one, at least one of them, and not the same.
+/// The differences between two versions of a tree, in key order, from either end: for each key the
+/// value in the older and in the newer one, at least one of them, and not the same.
 pub(crate) struct Diff<'a, V> {
-    /// The next is last.
-    open: Vec<Part>,
+    /// In key order.
+    open: VecDeque<Part>,
+    /// What the part that is being looked at is made of, in key order.
+    parts: Vec<Part>,
     /// How many parts were looked at.
     #[cfg(test)]
     pub(crate) looked_at: usize,
     values: PhantomData<&'a V>,
+}
+
+impl<V> Clone for Diff<'_, V> {
+    fn clone(&self) -> Self {
+        Diff {
+            open: self.open.clone(),
+            parts: Vec::new(),
+            ..*self
+        }
+    }
 }
 
 // SAFETY: a shared borrow of nodes that nobody writes and of values that are `Sync`.
@@ -67,16 +80,14 @@ impl<V> Diff<'_, V> {
     /// # Safety
     /// `node` is a live inner node.
     unsafe fn open(&mut self, node: Link, part: fn(Link) -> Part) {
-        let from = self.open.len();
         // SAFETY: the caller's.
         unsafe {
             let mut at = Some(first_place(node));
             while let Some(place) = at {
-                self.open.push(part(child_at(node, place)));
+                self.parts.push(part(child_at(node, place)));
                 at = next_place(node, place);
             }
         }
-        self.open[from..].reverse();
     }
 
     /// Compares two nodes, from those bytes on, and pushes the parts that may differ.
@@ -85,16 +96,15 @@ impl<V> Diff<'_, V> {
     /// Both nodes are live, and the bytes are not more than they have.
     unsafe fn compare(&mut self, nodes: [Link; 2], used: [usize; 2]) {
         let [a, b] = nodes;
-        let from = self.open.len();
         // SAFETY: the caller's; what is below live nodes is live.
         unsafe {
             let rest = [&key_bytes(a)[used[0]..], &key_bytes(b)[used[1]..]];
             let shared = common(rest[0], rest[1]);
             match (rest[0].get(shared), rest[1].get(shared)) {
                 (Some(byte), Some(other)) => {
-                    self.open.extend([Part::Before(a), Part::After(b)]);
+                    self.parts.extend([Part::Before(a), Part::After(b)]);
                     if byte > other {
-                        self.open[from..].reverse();
+                        self.parts.reverse();
                     }
                 }
                 (None, Some(&byte)) => {
@@ -112,7 +122,6 @@ impl<V> Diff<'_, V> {
                 (None, None) => self.open_both(a, b),
             }
         }
-        self.open[from..].reverse();
     }
 
     /// Pushes, in order, what is at the end of `node`'s bytes and below, of which the other tree has
@@ -130,7 +139,7 @@ impl<V> Diff<'_, V> {
         unsafe {
             let own = ending(node);
             if !own.is_null() {
-                self.open.push(part(own));
+                self.parts.push(part(own));
             }
             let mut left = Some(other);
             for_each_child(node, |at, child| {
@@ -138,14 +147,14 @@ impl<V> Diff<'_, V> {
                     && let Some(other) = left.take()
                 {
                     if at == byte {
-                        self.open.push(both(child));
+                        self.parts.push(both(child));
                         return;
                     }
-                    self.open.push(other_part(other));
+                    self.parts.push(other_part(other));
                 }
-                self.open.push(part(child));
+                self.parts.push(part(child));
             });
-            self.open.extend(left.map(other_part));
+            self.parts.extend(left.map(other_part));
         }
     }
 
@@ -155,9 +164,9 @@ impl<V> Diff<'_, V> {
         unsafe {
             let own = [ending(a), ending(b)];
             match own.map(|leaf| !leaf.is_null()) {
-                [true, true] if own[0] != own[1] => self.open.push(Part::Same(own)),
-                [true, false] => self.open.push(Part::Before(own[0])),
-                [false, true] => self.open.push(Part::After(own[1])),
+                [true, true] if own[0] != own[1] => self.parts.push(Part::Same(own)),
+                [true, false] => self.parts.push(Part::Before(own[0])),
+                [false, true] => self.parts.push(Part::After(own[1])),
                 _ => {}
             }
             let first = |node| {
@@ -181,12 +190,12 @@ impl<V> Diff<'_, V> {
                     Some(child_at(node, here))
                 };
                 match order {
-                    Ordering::Less => self.open.extend(next(a, &mut at).map(Part::Before)),
-                    Ordering::Greater => self.open.extend(next(b, &mut to).map(Part::After)),
+                    Ordering::Less => self.parts.extend(next(a, &mut at).map(Part::Before)),
+                    Ordering::Greater => self.parts.extend(next(b, &mut to).map(Part::After)),
                     Ordering::Equal => {
                         let pair = next(a, &mut at).zip(next(b, &mut to));
                         let differ = pair.filter(|(x, y)| x != y);
-                        self.open
+                        self.parts
                             .extend(differ.map(|(x, y)| Part::Both([x, y], [0, 0])));
                     }
                 }
@@ -195,28 +204,25 @@ impl<V> Diff<'_, V> {
     }
 }
 
-impl<'a, V: Value> Iterator for Diff<'a, V> {
-    type Item = (Option<&'a V>, Option<&'a V>);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        while let Some(part) = self.open.pop() {
-            #[cfg(test)]
-            {
-                self.looked_at += 1;
-            }
-            // SAFETY: every node reached from the two roots lives for 'a, and leaves hold a `V`.
-            unsafe {
-                match part {
-                    Part::Before(leaf) if is_leaf(leaf) => return Some((Some(value(leaf)), None)),
-                    Part::After(leaf) if is_leaf(leaf) => return Some((None, Some(value(leaf)))),
-                    Part::Before(node) => self.open(node, Part::Before),
-                    Part::After(node) => self.open(node, Part::After),
-                    Part::Both(nodes, used) => self.compare(nodes, used),
-                    Part::Same([a, b]) => {
-                        let slot = |leaf: Link| (*leaf.cast::<Leaf>()).value.0;
-                        if slot(a) != slot(b) {
-                            return Some((Some(value(a)), Some(value(b))));
-                        }
+impl<'a, V: Value> Diff<'a, V> {
+    /// What differs, if a part is one key; else `parts` is what it is made of.
+    fn look(&mut self, part: Part) -> Option<(Option<&'a V>, Option<&'a V>)> {
+        #[cfg(test)]
+        {
+            self.looked_at += 1;
+        }
+        // SAFETY: every node reached from the two roots lives for 'a, and leaves hold a `V`.
+        unsafe {
+            match part {
+                Part::Before(leaf) if is_leaf(leaf) => return Some((Some(value(leaf)), None)),
+                Part::After(leaf) if is_leaf(leaf) => return Some((None, Some(value(leaf)))),
+                Part::Before(node) => self.open(node, Part::Before),
+                Part::After(node) => self.open(node, Part::After),
+                Part::Both(nodes, used) => self.compare(nodes, used),
+                Part::Same([a, b]) => {
+                    let slot = |leaf: Link| (*leaf.cast::<Leaf>()).value.0;
+                    if slot(a) != slot(b) {
+                        return Some((Some(value(a)), Some(value(b))));
                     }
                 }
             }
@@ -224,6 +230,36 @@ impl<'a, V: Value> Iterator for Diff<'a, V> {
         None
     }
 }
+
+impl<'a, V: Value> Iterator for Diff<'a, V> {
+    type Item = (Option<&'a V>, Option<&'a V>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while let Some(part) = self.open.pop_front() {
+            if let Some(found) = self.look(part) {
+                return Some(found);
+            }
+            for part in self.parts.drain(..).rev() {
+                self.open.push_front(part);
+            }
+        }
+        None
+    }
+}
+
+impl<V: Value> DoubleEndedIterator for Diff<'_, V> {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        while let Some(part) = self.open.pop_back() {
+            if let Some(found) = self.look(part) {
+                return Some(found);
+            }
+            self.open.extend(self.parts.drain(..));
+        }
+        None
+    }
+}
+
+impl<V: Value> std::iter::FusedIterator for Diff<'_, V> {}
 
 impl<'a, V: Value> Tree<'a, V> {
     /// What is different here from an older version: O(what differs), whichever versions they are.
@@ -236,6 +272,7 @@ impl<'a, V: Value> Tree<'a, V> {
         };
         Diff {
             open: open.into_iter().collect(),
+            parts: Vec::new(),
             #[cfg(test)]
             looked_at: 0,
             values: PhantomData,

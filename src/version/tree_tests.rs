@@ -250,6 +250,7 @@ proptest! {
     fn a_diff_is_what_a_map_says(
         first in prop::collection::vec((key(), any::<bool>()), 0..60),
         then in prop::collection::vec((key(), any::<bool>()), 0..60),
+        turns in prop::collection::vec(any::<bool>(), 1..8),
     ) {
         let versions = Versions::new(vec![RawTree::empty::<Arc<u64>>(0)], ());
         let mut live = BTreeMap::new();
@@ -275,9 +276,23 @@ proptest! {
         let keys: std::collections::BTreeSet<_> = old.keys().chain(live.keys()).collect();
         let pairs = keys.into_iter().map(|key| (old.get(key).copied(), live.get(key).copied()));
         let expected: Vec<_> = pairs.filter(|(before, after)| before != after).collect();
-        let diff = after.tree::<Arc<u64>>(0).diff(before.tree(0));
-        let seen: Vec<_> = diff.map(|(before, after)| (before.map(|v| **v), after.map(|v| **v))).collect();
-        prop_assert_eq!(&seen, &expected);
+        let mut diff = after.tree::<Arc<u64>>(0).diff(before.tree(0));
+        let numbers = |(before, after): (Option<&Arc<u64>>, Option<&Arc<u64>>)| {
+            (before.map(|v| **v), after.map(|v| **v))
+        };
+        prop_assert!(diff.clone().map(numbers).eq(expected.iter().copied()));
+        prop_assert!(diff.clone().rev().map(numbers).eq(expected.iter().rev().copied()));
+        let (mut first, mut last) = (Vec::new(), Vec::new());
+        for &back in turns.iter().cycle() {
+            let left = expected.len() - first.len() - last.len();
+            prop_assert_eq!(diff.clone().count(), left);
+            let found = if back { diff.next_back() } else { diff.next() };
+            let Some(found) = found else { break };
+            if back { &mut last } else { &mut first }.push(numbers(found));
+        }
+        prop_assert!(diff.next().is_none() && diff.next_back().is_none());
+        first.extend(last.into_iter().rev());
+        prop_assert_eq!(&first, &expected);
         let back = before.tree::<Arc<u64>>(0).diff(after.tree(0));
         let back: Vec<_> = back.map(|(before, after)| (after.map(|v| **v), before.map(|v| **v))).collect();
         prop_assert_eq!(back, expected);
