@@ -22,9 +22,9 @@ use super::view::{RawView, Schema, View};
 use crate::key::{ByteRange, KeyBuf, Show};
 use crate::position::{HistoryId, LogIndex, Position};
 use crate::version::Version;
-use crate::watch::{Region, Scope};
+use crate::watch::{Region, Scope, coarsened};
 
-/// A guard with more reads of one index than this is of that whole index.
+/// More reads of one index are joined to half as many.
 const MAX_READS: usize = 1024;
 
 /// What a closure has read of a snapshot: keys, absent keys, prefixes and ranges, each with its log
@@ -277,31 +277,36 @@ impl fmt::Display for Conflict {
 
 impl Error for Conflict {}
 
+/// The reads of one index, of which those that lie closest together become the prefix they have in
+/// common if they are too many. A function of the reads.
+fn joined(reads: &[(usize, Region)]) -> Vec<(usize, Region)> {
+    let most = if reads.len() > MAX_READS {
+        MAX_READS / 2
+    } else {
+        reads.len()
+    };
+    coarsened(reads.to_vec(), most)
+}
+
 impl Guard {
     fn new(version: &Version<Root>, tables: &Tables, seen: Vec<Seen>) -> Self {
-        let mut by_tree: Vec<(usize, Vec<Read>)> = Vec::new();
-        for Seen {
-            tree,
-            region,
-            stamp,
-        } in seen
-        {
-            let read = Read(Part::from(region), stamp);
-            match by_tree.iter_mut().find(|(of, _)| *of == tree) {
-                Some((_, reads)) => reads.push(read),
-                None => by_tree.push((tree, vec![read])),
-            }
-        }
-        by_tree.sort_unstable_by_key(|(tree, _)| *tree);
-        let reads = by_tree.into_iter().map(|(tree, mut keys)| {
-            keys.sort_unstable();
-            keys.dedup();
-            let whole = Region::of(&everything());
-            let all = Part::from(whole.clone());
-            if keys.len() > MAX_READS || keys.iter().any(|Read(part, _)| *part == all) {
-                let stamp = super::track::stamp(version, tables, tree, &whole);
-                keys = vec![Read(all, stamp)];
-            }
+        let mut regions: Vec<(usize, Region)> = Vec::new();
+        regions.extend(seen.into_iter().map(|seen| (seen.tree, seen.region)));
+        regions.sort_unstable();
+        regions.dedup();
+        let reads = regions.chunk_by(|a, b| a.0 == b.0).map(|of_tree| {
+            let tree = of_tree[0].0;
+            let whole = (tree, Region::of(&everything()));
+            let regions = if of_tree.contains(&whole) {
+                vec![whole]
+            } else {
+                joined(of_tree)
+            };
+            let read = |(_, region): (usize, Region)| {
+                let stamp = super::track::stamp(version, tables, tree, &region);
+                Read(Part::from(region), stamp)
+            };
+            let keys = regions.into_iter().map(read).collect();
             let (table, which) = tables.of_tree(tree);
             let index = which.checked_sub(1).and_then(|i| tables[table].index(i));
             Reads {
@@ -375,8 +380,10 @@ impl Guard {
 impl<S: Schema> Snapshot<S> {
     /// Runs the closure on this snapshot and notes what it reads of it.
     ///
-    /// As in a blocking query, what an iterator has not yielded was not read. A guard that has read a table
-    /// which is not replicated, because it is local or derived, never holds ([`Conflict::Local`]).
+    /// As in a blocking query, what an iterator has not yielded was not read. Of more than 1024 reads of
+    /// one index those that lie closest together are guarded as the prefix they have in common. A guard
+    /// that has read a table which is not replicated, because it is local or derived, never holds
+    /// ([`Conflict::Local`]).
     pub fn guarded<R>(&self, read: impl FnOnce(&S::View) -> R) -> (R, Guard) {
         let tables = Arc::new(Tables::new(S::tables()));
         let raw = RawView::tracked(self.version().clone(), Arc::clone(&tables));
