@@ -9,6 +9,7 @@ use crate::site::Site;
 use crate::state::{Entry, Records, Shop, State};
 use crate::world::{Held, World};
 use highwater::{Guard, ImageError, LogIndex, Position, Store, Table};
+use uuid::Uuid;
 
 /// An image, what it is of, and the indexes of the queries of the pool and the guards then.
 #[derive(Clone)]
@@ -37,11 +38,11 @@ fn is_own(entry: &Entry) -> bool {
     matches!(entry, Entry::Own(_))
 }
 
-/// Whether it is of one that stays as it is while the log goes on.
-fn is_note(entry: &Entry) -> bool {
+/// Whether it is of one that is made anew.
+fn is_derived(entry: &Entry) -> bool {
     matches!(
         entry,
-        Entry::Own(own::Entry::Note(_) | own::Entry::About(..))
+        Entry::Own(own::Entry::Tally(_) | own::Entry::Parts(..))
     )
 }
 
@@ -146,6 +147,10 @@ impl World {
         }
         if goes_on {
             state.notes = self.state.notes.clone();
+            let there = |site: &Uuid| state.sites.contains_key(site);
+            state
+                .notes
+                .retain(|_, (note, ..)| note.at.as_ref().is_none_or(there));
         }
         state.derived(State::read(&self.store.snapshot()).tallies, self.index);
         std::mem::replace(&mut self.state, state)
@@ -154,11 +159,11 @@ impl World {
     /// When each entry has changed last, now that a state is another than the old one.
     fn restored_indexes(&mut self, of: &Held, way: &Way, goes_on: bool, old: &State) {
         let (index, mut last) = (self.index, std::mem::take(&mut self.last));
-        let changed = old
-            .entries()
-            .into_keys()
-            .chain(self.state.entries().into_keys());
-        let changed: Vec<_> = changed.filter(is_own).collect();
+        let all = old.entries().into_keys();
+        let all = all.chain(self.state.entries().into_keys());
+        let mut changed = old.changed(&self.state);
+        changed.retain(is_own);
+        changed.extend(all.filter(is_derived));
         if let Way::At { .. } = way {
             last.extend(of.last.clone());
             let all = last.keys().filter(|entry| !is_own(entry)).cloned();
@@ -170,10 +175,7 @@ impl World {
             last.extend(image.map(|(entry, index)| (entry.clone(), *index)));
             self.touched = of.touched;
         }
-        let derived = changed
-            .into_iter()
-            .filter(|entry| !goes_on || !is_note(entry));
-        last.extend(derived.map(|entry| (entry, index)));
+        last.extend(changed.into_iter().map(|entry| (entry, index)));
         self.last = last;
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::item::Item;
 use crate::part::Part;
-use crate::site;
+use crate::site::{self, Site};
 use crate::state::{Model, Records, ShopView, State, Stored, id_of, owned};
 use highwater::{Table, TableWriter, WriteError};
 use proptest::prelude::*;
@@ -119,6 +119,9 @@ pub(crate) struct Note {
     pub(crate) id: i8,
     #[index]
     pub(crate) about: Option<Uuid>,
+    /// A site that may not be there, but takes the note with it.
+    #[index(sparse, references = Site, cascade)]
+    pub(crate) at: Option<Uuid>,
 }
 
 /// An entry of one of the trees.
@@ -128,6 +131,7 @@ pub(crate) enum Entry {
     Parts(Reverse<u32>, Uuid),
     Note(i8),
     About(Option<Uuid>, i8),
+    At(Uuid, i8),
 }
 
 impl Model for Tally {
@@ -177,7 +181,9 @@ impl Model for Note {
     }
 
     fn entries(&self) -> Vec<Entry> {
-        vec![Entry::Note(self.id), Entry::About(self.about, self.id)]
+        let mut all = vec![Entry::Note(self.id), Entry::About(self.about, self.id)];
+        all.extend(self.at.map(|site| Entry::At(site, self.id)));
+        all
     }
 }
 
@@ -190,12 +196,15 @@ pub(crate) enum Query {
     Note(i8),
     Notes(i8, i8),
     About(Option<Uuid>),
+    At(Uuid),
 }
 
 impl Query {
     pub(crate) fn ranges_over(&self, entry: &Entry) -> bool {
         match (self, entry) {
-            (Query::Tally(site), Entry::Tally(other)) => site == other,
+            (Query::Tally(site), Entry::Tally(other)) | (Query::At(site), Entry::At(other, _)) => {
+                site == other
+            }
             (Query::Tallies, Entry::Tally(_)) => true,
             (Query::Parts(lo), Entry::Parts(parts, _)) => *lo <= parts.0,
             (Query::Note(id), Entry::Note(other)) => id == other,
@@ -214,6 +223,7 @@ impl Query {
             Query::Note(id) => owned(notes.get(*id)),
             Query::Notes(lo, hi) => owned(notes.range(*lo..*hi)),
             Query::About(site) => owned(notes.by_about(*site)),
+            Query::At(site) => owned(notes.by_at(site)),
         }
     }
 }
@@ -226,6 +236,7 @@ pub(crate) fn query() -> impl Strategy<Value = Query> {
         note_id().prop_map(Query::Note),
         (note_id(), note_id()).prop_map(|(lo, hi)| Query::Notes(lo, hi)),
         prop::option::of(site::id()).prop_map(Query::About),
+        site::id().prop_map(Query::At),
     ]
 }
 
@@ -237,6 +248,7 @@ pub(crate) fn pool() -> Vec<Query> {
         Query::Note(-1),
         Query::Notes(-1, 1),
         Query::About(None),
+        Query::At(site::ids()[1]),
     ]);
     pool
 }
@@ -246,5 +258,6 @@ pub(crate) fn note_id() -> impl Strategy<Value = i8> {
 }
 
 pub(crate) fn note() -> impl Strategy<Value = Note> {
-    (note_id(), prop::option::of(site::id())).prop_map(|(id, about)| Note { id, about })
+    let site = || prop::option::of(site::id());
+    (note_id(), site(), site()).prop_map(|(id, about, at)| Note { id, about, at })
 }

@@ -82,13 +82,14 @@ impl Model for Site {
         all
     }
 
-    /// What is within it goes with it, and so do the parts there.
+    /// What is within it goes with it, and so do the parts and notes there.
     fn follow(state: &mut State, id: &Uuid, index: u64) {
         let parts = state.parts.values().map(|(part, ..)| part);
         let parts = parts.filter(|part| part.site == Some(*id)).map(Part::id);
         for part in parts.collect::<Vec<_>>() {
             state.delete::<Part>(&part, index);
         }
+        state.notes.retain(|_, (note, ..)| note.at != Some(*id));
         let sites = state.sites.values().map(|(site, ..)| site);
         let sites = sites.filter(|site| site.within == Some(*id)).map(Site::id);
         for site in sites.collect::<Vec<_>>() {
