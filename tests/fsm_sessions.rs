@@ -6,7 +6,8 @@ mod support;
 
 use common::{Bank, Failure, Request, at, balance, request};
 use highwater::fsm::{
-    Batch, LogEntry, Outcome, Proposal, RequestId, SessionError, SessionId, SessionOptions,
+    Batch, ClientSession, LogEntry, Outcome, Proposal, RequestId, SessionError, SessionId,
+    SessionOptions,
 };
 use highwater::{ImageError, LogIndex, Store};
 use proptest::prelude::*;
@@ -58,6 +59,52 @@ fn again(store: &Store<Bank>) -> Store<Bank> {
     let mut image = Vec::new();
     store.snapshot().write_image(&mut image).unwrap();
     Store::from_image(&image[..]).unwrap()
+}
+
+/// However its commands overtake each other, all that were answered are forgotten, and no other.
+#[test]
+fn a_client_says_what_it_waits_for_no_more() {
+    let store = Store::<Bank>::new();
+    let opened = apply(
+        &store,
+        Proposal::open_session(SessionOptions::default(), at(0)),
+    );
+    let Outcome::Session(opened) = opened else {
+        panic!("{opened:?}");
+    };
+    let session = ClientSession::new(opened);
+    assert_eq!(session.id(), opened);
+    let sent = |sequence, answered| RequestId {
+        session: opened,
+        sequence,
+        answered,
+    };
+    let slow = session.next_request();
+    assert_eq!(slow.id(), sent(1, 0));
+    let first = send(&store, slow.id(), &count("a"));
+    for sequence in 2..=9 {
+        let request = session.next_request();
+        assert_eq!(request.id(), sent(sequence, 0));
+        assert!(matches!(
+            send(&store, request.id(), &count("a")),
+            Outcome::Done(Ok(_))
+        ));
+    }
+    // It was not answered, and is asked for again.
+    let Outcome::Done(result) = first else {
+        panic!("{first:?}");
+    };
+    let again = send(&store, slow.id(), &count("a"));
+    assert!(matches!(again, Outcome::Repeated { result: now, .. } if now == result));
+    let id = slow.id();
+    drop(slow);
+    let last = session.next_request();
+    assert_eq!(last.id(), sent(10, 9));
+    send(&store, last.id(), &count("a"));
+    assert!(matches!(
+        send(&store, id, &count("a")),
+        Outcome::Refused(SessionError::Forgotten { .. })
+    ));
 }
 
 #[test]

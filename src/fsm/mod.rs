@@ -40,7 +40,7 @@
 //! ([`Proposal::in_session`]) that is safe: the command is applied once, and answered each time as it was
 //! at first. A session is opened by an entry, and ends when it is closed, or by the log's clock; one that
 //! is not there is refused, never made anew. It costs the memory of the answers that the client has not
-//! yet said it has.
+//! yet said it has. [`ClientSession`] numbers a client's commands, and knows which it has the answers of.
 //!
 //! # Trying a command
 //!
@@ -206,7 +206,8 @@ mod entry;
 mod rejected;
 
 pub use crate::session::{
-    MAX_SESSIONS, MAX_WINDOW, RequestId, SessionError, SessionId, SessionOptions,
+    ClientSession, MAX_SESSIONS, MAX_WINDOW, PendingRequest, RequestId, SessionError, SessionId,
+    SessionOptions,
 };
 #[cfg(feature = "_disk")]
 pub(crate) use apply::message as panic_message;

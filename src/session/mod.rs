@@ -19,9 +19,11 @@
 //! All of this is part of what replicas must agree on: the constants cannot change without a
 //! change of the format of entries.
 
+mod client;
 mod error;
 mod sessions;
 
+pub use client::{ClientSession, PendingRequest};
 pub use error::SessionError;
 pub(crate) use sessions::{Answer, Known, Sessions};
 pub use sessions::{MAX_SESSIONS, MAX_WINDOW};
