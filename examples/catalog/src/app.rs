@@ -5,32 +5,31 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use highwater::{LogIndex, Store};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, SetOnce};
 
 use crate::command::{Command, Reply};
 use crate::http::HttpError;
 use crate::log::{Log, Written};
-use crate::prober::Prober;
 use crate::schema::{Catalog, Node};
 
 /// The only datacenter there is.
 pub const DATACENTER: &str = "dc1";
 
 /// Cheap to clone.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct App {
     /// Reads.
     pub store: Store<Catalog>,
     /// Writes.
     pub log: Arc<Log>,
     pub agent: Arc<Agent>,
-    pub prober: Prober,
     /// The least TTL that a session can have.
     pub least_ttl: Duration,
     /// Told when this node is to end.
     pub end: Arc<Notify>,
-    /// Whether this node has what it had answered before it was started.
-    caught_up: Arc<watch::Sender<bool>>,
+    /// Set when the state is at the index of a leader: no answer is older than one that this node gave
+    /// before it was started.
+    pub caught_up: Arc<SetOnce<()>>,
 }
 
 /// This node.
@@ -47,23 +46,10 @@ impl App {
             store: log.store().clone(),
             log: Arc::new(log),
             agent: Arc::new(agent),
-            prober: Prober::default(),
             least_ttl,
             end: Arc::default(),
-            caught_up: Arc::new(watch::Sender::new(false)),
+            caught_up: Arc::default(),
         }
-    }
-
-    /// The state is at the index of a leader: no answer is older than one given before.
-    pub fn has_caught_up(&self) {
-        self.caught_up.send_replace(true);
-    }
-
-    /// Waits until then.
-    pub async fn ready(&self) {
-        let mut caught_up = self.caught_up.subscribe();
-        // The sender is this.
-        let _ = caught_up.wait_for(|ready| *ready).await;
     }
 
     /// Has a command applied, and waits until it is durable and visible.

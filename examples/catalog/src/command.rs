@@ -115,8 +115,8 @@ impl fsm::Command<Catalog> for Command {
 
     fn apply(self, context: &Context, txn: &mut WriteTxn<Catalog>) -> Result<Reply, Rejected> {
         match self {
-            Command::Kv(op) => kv::apply(op, context, txn).map(Reply::Pairs),
-            Command::Txn(ops) => kv::apply_all(ops, context, txn).map(Reply::Pairs),
+            Command::Kv(op) => op.apply(context, txn).map(Reply::Pairs),
+            Command::Txn(ops) => kv::apply_all(&ops, context, txn).map(Reply::Pairs),
             Command::Register(registration) => registration.apply(context, txn),
             Command::Deregister(deregistration) => deregistration.apply(context, txn),
             Command::UpdateCheck(report) => report.apply(context, txn),

@@ -20,7 +20,7 @@ const MOST: usize = 256;
 impl Due {
     /// Whether somebody can put it off, by saying that he is there.
     fn is_heard_of(&self) -> bool {
-        matches!(self, Due::End(_) | Due::Fail(..) | Due::Deregister(..))
+        matches!(self, Due::End(_) | Due::Fail(_) | Due::Deregister(_))
     }
 }
 
@@ -93,8 +93,8 @@ impl Deadline {
 fn carry_out(due: Due, context: &Context, txn: &mut WriteTxn<Catalog>) -> Result<(), Rejected> {
     match due {
         Due::End(session) => sessions::end(session, context, txn)?,
-        Due::Fail(node, check) => registry::fail(node, check, context, txn)?,
-        Due::Deregister(node, check) => registry::give_up(node, &check, context, txn)?,
+        Due::Fail(check) => registry::fail(check, context, txn)?,
+        Due::Deregister(check) => registry::give_up(&check, context, txn)?,
         Due::Unlock(_) => {}
     }
     Ok(())
@@ -108,7 +108,7 @@ mod tests {
     use crate::command::Command;
     use crate::duration::GoDuration;
     use crate::machine::{Machine, check};
-    use crate::schema::{Behavior, KvEntry, Session};
+    use crate::schema::{KvEntry, Session};
 
     const MINUTE: Duration = Duration::from_mins(1);
     /// No key of a table is longer, with all that is put around it.
@@ -118,8 +118,8 @@ mod tests {
         let of = || ("n".to_owned(), "beat".to_owned());
         [
             Due::End(Uuid::nil()),
-            Due::Fail(of().0, of().1),
-            Due::Deregister(of().0, of().1),
+            Due::Fail(of()),
+            Due::Deregister(of()),
             Due::Unlock("key".to_owned()),
         ]
     }
@@ -182,13 +182,10 @@ mod tests {
     fn lock(machine: &mut Machine, id: Uuid, key: &str) -> bool {
         let session = Session {
             id,
-            name: String::new(),
             node: "n".to_owned(),
             lock_delay: GoDuration(MINUTE),
-            behavior: Behavior::Release,
             ttl: GoDuration(MINUTE),
-            node_checks: Vec::new(),
-            service_checks: Vec::new(),
+            ..Session::default()
         };
         machine.edit(|txn| txn.sessions_mut().insert(session));
         let locked = KvEntry {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// A duration, written as Go writes durations: decimal numbers, each with a unit of `ns`, `us`,
-/// `ms`, `s`, `m`, `h`. In JSON also a number of nanoseconds.
+/// `ms`, `s`, `m`, `h`. In JSON also a number of nanoseconds; nothing is zero.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct GoDuration(pub Duration);
 
@@ -17,77 +17,49 @@ impl GoDuration {
     }
 }
 
-/// The text was not a duration.
-#[derive(Debug, PartialEq, Eq)]
-pub struct NotADuration;
-
-impl fmt::Display for NotADuration {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("not a duration: expected numbers with units, such as 10s, 1m30s or 500ms")
-    }
-}
+const NOT_ONE: &str = "not a duration: expected numbers with units, such as 10s, 1m30s or 500ms";
 
 impl FromStr for GoDuration {
-    type Err = NotADuration;
+    type Err = &'static str;
 
-    fn from_str(text: &str) -> Result<Self, NotADuration> {
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
         if text == "0" {
             return Ok(GoDuration::default());
         }
-        if text.is_empty() {
-            return Err(NotADuration);
-        }
-        let mut total = Duration::ZERO;
-        let mut rest = text;
-        while !rest.is_empty() {
-            let unit_at = rest
-                .find(|c: char| c != '.' && !c.is_ascii_digit())
-                .ok_or(NotADuration)?;
-            let (number, tail) = rest.split_at(unit_at);
-            let next = tail
-                .find(|c: char| c == '.' || c.is_ascii_digit())
-                .unwrap_or(tail.len());
-            let (unit, tail) = tail.split_at(next);
-            total = total.checked_add(part(number, unit)?).ok_or(NotADuration)?;
+        let is_of_number = |c: char| c == '.' || c.is_ascii_digit();
+        let (mut total, mut rest) = (Duration::ZERO, text);
+        loop {
+            let unit = rest.find(|c| !is_of_number(c)).ok_or(NOT_ONE)?;
+            let (number, tail) = rest.split_at(unit);
+            let (unit, tail) = tail.split_at(tail.find(is_of_number).unwrap_or(tail.len()));
+            let part = part(number, unit).ok_or(NOT_ONE)?;
+            total = total.checked_add(part).ok_or(NOT_ONE)?;
             rest = tail;
+            if rest.is_empty() {
+                break;
+            }
         }
         // Go counts nanoseconds in 63 bits: about 292 years.
         if total.as_nanos() > i64::MAX as u128 {
-            Err(NotADuration)
+            Err(NOT_ONE)
         } else {
             Ok(GoDuration(total))
         }
     }
 }
 
-fn part(number: &str, unit: &str) -> Result<Duration, NotADuration> {
-    let nanos: u64 = match unit {
-        "ns" => 1,
-        "us" | "µs" | "μs" => 1_000,
-        "ms" => 1_000_000,
-        "s" => 1_000_000_000,
-        "m" => 60_000_000_000,
-        "h" => 3_600_000_000_000,
-        _ => return Err(NotADuration),
+fn part(number: &str, unit: &str) -> Option<Duration> {
+    let seconds = match unit {
+        "ns" => 1e-9,
+        "us" | "µs" | "μs" => 1e-6,
+        "ms" => 1e-3,
+        "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3600.0,
+        _ => return None,
     };
-    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    if whole.is_empty() && fraction.is_empty() || fraction.contains('.') {
-        return Err(NotADuration);
-    }
-    let whole = if whole.is_empty() {
-        0
-    } else {
-        whole.parse::<u64>().map_err(|_| NotADuration)?
-    };
-    let mut sum = whole.checked_mul(nanos).ok_or(NotADuration)?;
-    let mut scale = nanos;
-    for digit in fraction.bytes() {
-        scale /= 10;
-        sum = sum
-            .checked_add(u64::from(digit - b'0') * scale)
-            .ok_or(NotADuration)?;
-    }
-    Ok(Duration::from_nanos(sum))
+    let number: f64 = number.parse().ok()?;
+    Duration::try_from_secs_f64(number * seconds).ok()
 }
 
 impl fmt::Display for GoDuration {
@@ -118,6 +90,9 @@ impl fmt::Display for GoDuration {
 
 impl Serialize for GoDuration {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if self.is_zero() {
+            return serializer.serialize_str("");
+        }
         serializer.collect_str(self)
     }
 }
@@ -142,7 +117,7 @@ impl<'de> Deserialize<'de> for GoDuration {
 mod tests {
     use super::*;
 
-    fn parse(text: &str) -> Result<Duration, NotADuration> {
+    fn parse(text: &str) -> Result<Duration, &str> {
         text.parse().map(|GoDuration(duration)| duration)
     }
 
@@ -157,6 +132,8 @@ mod tests {
             (".5s", 500),
             ("1.s", 1_000),
             ("2000us", 2),
+            ("0.3s", 300),
+            ("8760h", 31_536_000_000),
             ("3000µs", 3),
             ("1000000ns", 1),
             ("0", 0),
@@ -186,7 +163,7 @@ mod tests {
             "é",
             "10é",
         ] {
-            assert_eq!(parse(text), Err(NotADuration), "{text:?}");
+            assert_eq!(parse(text), Err(NOT_ONE), "{text:?}");
         }
     }
 

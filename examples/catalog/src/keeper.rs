@@ -122,11 +122,8 @@ mod tests {
         beat.definition.ttl = GoDuration(Duration::from_millis(100));
         let registration = Registration {
             node: node("n"),
-            skip_node_update: false,
-            service: None,
             checks: vec![beat],
-            keep_status: true,
-            replace_checks: false,
+            ..Registration::default()
         };
         let register = Command::Register(Box::new(registration));
         let (index, _) = app.write(register).await.unwrap();

@@ -1,5 +1,7 @@
 //! The key/value store: operations, alone or in a transaction, and what they return.
 
+use std::fmt;
+
 use bytes::Bytes;
 use highwater::fsm::Context;
 use highwater::{LogIndex, Row, WriteTxn};
@@ -10,61 +12,65 @@ use crate::command::Rejected;
 use crate::deadlines;
 use crate::schema::{Catalog, CatalogView, Due, KvEntry};
 
-/// One operation, named as `/v1/txn` names it.
+/// One operation, as `/v1/txn` is sent it: what it does not need is left out.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum KvOp {
-    Set {
-        key: String,
-        value: Bytes,
-        flags: u64,
-    },
-    /// Only if the key has this modify index; 0: only if it is absent.
-    Cas {
-        key: String,
-        value: Bytes,
-        flags: u64,
-        index: LogIndex,
-    },
-    /// Only if nobody else has the key locked; then this session has.
-    Lock {
-        key: String,
-        value: Bytes,
-        flags: u64,
-        session: Uuid,
-    },
-    /// Only if this session has the key locked.
-    Unlock {
-        key: String,
-        value: Bytes,
-        flags: u64,
-        session: Uuid,
-    },
-    Delete {
-        key: String,
-    },
-    DeleteCas {
-        key: String,
-        index: LogIndex,
-    },
-    DeleteTree {
-        prefix: String,
-    },
-    Read(KvRead),
+pub struct KvOp {
+    pub verb: Verb,
+    /// Or the prefix of keys.
+    #[serde(default)]
+    pub key: String,
+    #[serde(default, with = "crate::base64_or_null")]
+    pub value: Bytes,
+    #[serde(default)]
+    pub flags: u64,
+    #[serde(default)]
+    pub index: LogIndex,
+    #[serde(default)]
+    pub session: Option<Uuid>,
 }
 
-/// An operation that changes nothing.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum KvRead {
-    Get { key: String },
-    GetOrEmpty { key: String },
-    GetTree { prefix: String },
-    CheckIndex { key: String, index: LogIndex },
-    CheckSession { key: String, session: Uuid },
-    CheckNotExists { key: String },
+/// What an operation does.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged, expecting = "unknown KV verb")]
+pub enum Verb {
+    Read(Read),
+    Write(Write),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Read {
+    Get,
+    GetOrEmpty,
+    GetTree,
+    CheckIndex,
+    CheckSession,
+    CheckNotExists,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Write {
+    Set,
+    /// Only if the key has this modify index; 0: only if it is absent.
+    Cas,
+    /// Only if nobody else has the key locked; then this session has.
+    Lock,
+    /// Only if this session has the key locked.
+    Unlock,
+    Delete,
+    DeleteCas,
+    DeleteTree,
+}
+
+impl fmt::Display for Verb {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
+    }
 }
 
 /// A key with its value, as clients see it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct KvPair {
     lock_index: u64,
@@ -110,113 +116,98 @@ impl KvPair {
     }
 
     fn absent(key: String) -> Self {
-        let zero = LogIndex::ZERO;
         KvPair {
-            lock_index: 0,
             key,
-            flags: 0,
-            value: Bytes::new(),
-            session: None,
-            create_index: zero,
-            modify_index: zero,
+            ..KvPair::default()
         }
     }
 }
 
-/// Applies one operation.
-pub fn apply(
-    op: KvOp,
-    context: &Context,
-    txn: &mut WriteTxn<Catalog>,
-) -> Result<Vec<KvPair>, Rejected> {
-    match op {
-        KvOp::Set { key, value, flags } => put(with(key, value, flags, txn), txn),
-        KvOp::Cas {
-            key,
-            value,
-            flags,
-            index,
-        } => {
-            let new = with(key, value, flags, txn);
-            let key = new.key.clone();
-            txn.kv_mut().upsert_if(new, index)?;
-            Ok(written(txn, &key))
-        }
-        KvOp::Lock {
-            key,
-            value,
-            flags,
-            session,
-        } => {
-            if deadlines::pending(&Due::Unlock(key.clone()), context, txn) {
-                return Err(Rejected::LockDelay);
+impl KvOp {
+    /// Applies it. A write returns what there is then, without the value.
+    pub fn apply(
+        &self,
+        context: &Context,
+        txn: &mut WriteTxn<Catalog>,
+    ) -> Result<Vec<KvPair>, Rejected> {
+        let write = match self.verb {
+            Verb::Read(read) => return self.read(read, txn),
+            Verb::Write(write) => write,
+        };
+        let KvOp { key, session, .. } = self;
+        let mut new = self.entry(txn);
+        match write {
+            Write::Set => drop(txn.kv_mut().upsert(new)?),
+            Write::Cas => drop(txn.kv_mut().upsert_if(new, self.index)?),
+            Write::Lock => {
+                if deadlines::pending(&Due::Unlock(key.clone()), context, txn) {
+                    return Err(Rejected::LockDelay);
+                }
+                if !session.is_some_and(|session| txn.sessions().contains(session)) {
+                    let text = session.map(|session| session.to_string());
+                    return Err(Rejected::InvalidSession(text.unwrap_or_default()));
+                }
+                match new.session {
+                    None => new.lock_index += 1,
+                    Some(_) if new.session == *session => {}
+                    Some(_) => return Err(Rejected::Locked),
+                }
+                new.session = *session;
+                txn.kv_mut().upsert(new)?;
             }
-            if !txn.sessions().contains(session) {
-                return Err(Rejected::InvalidSession(session.to_string()));
+            Write::Unlock => {
+                if session.is_none() || new.session.take() != *session {
+                    return Err(Rejected::NotLocked);
+                }
+                txn.kv_mut().upsert(new)?;
             }
-            let mut new = with(key, value, flags, txn);
-            match new.session.replace(session) {
-                None => new.lock_index += 1,
-                Some(holder) if holder == session => {}
-                Some(_) => return Err(Rejected::Locked),
-            }
-            put(new, txn)
-        }
-        KvOp::Unlock {
-            key,
-            value,
-            flags,
-            session,
-        } => {
-            let mut new = with(key, value, flags, txn);
-            if new.session.take() != Some(session) {
-                return Err(Rejected::NotLocked);
-            }
-            put(new, txn)
-        }
-        KvOp::Delete { key } => {
-            txn.kv_mut().delete(&key)?;
-            Ok(Vec::new())
-        }
-        KvOp::DeleteCas { key, index } => {
+            Write::Delete => drop(txn.kv_mut().delete(key)?),
             // A key that is gone already is what was asked for.
-            if txn.kv().contains(&key) {
-                txn.kv_mut().delete_if(&key, index)?;
+            Write::DeleteCas if !txn.kv().contains(key) => {}
+            Write::DeleteCas => drop(txn.kv_mut().delete_if(key, self.index)?),
+            Write::DeleteTree => drop(txn.kv_mut().delete_prefix(key)?),
+        }
+        let left = txn.kv().get(key).map(KvPair::without_value);
+        Ok(left.into_iter().collect())
+    }
+
+    /// The key as it is to be: who has it locked stays.
+    fn entry(&self, txn: &WriteTxn<Catalog>) -> KvEntry {
+        let known = txn.kv().get(&self.key);
+        KvEntry {
+            lock_index: known.map_or(0, |known| known.lock_index),
+            session: known.and_then(|known| known.session),
+            key: self.key.clone(),
+            value: self.value.clone(),
+            flags: self.flags,
+        }
+    }
+
+    fn read(&self, read: Read, db: &CatalogView) -> Result<Vec<KvPair>, Rejected> {
+        let found = db.kv().get(&self.key);
+        let expected = |holds: fn(&KvOp, &Row<KvEntry>) -> bool, otherwise| match found {
+            Some(row) if holds(self, row) => Ok(vec![KvPair::without_value(row)]),
+            Some(_) => Err(otherwise),
+            None => Err(Rejected::Absent),
+        };
+        match read {
+            Read::Get => Ok(vec![found.ok_or(Rejected::Absent)?.into()]),
+            Read::GetOrEmpty => {
+                let absent = || KvPair::absent(self.key.clone());
+                Ok(vec![found.map_or_else(absent, KvPair::from)])
             }
-            Ok(Vec::new())
+            Read::GetTree => Ok(db.kv().prefix(&self.key).map(KvPair::from).collect()),
+            Read::CheckIndex => expected(|op, row| row.modify_index() == op.index, Rejected::Stale),
+            Read::CheckSession => {
+                let held = |op: &KvOp, row: &Row<KvEntry>| {
+                    op.session.is_some() && row.session == op.session
+                };
+                expected(held, Rejected::NotLocked)
+            }
+            Read::CheckNotExists if found.is_some() => Err(Rejected::Exists),
+            Read::CheckNotExists => Ok(Vec::new()),
         }
-        KvOp::DeleteTree { prefix } => {
-            txn.kv_mut().delete_prefix(&prefix)?;
-            Ok(Vec::new())
-        }
-        KvOp::Read(read) => read.run(txn),
     }
-}
-
-/// The key as it is to be: who has it locked stays.
-fn with(key: String, value: Bytes, flags: u64, txn: &WriteTxn<Catalog>) -> KvEntry {
-    let known = txn.kv().get(&key);
-    KvEntry {
-        lock_index: known.map_or(0, |known| known.lock_index),
-        session: known.and_then(|known| known.session),
-        key,
-        value,
-        flags,
-    }
-}
-
-fn put(new: KvEntry, txn: &mut WriteTxn<Catalog>) -> Result<Vec<KvPair>, Rejected> {
-    let key = new.key.clone();
-    txn.kv_mut().upsert(new)?;
-    Ok(written(txn, &key))
-}
-
-fn written(txn: &WriteTxn<Catalog>, key: &String) -> Vec<KvPair> {
-    txn.kv()
-        .get(key)
-        .map(KvPair::without_value)
-        .into_iter()
-        .collect()
 }
 
 /// The answer of a transaction that writes is kept with its session, and sent between nodes.
@@ -224,14 +215,11 @@ const LARGEST_ANSWER: usize = 4 << 20;
 
 /// Applies all operations, or, if one of them is refused, says of every one that is, why.
 pub fn apply_all(
-    ops: Vec<KvOp>,
+    ops: &[KvOp],
     context: &Context,
     txn: &mut WriteTxn<Catalog>,
 ) -> Result<Vec<KvPair>, Rejected> {
-    let pairs = collect(ops.into_iter().map(|op| {
-        let name = op.describe();
-        apply(op, context, txn).map_err(|error| format!("failed to {name}: {error}"))
-    }))?;
+    let pairs = collect(ops, |op| op.apply(context, txn))?;
     let size = |pair: &KvPair| pair.key.len() + pair.value.len();
     if pairs.iter().map(size).sum::<usize>() > LARGEST_ANSWER {
         return Err(Rejected::Invalid(format!(
@@ -242,90 +230,30 @@ pub fn apply_all(
 }
 
 /// The same for operations that only read.
-pub fn read_all(reads: Vec<KvRead>, db: &CatalogView) -> Result<Vec<KvPair>, Rejected> {
-    collect(reads.into_iter().map(|read| {
-        let name = read.describe();
-        read.run(db)
-            .map_err(|error| format!("failed to {name}: {error}"))
-    }))
+pub fn read_all(ops: &[KvOp], db: &CatalogView) -> Result<Vec<KvPair>, Rejected> {
+    collect(ops, |op| match op.verb {
+        Verb::Read(read) => op.read(read, db),
+        Verb::Write(_) => Err(Rejected::Invalid("it writes".to_owned())),
+    })
 }
 
 fn collect(
-    outcomes: impl Iterator<Item = Result<Vec<KvPair>, String>>,
+    ops: &[KvOp],
+    mut run: impl FnMut(&KvOp) -> Result<Vec<KvPair>, Rejected>,
 ) -> Result<Vec<KvPair>, Rejected> {
     let (mut results, mut errors) = (Vec::new(), Vec::new());
-    for (op_index, outcome) in outcomes.enumerate() {
-        match outcome {
+    for (op_index, op) in ops.iter().enumerate() {
+        match run(op) {
             Ok(pairs) => results.extend(pairs),
-            Err(what) => errors.push(TxnError { op_index, what }),
+            Err(error) => {
+                let what = format!("failed to {} key {:?}: {error}", op.verb, op.key);
+                errors.push(TxnError { op_index, what });
+            }
         }
     }
     if errors.is_empty() {
         Ok(results)
     } else {
         Err(Rejected::Txn(errors))
-    }
-}
-
-impl KvRead {
-    fn run(self, db: &CatalogView) -> Result<Vec<KvPair>, Rejected> {
-        match self {
-            KvRead::Get { key } => match db.kv().get(&key) {
-                Some(row) => Ok(vec![row.into()]),
-                None => Err(Rejected::Absent),
-            },
-            KvRead::GetOrEmpty { key } => {
-                let pair = db.kv().get(&key).map(KvPair::from);
-                Ok(vec![pair.unwrap_or_else(|| KvPair::absent(key))])
-            }
-            KvRead::GetTree { prefix } => Ok(db.kv().prefix(&prefix).map(KvPair::from).collect()),
-            KvRead::CheckIndex { key, index } => match db.kv().get(&key) {
-                Some(row) if row.modify_index() == index => Ok(vec![KvPair::without_value(row)]),
-                Some(_) => Err(Rejected::Stale),
-                None => Err(Rejected::Absent),
-            },
-            KvRead::CheckSession { key, session } => match db.kv().get(&key) {
-                Some(row) if row.session == Some(session) => Ok(vec![KvPair::without_value(row)]),
-                Some(_) => Err(Rejected::NotLocked),
-                None => Err(Rejected::Absent),
-            },
-            KvRead::CheckNotExists { key } => {
-                if db.kv().contains(&key) {
-                    Err(Rejected::Exists)
-                } else {
-                    Ok(Vec::new())
-                }
-            }
-        }
-    }
-
-    fn describe(&self) -> String {
-        match self {
-            KvRead::Get { key } | KvRead::GetOrEmpty { key } => format!("get key {key:?}"),
-            KvRead::GetTree { prefix } => format!("get tree {prefix:?}"),
-            KvRead::CheckIndex { key, .. } => format!("check index of key {key:?}"),
-            KvRead::CheckSession { key, .. } => format!("check session of key {key:?}"),
-            KvRead::CheckNotExists { key } => format!("check that key {key:?} is absent"),
-        }
-    }
-}
-
-impl KvOp {
-    pub fn as_read(&self) -> Option<KvRead> {
-        match self {
-            KvOp::Read(read) => Some(read.clone()),
-            _ => None,
-        }
-    }
-
-    fn describe(&self) -> String {
-        match self {
-            KvOp::Set { key, .. } | KvOp::Cas { key, .. } => format!("set key {key:?}"),
-            KvOp::Lock { key, .. } => format!("lock key {key:?}"),
-            KvOp::Unlock { key, .. } => format!("unlock key {key:?}"),
-            KvOp::Delete { key } | KvOp::DeleteCas { key, .. } => format!("delete key {key:?}"),
-            KvOp::DeleteTree { prefix } => format!("delete tree {prefix:?}"),
-            KvOp::Read(read) => read.describe(),
-        }
     }
 }

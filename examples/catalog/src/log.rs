@@ -15,11 +15,17 @@ use crate::schema::Catalog;
 /// What went wrong below.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
+/// An error with what it comes from, which those of HTTP do not say by themselves.
+pub fn in_full(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    let texts: Vec<String> = causes.map(ToString::to_string).collect();
+    texts.join(": ")
+}
+
 /// The only term that a node alone leads in.
 pub const ALONE: u64 = 0;
 
 /// Where commands go.
-#[derive(Debug)]
 pub enum Log {
     Alone(Journal<Catalog, Command>, Clock),
     Cluster(Node),
@@ -107,18 +113,25 @@ impl Log {
         }
     }
 
-    pub fn contact(&self) -> Contact {
+    /// The node of a cluster, if it is one.
+    pub fn cluster(&self) -> Option<&Node> {
         match self {
-            Log::Alone(..) => Contact::LEADER,
-            Log::Cluster(node) => node.contact(),
+            Log::Alone(..) => None,
+            Log::Cluster(node) => Some(node),
         }
     }
 
+    pub fn contact(&self) -> Contact {
+        self.cluster().map_or(Contact::LEADER, Node::contact)
+    }
+
     pub fn leads(&self) -> bool {
-        match self {
-            Log::Alone(..) => true,
-            Log::Cluster(node) => node.leads(),
-        }
+        self.cluster().is_none_or(Node::leads)
+    }
+
+    /// The members of the cluster, if this is one.
+    pub fn members(&self) -> Option<Vec<Seen>> {
+        self.cluster().map(Node::members)
     }
 
     /// Waits until the terms that this node leads in, or that it does not lead, are as wanted. One
@@ -128,14 +141,6 @@ impl Log {
             Log::Alone(..) if wanted(Some(ALONE)) => Some(ALONE),
             Log::Alone(..) => std::future::pending().await,
             Log::Cluster(node) => node.leads_in(wanted).await,
-        }
-    }
-
-    /// The members of the cluster, if this is one.
-    pub fn members(&self) -> Option<Vec<Seen>> {
-        match self {
-            Log::Alone(..) => None,
-            Log::Cluster(node) => Some(node.members()),
         }
     }
 

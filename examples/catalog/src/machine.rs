@@ -6,7 +6,7 @@ use highwater::fsm::{Batch, LogEntry, Outcome, Proposal};
 use highwater::{Store, WriteTxn};
 
 use crate::command::{Command, Reply};
-use crate::schema::{Catalog, Check, Definition, Node, Service, Status, Weights};
+use crate::schema::{Catalog, Check, Node, Service, Status};
 
 pub struct Machine {
     pub store: Store<Catalog>,
@@ -56,10 +56,7 @@ impl Machine {
 pub fn node(name: &str) -> Node {
     Node {
         name: name.to_owned(),
-        id: String::new(),
-        address: String::new(),
-        tagged_addresses: [].into(),
-        meta: [].into(),
+        ..Node::default()
     }
 }
 
@@ -68,14 +65,7 @@ pub fn service(node: &str, id: &str) -> Service {
         node: node.to_owned(),
         id: id.to_owned(),
         name: id.to_owned(),
-        kind: String::new(),
-        tags: Vec::new(),
-        address: String::new(),
-        port: 0,
-        tagged_addresses: [].into(),
-        meta: [].into(),
-        weights: Weights::default(),
-        enable_tag_override: false,
+        ..Service::default()
     }
 }
 
@@ -86,11 +76,6 @@ pub fn check(node: &str, id: &str) -> Check {
         id: id.to_owned(),
         name: id.to_owned(),
         status: Status::Passing,
-        notes: String::new(),
-        output: String::new(),
-        service_id: String::new(),
-        kind: String::new(),
-        definition: Definition::default(),
-        own: false,
+        ..Check::default()
     }
 }

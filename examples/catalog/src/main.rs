@@ -29,36 +29,25 @@ mod server;
 mod sessions;
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, ToSocketAddrs};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use cluster::Setup;
+use cluster::{Node, Setup};
 use log::{Failure, Log};
-use options::{Keep, Options, Role, Run};
+use options::Options;
 
 /// How far a node's port for other nodes is above that for clients, if it is not given.
 const PEER_PORT: u16 = 1000;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let run = match options::parse(std::env::args().skip(1)) {
-        Ok(Options::Run(run)) => run,
-        Ok(Options::Help) => {
-            print!("{}", options::USAGE);
-            return ExitCode::SUCCESS;
-        }
-        Err(error) => {
-            eprintln!("catalog: {error}\n\n{}", options::USAGE);
-            return ExitCode::from(2);
-        }
-    };
-    match start(run).await {
+    match run(Options::of_program()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("catalog: {error}");
@@ -67,86 +56,19 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn start(
-    Run {
-        listen,
-        keep,
-        role,
-        least_ttl,
-    }: Run,
-) -> Result<(), Failure> {
+/// Until all nodes of this process have ended.
+async fn run(options: Options) -> Result<(), Failure> {
     // A held query is an open socket.
     rlimit::increase_nofile_limit(u64::MAX)?;
-    let host = gethostname::gethostname().to_string_lossy().into_owned();
     let (ending, end) = watch::channel(false);
     let mut nodes = JoinSet::new();
-    match role {
-        Role::Alone => {
-            let log = match keep {
-                Keep::Nothing => log::in_memory(),
-                Keep::Folder(folder) => log::open(&folder)?,
-                Keep::OwnFolder => log::open(&own_folder())?,
-            };
-            let listener = bind(listen).await?;
-            nodes.spawn(server::run(log, host, listener, end, false, least_ttl));
-        }
-        Role::Cluster {
-            nodes: count,
-            entries,
-        } => {
-            let folder = folder(keep).join("cluster");
-            let mut listeners = BTreeMap::new();
-            for number in 1..=count {
-                let client = bind(above(listen, number - 1)?).await?;
-                let peer = bind(above(client.local_addr()?, PEER_PORT)?).await?;
-                listeners.insert(u64::from(number), (client, peer));
-            }
-            let addresses = listeners.iter().map(|(&number, (_, peer))| {
-                let address = peer.local_addr()?;
-                Ok::<_, Failure>((number, address.to_string()))
-            });
-            let peers: BTreeMap<u64, String> = addresses.collect::<Result<_, _>>()?;
-            for (number, (client, peer)) in listeners {
-                let setup = Setup {
-                    number,
-                    name: format!("{host}-{number}"),
-                    folder: folder.join(format!("node-{number}")),
-                    listener: peer,
-                    peers: peers.clone(),
-                    keep: entries,
-                };
-                // Where all end at once, nobody is left to lead.
-                let (log, name) = member(setup).await?;
-                nodes.spawn(server::run(
-                    log,
-                    name,
-                    client,
-                    end.clone(),
-                    false,
-                    least_ttl,
-                ));
-            }
-        }
-        Role::Node {
-            number,
-            peers,
-            entries,
-        } => {
-            let address = peers.get(&number).cloned().unwrap_or_default();
-            let setup = Setup {
-                number,
-                name: format!("{host}-{number}"),
-                folder: folder(keep).join(format!("node-{number}")),
-                listener: TcpListener::bind(&address)
-                    .await
-                    .map_err(|error| format!("cannot listen on {address}: {error}"))?,
-                peers,
-                keep: entries,
-            };
-            let client = bind(listen).await?;
-            let (log, name) = member(setup).await?;
-            nodes.spawn(server::run(log, name, client, end, true, least_ttl));
-        }
+    for (log, name, listener) in open(&options).await? {
+        // Where all nodes end at once, nobody is left to lead.
+        let hand_over = options.node.is_some();
+        let least_ttl = options.session_ttl_min;
+        println!("catalog: listening on http://{}", listener.local_addr()?);
+        let node = server::run(log, name, listener, end.clone(), hand_over, least_ttl);
+        nodes.spawn(node);
     }
     let mut terminate = signal(SignalKind::terminate())?;
     loop {
@@ -161,31 +83,55 @@ async fn start(
     }
 }
 
-/// A node of a cluster, and its name.
-async fn member(setup: Setup) -> Result<(Log, String), Failure> {
-    let (number, name) = (setup.number, setup.name.clone());
-    let folder = setup.folder.display().to_string();
-    let node = cluster::Node::start(setup).await?;
-    println!(
-        "catalog: node {number}: data in {folder}, talks to others on {}",
-        node.address()
-    );
-    Ok((Log::Cluster(node), name))
-}
-
-fn own_folder() -> PathBuf {
-    options::own_folder(|name| std::env::var(name).ok())
-}
-
-fn folder(keep: Keep) -> PathBuf {
-    match keep {
-        Keep::Folder(folder) => folder,
-        Keep::OwnFolder | Keep::Nothing => own_folder(),
+/// The logs of the nodes that run in this process, with the nodes' names and where they listen.
+async fn open(options: &Options) -> Result<Vec<(Log, String, TcpListener)>, Failure> {
+    let host = gethostname::gethostname().to_string_lossy().into_owned();
+    let mut folder = options.folder();
+    let mut peers = BTreeMap::new();
+    let mut listeners = Vec::new();
+    if let Some(count) = options.cluster {
+        folder.push("cluster");
+        for number in 1..=count {
+            let client = bind(above(options.listen, number - 1)?).await?;
+            let peer = bind(above(client.local_addr()?, PEER_PORT)?).await?;
+            peers.insert(number.into(), peer.local_addr()?.to_string());
+            listeners.push((number.into(), client, peer));
+        }
+    } else if let (Some(number), Some(others)) = (options.node, &options.peers)
+        && let Some(address) = others.get(&number)
+    {
+        peers.clone_from(others);
+        let peer = bind(address).await?;
+        listeners.push((number, bind(options.listen).await?, peer));
+    } else {
+        let log = if options.memory {
+            log::in_memory()
+        } else {
+            log::open(&folder)?
+        };
+        return Ok(vec![(log, host, bind(options.listen).await?)]);
     }
+    let mut nodes = Vec::new();
+    for (number, client, peer) in listeners {
+        let setup = Setup {
+            number,
+            name: format!("{host}-{number}"),
+            folder: folder.join(format!("node-{number}")),
+            listener: peer,
+            peers: peers.clone(),
+            keep: options.keep,
+        };
+        let (name, folder) = (setup.name.clone(), setup.folder.clone());
+        let node = Node::start(setup).await?;
+        let (folder, address) = (folder.display(), node.address());
+        println!("catalog: node {number}: data in {folder}, talks to others on {address}");
+        nodes.push((Log::Cluster(node), name, client));
+    }
+    Ok(nodes)
 }
 
-async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
-    let listener = TcpListener::bind(address).await;
+async fn bind(address: impl ToSocketAddrs + Display) -> Result<TcpListener, Failure> {
+    let listener = TcpListener::bind(&address).await;
     Ok(listener.map_err(|error| format!("cannot listen on {address}: {error}"))?)
 }
 

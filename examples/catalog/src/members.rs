@@ -1,20 +1,20 @@
 //! The members of the cluster in the catalog: who leads says which of them answer.
 //!
-//! Each node has registered itself, with a check that says whether it is there. The leader, whom all
+//! Each node registers itself, with a check that says whether it is there. The leader, whom all
 //! answer, reports on that, and sessions of a node that has died end with it. What was on a node that
-//! is a member no longer goes.
+//! is a member no longer goes; a member that somebody has deregistered is registered again.
 
+use std::collections::BTreeSet;
 use std::future::pending;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
 use crate::app::App;
-use crate::cluster::{MemberId, Seen};
+use crate::cluster::{Member, MemberId, Seen};
 use crate::command::Command;
-use crate::log::Log;
-use crate::registry::{Deregistration, Report};
-use crate::schema::{ALIVE, CatalogView, Check, Status};
+use crate::registry::{Deregistration, Registration, Report};
+use crate::schema::{ALIVE, CatalogView, Check, Node, Status};
 
 /// A member that has not answered for so long is taken for dead. A restart takes less, and so does
 /// what a disk or a network is slow for at times; a lock that a dead node holds need not be held
@@ -27,9 +27,27 @@ const LOOK: Duration = Duration::from_secs(1);
 pub const ANSWERS: &str = "Agent alive and reachable";
 const SILENCE: &str = "Agent not live or unreachable";
 
+/// What registers a member: a node, and the check that says that it is there.
+pub fn registration(node: Node) -> Registration {
+    let alive = Check {
+        node: node.name.clone(),
+        id: ALIVE.to_owned(),
+        name: "Serf Health Status".to_owned(),
+        status: Status::Passing,
+        output: ANSWERS.to_owned(),
+        own: true,
+        ..Check::default()
+    };
+    Registration {
+        node,
+        checks: vec![alive],
+        ..Registration::default()
+    }
+}
+
 /// Runs until it is aborted, while this node leads.
 pub async fn watch(app: &App) {
-    let Log::Cluster(node) = &*app.log else {
+    let Some(node) = app.log.cluster() else {
         return pending().await;
     };
     // While a majority does not answer, it may be this node that was stopped and has missed the answers.
@@ -41,19 +59,22 @@ pub async fn watch(app: &App) {
             continue;
         };
         let listened = began.get_or_insert_with(Instant::now).elapsed();
-        let known = |(Seen { id, member, .. }, answered): &(Seen, Option<Duration>)| Known {
-            id: *id,
-            name: member.name.clone(),
+        let known = |(Seen { id, member, .. }, answered): (Seen, Option<Duration>)| Known {
+            id,
+            member,
             answers: match answered {
-                Some(ago) if *ago < SILENT => Some(true),
+                Some(ago) if ago < SILENT => Some(true),
                 // Nobody is silent for longer than somebody listens.
                 _ => (listened >= SILENT).then_some(false),
             },
         };
-        let known: Vec<Known> = members.iter().map(known).collect();
+        let known: Vec<Known> = members.into_iter().map(known).collect();
         // One, any of them, and then another look: until a second was written the first may have changed
         // what there is to say.
-        let Some(command) = fastrand::choice(news(&app.store.snapshot(), &known)) else {
+        let mut news = news(&app.store.snapshot(), &known);
+        // A node that has just begun registers itself, with what it knows of itself.
+        news.retain(|news| listened >= SILENT || !matches!(news, Command::Register(_)));
+        let Some(command) = fastrand::choice(news) else {
             continue;
         };
         if let Err(error) = app.write(command.clone()).await {
@@ -65,7 +86,7 @@ pub async fn watch(app: &App) {
 /// What the leader knows of a member.
 struct Known {
     id: MemberId,
-    name: String,
+    member: Member,
     /// None, if that is still to be seen.
     answers: Option<bool>,
 }
@@ -78,19 +99,19 @@ fn news(db: &CatalogView, members: &[Known]) -> Vec<Command> {
         // A node that lost its data is another member of the same name, and registers itself anew;
         // one whose machine was given another name is the same member.
         let mut members = members.iter();
-        members.find(|known| known.name == check.node || known.id.uuid().to_string() == id)
+        members.find(|known| known.member.name == check.node || known.id.uuid().to_string() == id)
     };
-    let mut news = Vec::new();
+    let (mut news, mut registered) = (Vec::new(), BTreeSet::new());
     for check in db.checks().by_own_id(ALIVE) {
         let node = check.node.clone();
         let Some(member) = of(check) else {
             news.push(Command::Deregister(Deregistration {
                 node,
-                service: None,
-                check: None,
+                ..Deregistration::default()
             }));
             continue;
         };
+        registered.insert(member.id);
         let (status, output) = match member.answers {
             Some(true) => (Status::Passing, ANSWERS),
             Some(false) => (Status::Critical, SILENCE),
@@ -104,6 +125,22 @@ fn news(db: &CatalogView, members: &[Known]) -> Vec<Command> {
                 output: output.to_owned(),
             }));
         }
+    }
+    for Known { id, member, .. } in members
+        .iter()
+        .filter(|known| known.answers == Some(true) && !registered.contains(&known.id))
+    {
+        let (host, _) = member.address.rsplit_once(':').unwrap_or_default();
+        let node = Node {
+            name: member.name.clone(),
+            id: id.uuid().to_string(),
+            address: host.to_owned(),
+            ..Node::default()
+        };
+        news.push(Command::Register(Box::new(Registration {
+            skip_node_update: true,
+            ..registration(node)
+        })));
     }
     news
 }
@@ -135,9 +172,12 @@ mod tests {
         // What somebody else registered is none of the leader's business.
         machine.edit(|txn| txn.nodes_mut().insert(node("elsewhere")));
         machine.edit(|txn| txn.checks_mut().insert(check("elsewhere", ALIVE)));
-        let known = |number, name, answers| Known {
+        let known = |number, name: &str, answers| Known {
             id: id(number),
-            name: str::to_owned(name),
+            member: Member {
+                name: name.to_owned(),
+                address: "10.0.0.9:9500".to_owned(),
+            },
             answers,
         };
         let members = [
@@ -148,6 +188,10 @@ mod tests {
             known(5, "by its old name", Some(true)),
             known(6, "dark", None),
             known(7, "quiet", None),
+            // Somebody has deregistered these.
+            known(9, "n", Some(true)),
+            known(10, "lost", Some(true)),
+            known(11, "lost and silent", Some(false)),
         ];
         let news = news(&machine.store.snapshot(), &members);
         let report = |node: &str, status, output: &str| {
@@ -160,13 +204,26 @@ mod tests {
         };
         let gone = Command::Deregister(Deregistration {
             node: "gone".to_owned(),
-            service: None,
-            check: None,
+            ..Deregistration::default()
         });
+        let register = |number, name: &str| {
+            let node = Node {
+                id: id(number).uuid().to_string(),
+                address: "10.0.0.9".to_owned(),
+                ..node(name)
+            };
+            Command::Register(Box::new(Registration {
+                // It is there, but for the check.
+                skip_node_update: true,
+                ..registration(node)
+            }))
+        };
         let expected = [
             report("again", Status::Passing, ANSWERS),
             gone,
             report("ill", Status::Critical, SILENCE),
+            register(9, "n"),
+            register(10, "lost"),
         ];
         assert_eq!(news, expected);
     }

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::{Request, StatusCode, Uri, header};
+use axum::http::{Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Limited};
-use hyper_util::rt::TokioIo;
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::log::Failure;
+use crate::log::{Failure, in_full};
 use crate::schema::{Definition, Status};
 
 /// How long a check may take that does not say.
@@ -47,78 +48,60 @@ async fn connect(address: &str) -> Result<(Status, String), Failure> {
 /// Any 2xx passes, 429 warns, all else is critical.
 async fn request(definition: &Definition) -> Result<(Status, String), Failure> {
     let Definition {
-        http: url,
-        header,
-        method,
-        body,
-        ..
+        http: url, method, ..
     } = definition;
     let method = if method.is_empty() { "GET" } else { method };
-    let (host, uri) = target(url)?;
-    let mut request = Request::builder()
-        .method(method)
-        .uri(uri)
-        .header(header::HOST, &host);
-    for (name, values) in header {
+    let mut request = Request::builder().method(method).uri(plain(url)?);
+    for (name, values) in &definition.header {
         for value in values {
             request = request.header(name, value);
         }
     }
-    let request = request.body(Body::from(body.clone()))?;
-    let socket = TcpStream::connect(&host).await?;
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(socket)).await?;
-    let connection = tokio::spawn(connection);
-    let answer = sender.send_request(request).await?;
-    let code = answer.status();
-    let text = Limited::new(answer.into_body(), MOST_OUTPUT)
-        .collect()
-        .await;
-    connection.abort();
-    let text = text.map(|body| String::from_utf8_lossy(&body.to_bytes()).into_owned());
-    let status = match code {
+    let request = request.body(Body::from(definition.body.clone()))?;
+    let mut client = Client::builder(TokioExecutor::new());
+    // The next one is to make a connection again.
+    let client = client.pool_max_idle_per_host(0).build_http();
+    let answer = client.request(request).await;
+    let answer = answer.map_err(|error| in_full(&error))?;
+    let status = match answer.status() {
         code if code.is_success() => Status::Passing,
         StatusCode::TOO_MANY_REQUESTS => Status::Warning,
         _ => Status::Critical,
     };
+    let code = answer.status();
+    let text = Limited::new(answer.into_body(), MOST_OUTPUT)
+        .collect()
+        .await;
+    let text = text.map(|body| String::from_utf8_lossy(&body.to_bytes()).into_owned());
     let text = text.unwrap_or_else(|_| "(too long, or cut off)".to_owned());
-    Ok((
-        status,
-        format!("HTTP {method} {url}: {code} Output: {text}"),
-    ))
+    let output = format!("HTTP {method} {url}: {code} Output: {text}");
+    Ok((status, output))
 }
 
-/// Where to connect to, and what to ask for there.
-pub fn target(url: &str) -> Result<(String, Uri), Failure> {
+/// The URL of a request that is made here.
+pub fn plain(url: &str) -> Result<Uri, Failure> {
     let uri: Uri = url.parse()?;
     if uri.scheme_str() != Some("http") {
         return Err(format!("{url:?}: only checks of http:// are made here").into());
     }
-    let host = uri
-        .host()
-        .filter(|host| !host.is_empty())
-        .ok_or("the URL has no host")?;
-    let address = format!("{host}:{}", uri.port_u16().unwrap_or(80));
-    let path = uri.path_and_query().map_or("/", |path| path.as_str());
-    Ok((address, path.parse()?))
+    Ok(uri)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::target;
+    use super::plain;
 
     #[test]
-    fn targets() {
-        let parts = |url: &str| target(url).map(|(host, uri)| (host, uri.to_string())).ok();
-        let is = |host: &str, path: &str| Some((host.to_owned(), path.to_owned()));
-        assert_eq!(parts("http://localhost"), is("localhost:80", "/"));
-        assert_eq!(
-            parts("http://10.0.0.1:81/a/b?c=d"),
-            is("10.0.0.1:81", "/a/b?c=d")
-        );
-        assert_eq!(parts("http://[::1]:81/"), is("[::1]:81", "/"));
+    fn what_is_requested() {
+        for url in [
+            "http://localhost",
+            "http://10.0.0.1:81/a/b?c=d",
+            "http://[::1]:81/",
+        ] {
+            assert!(plain(url).is_ok(), "{url}");
+        }
         for url in ["", "localhost", "https://localhost", "http://", "/path"] {
-            assert_eq!(parts(url), None, "{url}");
+            assert!(plain(url).is_err(), "{url}");
         }
     }
 }

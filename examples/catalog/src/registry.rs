@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use highwater::fsm::Context;
-use highwater::{WriteError, WriteTxn};
+use highwater::{Rows, WriteError, WriteTxn};
 use serde::{Deserialize, Serialize};
 
 use crate::command::{Rejected, Reply};
-use crate::schema::{Catalog, Check, Due, Node, Service, Status};
+use crate::schema::{Catalog, Check, CheckId, CheckReader, Due, Node, Service, Status};
 use crate::{deadlines, sessions};
 
 /// The kind of the checks that somebody reports on.
@@ -16,7 +16,7 @@ pub const TTL: &str = "ttl";
 const LEAST_CRITICAL: Duration = Duration::from_mins(1);
 
 /// A node with services and checks on it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Registration {
     pub node: Node,
     /// Leave the node as it is, if it is there.
@@ -30,10 +30,13 @@ pub struct Registration {
 }
 
 /// What leaves: a service with its checks, a check, or else a node with all that is on it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Deregistration {
     pub node: String,
+    #[serde(alias = "serviceid")]
     pub service: Option<String>,
+    #[serde(alias = "checkid")]
     pub check: Option<String>,
 }
 
@@ -46,10 +49,10 @@ impl Registration {
         if let Some(service) = self.service {
             if self.replace_checks {
                 let of = (&node, &service.id);
-                let known: Vec<_> = txn.checks().by_service(of).cloned().collect();
-                for check in known {
-                    if self.checks.iter().all(|kept| kept.id != check.id) {
-                        remove(&node, &check.id, context, txn)?;
+                let known = txn.checks().by_service(of).map(|check| check.key());
+                for check in known.collect::<Vec<_>>() {
+                    if self.checks.iter().all(|kept| kept.id != check.1) {
+                        remove(&check, context, txn)?;
                     }
                 }
             }
@@ -82,19 +85,13 @@ impl Deregistration {
         } = self;
         let was = match (service, check) {
             (Some(service), _) => {
-                let checks = txn.checks().by_service((&node, &service));
-                for check in checks.map(|check| check.id.clone()).collect::<Vec<_>>() {
-                    remove(&node, &check, context, txn)?;
-                }
+                remove_all(|all| all.by_service((&node, &service)), context, txn)?;
                 txn.services_mut().delete((&node, &service))?.is_some()
             }
-            (None, Some(check)) => remove(&node, &check, context, txn)?,
+            (None, Some(check)) => remove(&(node, check), context, txn)?,
             (None, None) => {
                 sessions::end_all(|sessions| sessions.by_node(&node), context, txn)?;
-                let checks = txn.checks().leading(&node);
-                for check in checks.map(|check| check.id.clone()).collect::<Vec<_>>() {
-                    remove(&node, &check, context, txn)?;
-                }
+                remove_all(|all| all.leading(&node), context, txn)?;
                 // With its services.
                 txn.nodes_mut().delete(&node)?.is_some()
             }
@@ -106,7 +103,7 @@ impl Deregistration {
 /// Stores a check. The sessions of one that is critical end.
 fn put(check: Check, context: &Context, txn: &mut WriteTxn<Catalog>) -> Result<(), WriteError> {
     if check.status == Status::Critical {
-        end_sessions(&check.node, &check.id, context, txn)?;
+        sessions::end_all(|sessions| sessions.by_check(check.key()), context, txn)?;
     }
     txn.checks_mut().upsert(check)?;
     Ok(())
@@ -114,40 +111,38 @@ fn put(check: Check, context: &Context, txn: &mut WriteTxn<Catalog>) -> Result<(
 
 /// Takes a check away, with what is due for it; whether it was there.
 fn remove(
-    node: &str,
-    check: &str,
+    check: &CheckId,
     context: &Context,
     txn: &mut WriteTxn<Catalog>,
 ) -> Result<bool, WriteError> {
-    end_sessions(node, check, context, txn)?;
-    forget(node, check, txn)?;
-    Ok(txn.checks_mut().delete((node, check))?.is_some())
+    sessions::end_all(|sessions| sessions.by_check(check), context, txn)?;
+    deadlines::clear(&Due::Fail(check.clone()), txn)?;
+    deadlines::clear(&Due::Deregister(check.clone()), txn)?;
+    Ok(txn.checks_mut().delete(check)?.is_some())
 }
 
-fn end_sessions(
-    node: &str,
-    check: &str,
+/// Takes away all checks that a query finds.
+fn remove_all(
+    query: impl for<'r> FnOnce(&'r CheckReader<'r>) -> Rows<'r, Check>,
     context: &Context,
     txn: &mut WriteTxn<Catalog>,
 ) -> Result<(), WriteError> {
-    sessions::end_all(|sessions| sessions.by_check((node, check)), context, txn)
+    let checks: Vec<CheckId> = query(&txn.checks()).map(|check| check.key()).collect();
+    let mut checks = checks.iter();
+    checks.try_for_each(|check| remove(check, context, txn).map(drop))
 }
 
 /// Sets what is due when nothing more is heard of a check: nothing, if it is not an agent's.
 fn follow(check: &Check, context: &Context, txn: &mut WriteTxn<Catalog>) -> Result<(), WriteError> {
     let critical = check.status == Status::Critical;
-    let of = || (check.node.clone(), check.id.clone());
-    let (node, id) = of();
-    let expires = is_reported(check) && !critical;
-    let ttl = if expires {
+    let ttl = if is_reported(check) && !critical {
         check.definition.ttl.0
     } else {
         Duration::ZERO
     };
-    deadlines::set(Due::Fail(node, id), ttl, context, txn)?;
+    deadlines::set(Due::Fail(check.key()), ttl, context, txn)?;
 
-    let (node, id) = of();
-    let due = Due::Deregister(node, id);
+    let due = Due::Deregister(check.key());
     let after = check.definition.deregister_critical_service_after.0;
     if !check.own || !critical || check.service_id.is_empty() || after.is_zero() {
         return deadlines::clear(&due, txn);
@@ -158,15 +153,6 @@ fn follow(check: &Check, context: &Context, txn: &mut WriteTxn<Catalog>) -> Resu
         Some(running) if running.time == after => Ok(()),
         _ => deadlines::set(due, after, context, txn),
     }
-}
-
-/// Nothing is due for a check any more.
-fn forget(node: &str, check: &str, txn: &mut WriteTxn<Catalog>) -> Result<(), WriteError> {
-    let of = || (node.to_owned(), check.to_owned());
-    let (node, check) = of();
-    deadlines::clear(&Due::Fail(node, check), txn)?;
-    let (node, check) = of();
-    deadlines::clear(&Due::Deregister(node, check), txn)
 }
 
 /// Whether an agent is told how it is.
@@ -188,7 +174,7 @@ impl Report {
         let Some(known) = txn.checks().get((&self.node, &self.check)) else {
             return Err(Rejected::UnknownCheck(self.check));
         };
-        let mut check = Check::clone(known);
+        let mut check = known.to_record();
         check.status = self.status;
         check.output = self.output;
         follow(&check, context, txn)?;
@@ -199,15 +185,15 @@ impl Report {
 
 /// Nobody has reported on a check in time.
 pub fn fail(
-    node: String,
-    check: String,
+    check: CheckId,
     context: &Context,
     txn: &mut WriteTxn<Catalog>,
 ) -> Result<(), Rejected> {
-    let known = txn.checks().get((&node, &check));
+    let known = txn.checks().get(&check);
     if !known.is_some_and(|known| is_reported(known)) {
         return Ok(());
     }
+    let (node, check) = check;
     let report = Report {
         node,
         check,
@@ -219,20 +205,19 @@ pub fn fail(
 
 /// A check has been critical for too long: its service goes.
 pub fn give_up(
-    node: String,
-    check: &str,
+    check: &CheckId,
     context: &Context,
     txn: &mut WriteTxn<Catalog>,
 ) -> Result<(), Rejected> {
-    let known = txn.checks().get((&node, check));
+    let known = txn.checks().get(check);
     let ill = known.filter(|known| known.own && known.status == Status::Critical);
     let Some(known) = ill.filter(|known| !known.service_id.is_empty()) else {
         return Ok(());
     };
     let service = Deregistration {
+        node: known.node.clone(),
         service: Some(known.service_id.clone()),
-        check: None,
-        node,
+        ..Deregistration::default()
     };
     service.apply(context, txn).map(drop)
 }
@@ -270,7 +255,7 @@ mod tests {
                 ..check("n", "beat")
             }],
             keep_status: true,
-            replace_checks: false,
+            ..Registration::default()
         }
     }
 
@@ -356,7 +341,7 @@ mod tests {
         register(&mut machine, well);
         let of = || ("n".to_owned(), "beat".to_owned());
         let at = machine.now;
-        for due in [Due::Fail(of().0, of().1), Due::Deregister(of().0, of().1)] {
+        for due in [Due::Fail(of()), Due::Deregister(of())] {
             let time = MINUTE;
             machine.edit(|txn| txn.deadlines_mut().upsert(Deadline { due, at, time }));
         }

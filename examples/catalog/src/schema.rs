@@ -1,6 +1,9 @@
 //! The tables: keys and values, sessions that lock them, nodes, services, health checks, events,
 //! and what is due when.
 //!
+//! Nodes, services and checks are read of a request as they are of an image; the other names of their fields
+//! are those that clients have for them.
+//!
 //! The references say what belongs to what: what is on a node goes with it, the checks of a service
 //! go with it, what a session had locked is unlocked when it ends. A session refers to its node and
 //! its checks, and these must not go before it has been ended: see `sessions.rs`.
@@ -46,7 +49,7 @@ pub struct KvEntry {
 }
 
 /// Somebody who locks keys, for as long as a node and its checks are well and he says that he is.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, Table)]
 #[table(name = "sessions")]
 #[index(references = Check, by_check(node, each(with = Self::checks -> Vec<String>)))]
 pub struct Session {
@@ -85,20 +88,25 @@ pub enum Behavior {
 }
 
 /// A machine that services run on.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, Table)]
 #[table(name = "nodes")]
+#[serde(default)]
 pub struct Node {
     #[primary_key]
+    #[serde(alias = "node")]
     pub name: String,
     pub id: String,
     pub address: String,
+    #[serde(alias = "taggedaddresses")]
     pub tagged_addresses: BTreeMap<String, String>,
+    #[serde(alias = "nodemeta")]
     pub meta: BTreeMap<String, String>,
 }
 
 /// An instance of a service on a node.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, Table)]
 #[table(name = "services")]
+#[serde(default)]
 pub struct Service {
     #[primary_key]
     #[index(name = "host", references = Node, cascade)]
@@ -106,14 +114,17 @@ pub struct Service {
     #[primary_key]
     pub id: String,
     #[index]
+    #[serde(alias = "service")]
     pub name: String,
     pub kind: String,
     pub tags: Vec<String>,
     pub address: String,
     pub port: i64,
+    #[serde(alias = "taggedaddresses")]
     pub tagged_addresses: BTreeMap<String, ServiceAddress>,
     pub meta: BTreeMap<String, String>,
     pub weights: Weights,
+    #[serde(alias = "enabletagoverride")]
     pub enable_tag_override: bool,
 }
 
@@ -147,8 +158,9 @@ impl Default for Weights {
 }
 
 /// A health check of a node, or, with a `service_id`, of a service on it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, Table)]
 #[table(name = "checks")]
+#[serde(default)]
 #[index(references = Service, cascade, when = Self::is_of_service, by_service(node, service_id))]
 pub struct Check {
     #[primary_key]
@@ -157,6 +169,7 @@ pub struct Check {
     pub node: String,
     #[primary_key]
     #[index(name = "own_id", when = Self::is_own)]
+    #[serde(alias = "checkid")]
     pub id: String,
     pub name: String,
     #[index]
@@ -164,15 +177,20 @@ pub struct Check {
     pub notes: String,
     pub output: String,
     /// Empty: of the node as a whole.
+    #[serde(alias = "serviceid")]
     pub service_id: String,
+    #[serde(alias = "type")]
     pub kind: String,
     pub definition: Definition,
     /// Its node's agent makes it, or is reported to. Otherwise somebody else makes it.
-    #[serde(default)]
     pub own: bool,
 }
 
 impl Check {
+    pub fn key(&self) -> CheckId {
+        (self.node.clone(), self.id.clone())
+    }
+
     fn is_of_service(&self) -> bool {
         !self.service_id.is_empty()
     }
@@ -186,15 +204,21 @@ impl Check {
     }
 }
 
+/// A check's node and its own ID.
+pub type CheckId = (String, String);
+
 /// The ID of the check of each node that says whether its agent is there.
 pub const ALIVE: &str = "serfHealth";
 
-/// The state of a check.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, Key)]
+/// The state of a check: critical, until somebody says otherwise.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, Key,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
     Passing,
     Warning,
+    #[default]
     Critical,
 }
 
@@ -203,54 +227,30 @@ pub enum Status {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
 pub struct Definition {
-    #[serde(
-        rename = "HTTP",
-        alias = "http",
-        skip_serializing_if = "String::is_empty"
-    )]
+    #[serde(rename = "HTTP", alias = "http")]
     pub http: String,
-    #[serde(alias = "header", skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(alias = "header")]
     pub header: BTreeMap<String, Vec<String>>,
-    #[serde(alias = "method", skip_serializing_if = "String::is_empty")]
+    #[serde(alias = "method")]
     pub method: String,
-    #[serde(alias = "body", skip_serializing_if = "String::is_empty")]
+    #[serde(alias = "body")]
     pub body: String,
-    #[serde(
-        rename = "TLSSkipVerify",
-        alias = "tlsskipverify",
-        skip_serializing_if = "is_false"
-    )]
+    #[serde(rename = "TLSSkipVerify", alias = "tlsskipverify")]
     pub tls_skip_verify: bool,
-    #[serde(
-        rename = "TCP",
-        alias = "tcp",
-        skip_serializing_if = "String::is_empty"
-    )]
+    #[serde(rename = "TCP", alias = "tcp")]
     pub tcp: String,
-    #[serde(
-        rename = "TTL",
-        alias = "ttl",
-        skip_serializing_if = "GoDuration::is_zero"
-    )]
+    #[serde(rename = "TTL", alias = "ttl")]
     pub ttl: GoDuration,
-    #[serde(alias = "interval", skip_serializing_if = "GoDuration::is_zero")]
+    #[serde(alias = "interval")]
     pub interval: GoDuration,
-    #[serde(alias = "timeout", skip_serializing_if = "GoDuration::is_zero")]
+    #[serde(alias = "timeout")]
     pub timeout: GoDuration,
-    #[serde(
-        alias = "deregistercriticalserviceafter",
-        skip_serializing_if = "GoDuration::is_zero"
-    )]
+    #[serde(alias = "deregistercriticalserviceafter")]
     pub deregister_critical_service_after: GoDuration,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "the form serde asks for")]
-fn is_false(flag: &bool) -> bool {
-    !*flag
-}
-
 /// What somebody wanted all to know.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, Table)]
 #[table(name = "events")]
 pub struct Event {
     /// Events have consecutive numbers.
@@ -292,10 +292,10 @@ pub struct Beginning {
 pub enum Due {
     /// A session that was not renewed ends.
     End(Uuid),
-    /// A check (its node, its ID) that nobody has reported on is critical.
-    Fail(String, String),
+    /// A check that nobody has reported on is critical.
+    Fail(CheckId),
     /// The service of a check that has been critical for too long goes.
-    Deregister(String, String),
+    Deregister(CheckId),
     /// A key whose session has ended can be locked again.
     Unlock(String),
 }

@@ -1,6 +1,5 @@
 //! One node that serves HTTP, from its start to its end.
 
-use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
@@ -12,9 +11,8 @@ use crate::app::{Agent, App};
 use crate::command::{Command, uuid};
 use crate::http::{self, HttpError};
 use crate::log::{ALONE, Failure, Log};
-use crate::registry::Registration;
-use crate::schema::{ALIVE, Check, Definition, Node, Status};
-use crate::{keeper, members};
+use crate::schema::Node;
+use crate::{keeper, members, prober};
 
 /// Serves until `end` is true or the node is asked to leave. At its end another may be asked to
 /// lead.
@@ -39,6 +37,7 @@ pub async fn run(
         Log::Cluster(_) => Some(tokio::spawn(register_in_cluster(app.clone()))),
     };
     let keeping = tokio::spawn(keeper::run(app.clone()));
+    let probing = tokio::spawn(prober::run(app.clone()));
 
     let (closing, keeper) = (app.clone(), keeping.abort_handle());
     let shutdown = async move {
@@ -60,7 +59,6 @@ pub async fn run(
     let shutdown = async move {
         let _ = closed.send(shutdown.await);
     };
-    println!("catalog: listening on http://{}", app.agent.address);
     let listener = listener.tap_io(|socket| {
         // An answer is one write: nothing is won by waiting for more.
         let _ = socket.set_nodelay(true);
@@ -73,7 +71,7 @@ pub async fn run(
     if let Some(task) = registering {
         task.abort();
     }
-    app.prober.end();
+    probing.abort();
     closing.await?
 }
 
@@ -96,8 +94,7 @@ pub fn agent(log: &Log, name: String, address: SocketAddr) -> Agent {
             id,
             name,
             address: reachable.to_string(),
-            tagged_addresses: BTreeMap::new(),
-            meta: BTreeMap::new(),
+            ..Node::default()
         },
         address,
     }
@@ -110,40 +107,19 @@ async fn register_in_cluster(app: App) {
     }
 }
 
-/// Puts this node into the catalog, as what is known of it otherwise says, and starts its checks.
+/// Puts this node into the catalog, as what is known of it otherwise says.
 async fn register(app: &App) -> Result<(), HttpError> {
     let index = app.log.read_index().await.map_err(HttpError::unavailable)?;
     let patience = tokio::time::sleep(Duration::from_secs(10));
     let db = app.store.snapshot_at_least_async(index, patience).await?;
-    app.has_caught_up();
+    // Or it was before, and registers once more.
+    let _ = app.caught_up.set(());
     let mut node = app.agent.node.clone();
     if let Some(known) = db.nodes().get(&node.name) {
         node.tagged_addresses.clone_from(&known.tagged_addresses);
         node.meta.clone_from(&known.meta);
     }
-    let alive = Check {
-        node: node.name.clone(),
-        id: ALIVE.to_owned(),
-        name: "Serf Health Status".to_owned(),
-        status: Status::Passing,
-        notes: String::new(),
-        output: members::ANSWERS.to_owned(),
-        service_id: String::new(),
-        kind: String::new(),
-        definition: Definition::default(),
-        own: true,
-    };
-    let registration = Registration {
-        node,
-        skip_node_update: false,
-        service: None,
-        checks: vec![alive],
-        keep_status: false,
-        replace_checks: false,
-    };
-    app.write(Command::Register(Box::new(registration))).await?;
-    for check in db.checks().leading(&app.agent.node.name) {
-        app.prober.begin(app, check.id.clone(), index);
-    }
+    let register = members::registration(node);
+    app.write(Command::Register(Box::new(register))).await?;
     Ok(())
 }

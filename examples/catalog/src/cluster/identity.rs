@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -53,10 +53,14 @@ const FILE: &str = "life";
 /// The id of the node whose data is in `folder`, which is made if it is not there.
 pub fn of_folder(number: u64, folder: &Path) -> Result<MemberId, Failure> {
     let path = folder.join(FILE);
-    if let Some(text) = exists(&path)? {
-        let life = u64::from_str_radix(text.trim(), 16)
-            .map_err(|_| format!("{}: it has no hexadecimal number", path.display()))?;
-        return Ok(MemberId { number, life });
+    match fs::read_to_string(&path) {
+        Ok(text) => {
+            let life = u64::from_str_radix(text.trim(), 16)
+                .map_err(|_| format!("{}: it has no hexadecimal number", path.display()))?;
+            return Ok(MemberId { number, life });
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(format!("{}: {error}", path.display()).into()),
     }
     let id = MemberId {
         number,
@@ -70,14 +74,6 @@ pub fn of_folder(number: u64, folder: &Path) -> Result<MemberId, Failure> {
     fs::rename(&unfinished, &path)?;
     File::open(folder)?.sync_all()?;
     Ok(id)
-}
-
-fn exists(path: &Path) -> Result<Option<String>, Failure> {
-    match fs::read_to_string(path) {
-        Ok(text) => Ok(Some(text)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(format!("{}: {error}", path.display()).into()),
-    }
 }
 
 #[cfg(test)]

@@ -2,14 +2,15 @@
 //! members leave.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::time::Duration;
 
 use openraft::ChangeMembers;
 use openraft::errors::{ChangeMembershipError, ClientWriteError, RaftError};
 use tokio::time::{Instant, sleep};
 
-use super::wire::{Answered, Ask, Hello, Refused, What};
-use super::{Member, MemberId, Node, PATIENCE, PAUSE, Seen, Types};
+use super::wire::{Ask, Hello, What};
+use super::{Member, MemberId, Node, PATIENCE, Seen};
 
 const ASK_AGAIN: Duration = Duration::from_millis(200);
 const HELLO: Duration = Duration::from_secs(1);
@@ -32,21 +33,22 @@ pub async fn settle(node: Node) {
         }
         let said = ask_all(&node).await;
         let told = node.0.peers.addresses();
-        let cluster = said.iter().find(|(_, hello)| !hello.voters.is_empty());
-        if let Some((address, hello)) = cluster {
+        let cluster = said.iter().find(|hello| !hello.voters.is_empty());
+        if let Some(hello) = cluster {
+            let leader = said.iter().find_map(|hello| hello.leader.as_ref());
             // Or it is among those that begin it, and will hear from the leader.
-            if !hello.voters.contains(&node.id())
-                && let Err(why) = join(&node, address.clone()).await
+            if !hello.voters.contains(&id)
+                && let Err(why) = join(&node, leader).await
             {
-                eprintln!("catalog: node {}: cannot join yet: {why}", node.id().number);
+                eprintln!("catalog: node {}: cannot join yet: {why}", id.number);
             }
-        } else if told.keys().next() == Some(&node.id().number)
+        } else if told.keys().next() == Some(&id.number)
             && said.len() + 1 == told.len()
-            && said.values().all(|hello| hello.told.iter().eq(told.keys()))
+            && said.iter().all(|hello| hello.told.iter().eq(told.keys()))
         {
-            let others = said.into_values().map(|hello| (hello.id, hello.member));
+            let others = said.into_iter().map(|hello| (hello.id, hello.member));
             let mut members: BTreeMap<_, _> = others.collect();
-            members.insert(node.id(), node.0.member.clone());
+            members.insert(id, node.0.member.clone());
             if let Err(error) = node.0.raft.initialize(members).await {
                 eprintln!("catalog: cannot begin a cluster: {error}");
             }
@@ -55,8 +57,8 @@ pub async fn settle(node: Node) {
     }
 }
 
-/// What the other nodes that this one was told of say of themselves, by their addresses.
-async fn ask_all(node: &Node) -> BTreeMap<String, Hello> {
+/// What the other nodes that this one was told of say of themselves.
+async fn ask_all(node: &Node) -> Vec<Hello> {
     let mut asking = tokio::task::JoinSet::new();
     for (&number, address) in node.0.peers.addresses() {
         if number == node.id().number {
@@ -69,38 +71,26 @@ async fn ask_all(node: &Node) -> BTreeMap<String, Hello> {
                 what: What::Hello,
             };
             let answer = peers.ask::<Hello>(&address, &hello, HELLO).await;
-            let hello = answer.ok()?.ok()?;
-            (hello.id.number == number).then_some((address, hello))
+            answer.ok().filter(|hello| hello.id.number == number)
         });
     }
     asking.join_all().await.into_iter().flatten().collect()
 }
 
-/// Asks a member, and the leader if that is another, to be let in.
-async fn join(node: &Node, mut address: String) -> Result<(), String> {
+/// Asks who leads to be let in.
+async fn join(node: &Node, leader: Option<&(MemberId, Member)>) -> io::Result<()> {
+    let (leader, at) = leader.ok_or_else(|| io::Error::other("nobody says who leads"))?;
     let question = Ask {
-        to: None,
+        to: Some(*leader),
         what: What::Join(node.id(), node.0.member.clone()),
     };
-    for _ in 0..3 {
-        match node.0.peers.ask::<()>(&address, &question, JOIN).await {
-            Ok(Ok(())) => return Ok(()),
-            Ok(Err(Refused::Follow(leader, member))) => {
-                node.0
-                    .peers
-                    .address(leader, &member)
-                    .clone_into(&mut address);
-            }
-            Ok(Err(refused)) => return Err(refused.to_string()),
-            Err(error) => return Err(format!("{address}: {error}")),
-        }
-    }
-    Err("nobody says who leads".to_owned())
+    let address = node.0.peers.address(*leader, at);
+    node.0.peers.ask(address, &question, JOIN).await
 }
 
 /// Makes a node a voter, when it has nearly all that the others have. Other lives of the same number
 /// leave.
-pub async fn admit(node: &Node, id: MemberId, member: Member) -> Answered<()> {
+pub async fn admit(node: &Node, id: MemberId, member: Member) -> io::Result<()> {
     let raft = &node.0.raft;
     let until = Instant::now() + PATIENCE;
     let mut learns = false;
@@ -117,7 +107,7 @@ pub async fn admit(node: &Node, id: MemberId, member: Member) -> Answered<()> {
             Err(RaftError::APIError(ClientWriteError::ChangeMembershipError(
                 ChangeMembershipError::InProgress(_),
             ))) if Instant::now() < until => sleep(ASK_AGAIN).await,
-            Err(error) => return Err(refused(&error)),
+            Err(error) => return Err(io::Error::other(error)),
         }
     }
 }
@@ -137,7 +127,7 @@ fn admission(node: &Node, id: MemberId) -> ChangeMembers<MemberId, Member> {
 }
 
 /// Makes a node a member no longer.
-pub async fn dismiss(node: &Node, id: MemberId) -> Answered<()> {
+pub async fn dismiss(node: &Node, id: MemberId) -> io::Result<()> {
     let gone = BTreeSet::from([id]);
     let Some(seen) = node.members().into_iter().find(|seen| seen.id == id) else {
         return Ok(());
@@ -148,45 +138,13 @@ pub async fn dismiss(node: &Node, id: MemberId) -> Answered<()> {
         ChangeMembers::RemoveNodes(gone)
     };
     let changed = node.0.raft.change_membership(change, false).await;
-    changed.map(drop).map_err(|error| refused(&error))
-}
-
-fn refused(error: &RaftError<Types, ClientWriteError<Types>>) -> Refused {
-    if let Some(forward) = error.forward_to_leader()
-        && let (Some(leader), Some(member)) = (forward.leader_id, &forward.leader_node)
-    {
-        return Refused::Follow(leader, member.clone());
-    }
-    Refused::Other(error.to_string())
+    changed.map(drop).map_err(io::Error::other)
 }
 
 impl Node {
     /// Removes a member, this one or another.
     pub async fn remove(&self, id: MemberId) -> Result<(), String> {
         let until = Instant::now() + PATIENCE;
-        let question = Ask {
-            to: None,
-            what: What::Leave(id),
-        };
-        loop {
-            let why = match self.leader_address() {
-                Some((leader, _)) if leader == self.id() => match dismiss(self, id).await {
-                    Ok(()) => return Ok(()),
-                    Err(refused) => refused.to_string(),
-                },
-                Some((_, address)) => {
-                    match self.0.peers.ask::<()>(&address, &question, PATIENCE).await {
-                        Ok(Ok(())) => return Ok(()),
-                        Ok(Err(refused)) => refused.to_string(),
-                        Err(error) => error.to_string(),
-                    }
-                }
-                None => super::NO_LEADER.to_owned(),
-            };
-            if Instant::now() >= until {
-                return Err(why);
-            }
-            sleep(PAUSE).await;
-        }
+        self.ask_leader(What::Leave(id), until, &mut 0).await
     }
 }

@@ -1,10 +1,11 @@
 //! A node of a cluster: the catalog's log is Raft's.
 //!
 //! `identity.rs` says who a node is, `wire.rs` what nodes ask each other, `network.rs` asks for
-//! Raft, `server.rs` answers, `writes.rs` has commands applied exactly once, `membership.rs` begins,
-//! joins and leaves clusters.
+//! Raft, `leader.rs` asks whoever leads, `server.rs` answers, `writes.rs` has commands applied exactly
+//! once, `membership.rs` begins, joins and leaves clusters.
 
 mod identity;
+mod leader;
 mod membership;
 mod network;
 mod server;
@@ -12,21 +13,20 @@ mod wire;
 mod writes;
 
 use std::collections::BTreeMap;
+use std::future::pending;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
-use highwater::fsm::{Outcome, Proposal, SessionOptions};
-use highwater::openraft_next::{
-    Inbox, NodeOptions, Request, Response, StateMachine, open, read_index,
-};
-use highwater::{LogIndex, Store};
+use highwater::Store;
+use highwater::fsm::{Outcome, Proposal, ProposalError, SessionOptions};
+use highwater::openraft_next::{Inbox, NodeOptions, Request, Response, StateMachine, open};
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::Fatal;
 use openraft::{Config, Instant as _, ServerState, SnapshotPolicy};
 use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
+use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::clock::Clock;
@@ -93,13 +93,7 @@ struct Inner {
     /// When the leader was last heard of, in milliseconds after `started`, plus one.
     heard: AtomicU64,
     started: Instant,
-    tasks: Mutex<Vec<JoinHandle<()>>>,
-}
-
-impl std::fmt::Debug for Node {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Node").field(&self.0.id).finish()
-    }
+    tasks: OnceLock<[AbortHandle; 2]>,
 }
 
 /// A member as seen by a node.
@@ -177,16 +171,13 @@ impl Node {
             clock: Clock::default(),
             heard: AtomicU64::new(0),
             started: Instant::now(),
-            tasks: Mutex::default(),
+            tasks: OnceLock::new(),
         }));
         let serving = tokio::spawn(server::serve(node.clone(), setup.listener));
         let settling = tokio::spawn(membership::settle(node.clone()));
-        node.tasks().extend([serving, settling]);
+        let tasks = [serving, settling].map(|task| task.abort_handle());
+        node.0.tasks.get_or_init(|| tasks);
         Ok(node)
-    }
-
-    fn tasks(&self) -> std::sync::MutexGuard<'_, Vec<JoinHandle<()>>> {
-        self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn id(&self) -> MemberId {
@@ -228,7 +219,7 @@ impl Node {
                 return term;
             }
             if metrics.changed().await.is_err() {
-                std::future::pending::<()>().await;
+                pending::<()>().await;
             }
         }
     }
@@ -251,10 +242,9 @@ impl Node {
         seen.collect()
     }
 
-    /// The leader and where it is.
-    fn leader_address(&self) -> Option<(MemberId, String)> {
-        let leader = self.members().into_iter().find(|seen| seen.leader)?;
-        Some((leader.id, leader.member.address))
+    /// The member that leads, if that is known.
+    fn who_leads(&self) -> Option<Seen> {
+        self.members().into_iter().find(|seen| seen.leader)
     }
 
     /// A leader is in contact with itself while a majority answers it. One that is cut off does not
@@ -287,12 +277,13 @@ impl Node {
         let mut metrics = self.0.raft.metrics();
         loop {
             let ended = metrics.borrow_watched().running_state.clone();
-            match ended {
-                Err(Fatal::Stopped) | Ok(()) => {}
-                Err(fatal) => return fatal.to_string(),
+            if let Err(fatal) = ended
+                && !matches!(fatal, Fatal::Stopped)
+            {
+                return fatal.to_string();
             }
             if metrics.changed().await.is_err() {
-                std::future::pending::<()>().await;
+                pending::<()>().await;
             }
         }
     }
@@ -317,17 +308,12 @@ impl Node {
         }
         let metrics = self.0.raft.metrics();
         let heard = metrics.borrow_watched().heartbeat.clone()?;
-        let answered = |id: MemberId| match heard.get(&id) {
-            _ if id == self.0.id => Some(Duration::ZERO),
-            Some(Some(at)) => Some(at.elapsed()),
-            _ => None,
+        let with_answer = |seen: Seen| match heard.get(&seen.id) {
+            _ if seen.id == self.0.id => (seen, Some(Duration::ZERO)),
+            Some(Some(at)) => (seen, Some(at.elapsed())),
+            _ => (seen, None),
         };
-        let members = self.members().into_iter();
-        let with_answer = |seen: Seen| {
-            let answered = answered(seen.id);
-            (seen, answered)
-        };
-        Some(members.map(with_answer).collect())
+        Some(self.members().into_iter().map(with_answer).collect())
     }
 
     fn hear(&self) {
@@ -339,13 +325,10 @@ impl Node {
     pub async fn begin(&self, term: u64) -> Result<(), String> {
         let seed = fastrand::u64(..);
         let proposal = Proposal::new(&Command::Begin, Clock::AS_IT_IS, seed);
-        let request = Request::from(&proposal.map_err(|error| error.to_string())?);
-        let written = timeout(TRY, self.0.raft.client_write(request)).await;
-        let written = written
-            .map_err(|late| late.to_string())?
-            .map_err(|error| error.to_string())?;
-        match written.data.outcome {
-            Outcome::Done(Ok(Reply::Time(time))) if written.log_id.leader_id.term == term => {
+        let written = timeout(TRY, self.propose(proposal)).await;
+        let (of_term, response) = written.map_err(|late| late.to_string())??;
+        match response.outcome {
+            Outcome::Done(Ok(Reply::Time(time))) if of_term == term => {
                 self.0.clock.set(term, time);
                 Ok(())
             }
@@ -358,6 +341,11 @@ impl Node {
         self.0.clock.now(term)
     }
 
+    #[cfg(test)]
+    pub fn set_time(&self, term: u64, time: SystemTime) {
+        self.0.clock.set(term, time);
+    }
+
     /// As the leader, has an entry logged and applied, at the log's time.
     async fn lead(&self, entry: Entry) -> Result<Response<Reply, Rejected>, String> {
         let term = self.term().ok_or("this node does not lead")?;
@@ -367,19 +355,25 @@ impl Node {
         };
         let proposal = match entry {
             Entry::Session { ttl, window } => {
-                Proposal::open_session(SessionOptions { ttl, window }, now)
+                Ok(Proposal::open_session(SessionOptions { ttl, window }, now))
             }
+            // What not every node can apply must not come into the log.
             Entry::Command(id, command) => {
-                let seed = fastrand::u64(..);
-                let proposal = Proposal::in_session(id, &command, now, seed);
-                // What not every node can apply must not come into the log.
-                proposal.map_err(|error| error.to_string())?
+                Proposal::in_session(id, &command, now, fastrand::u64(..))
             }
         };
-        let written = self.0.raft.client_write(Request::from(&proposal)).await;
-        written
-            .map(|written| written.data)
-            .map_err(|error| error.to_string())
+        self.propose(proposal).await.map(|(_, response)| response)
+    }
+
+    /// Has it logged and applied; with the term of its entry.
+    async fn propose(
+        &self,
+        proposal: Result<Proposal<Command>, ProposalError>,
+    ) -> Result<(u64, Response<Reply, Rejected>), String> {
+        let request = Request::from(&proposal.map_err(|error| error.to_string())?);
+        let written = self.0.raft.client_write(request).await;
+        let written = written.map_err(|error| error.to_string())?;
+        Ok((written.log_id.leader_id.term, written.data))
     }
 
     /// Has a command applied exactly once, by the leader, and waits until this node has it too.
@@ -393,39 +387,6 @@ impl Node {
         Ok(written)
     }
 
-    /// An index at or above that of every write that was answered before this was called.
-    pub async fn read_index(&self) -> Result<LogIndex, String> {
-        let until = Instant::now() + PATIENCE;
-        loop {
-            let asked = match self.leader_address() {
-                Some((id, _)) if id == self.0.id => {
-                    let asked = timeout(TRY, read_index(&self.0.raft)).await;
-                    asked
-                        .map_err(|late| late.to_string())
-                        .and_then(|asked| asked.map_err(|error| error.to_string()))
-                }
-                Some((id, address)) => {
-                    let question = Ask {
-                        to: Some(id),
-                        what: What::ReadIndex,
-                    };
-                    let asked = self.0.peers.ask::<LogIndex>(&address, &question, TRY).await;
-                    asked
-                        .map_err(|error| error.to_string())
-                        .and_then(|asked| asked.map_err(|refused| refused.to_string()))
-                }
-                None => Err(NO_LEADER.to_owned()),
-            };
-            match asked {
-                Ok(index) => return Ok(index),
-                Err(why) if Instant::now() + PAUSE >= until || self.0.writes.ended() => {
-                    return Err(why);
-                }
-                Err(_) => sleep(PAUSE).await,
-            }
-        }
-    }
-
     /// Ends the node: another takes the lead, if it is asked to hand it over.
     pub async fn close(&self, hand_over: bool) -> Result<(), Failure> {
         if hand_over {
@@ -434,9 +395,8 @@ impl Node {
         // Writes that are under way go to who leads now.
         self.0.writes.end(TRY).await;
         let ended = self.0.raft.shutdown().await;
-        for task in self.tasks().drain(..) {
-            task.abort();
-        }
+        let tasks = self.0.tasks.get().into_iter().flatten();
+        tasks.for_each(AbortHandle::abort);
         // What is asked now is refused.
         self.0.store.close();
         Ok(ended?)
@@ -444,9 +404,9 @@ impl Node {
 
     /// Lets another voter lead, if this node does and there is one that answers in time.
     async fn hand_over(&self) {
-        let mut others: Vec<_> = self.members();
-        others.retain(|seen| seen.voter && seen.id != self.0.id);
-        for other in others {
+        let (raft, peers) = (&self.0.raft, &self.0.peers);
+        let others = self.members().into_iter();
+        for other in others.filter(|seen| seen.voter && seen.id != self.id()) {
             if !self.leads() {
                 return;
             }
@@ -454,29 +414,16 @@ impl Node {
                 to: Some(other.id),
                 what: What::Hello,
             };
-            let address = &other.member.address;
-            let answers = self
-                .0
-                .peers
-                .ask::<wire::Hello>(address, &question, HEARTBEAT);
-            if !matches!(answers.await, Ok(Ok(_))) {
+            let answer = peers.ask::<wire::Hello>(&other.member.address, &question, HEARTBEAT);
+            if answer.await.is_err() {
                 continue;
             }
-            if self
-                .0
-                .raft
-                .trigger()
-                .transfer_leader(other.id)
-                .await
-                .is_err()
-            {
+            if raft.trigger().transfer_leader(other.id).await.is_err() {
                 return;
             }
-            let wait = self.0.raft.wait(Some(ELECTION.end));
+            let wait = raft.wait(Some(ELECTION.end));
             let follows = wait.metrics(|now| now.state != ServerState::Leader, "handed over");
             let _ = follows.await;
         }
     }
 }
-
-const NO_LEADER: &str = "No cluster leader";

@@ -15,7 +15,7 @@ use openraft::raft::{
 use openraft::{OptionalSend, RaftNetworkFactory, RaftNetworkV2};
 use serde::de::DeserializeOwned;
 
-use super::wire::{Ask, Peers, What};
+use super::wire::{Ask, Image, Peers, What};
 use super::{Member, MemberId, Types};
 
 /// A node that takes nothing of an image for so long is gone.
@@ -46,25 +46,15 @@ impl RaftNetworkFactory<Types> for Network {
 }
 
 impl Connection {
-    fn question(&self, what: What) -> Ask {
-        Ask {
-            to: Some(self.to),
-            what,
-        }
-    }
-
     async fn ask<R: DeserializeOwned>(
         &self,
         what: What,
         option: &RPCOption,
     ) -> Result<R, Unreachable<Types>> {
-        let question = self.question(what);
+        let to = Some(self.to);
+        let question = Ask { to, what };
         let answer = self.peers.ask(&self.address, &question, option.hard_ttl());
-        match answer.await {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(refused)) => Err(Unreachable::from_string(refused)),
-            Err(error) => Err(Unreachable::new(&error)),
-        }
+        answer.await.map_err(|error| Unreachable::new(&error))
     }
 }
 
@@ -103,21 +93,21 @@ impl RaftNetworkV2<Types> for Connection {
         _: RPCOption,
     ) -> Result<SnapshotResponse<Types>, StreamingError<Types>> {
         let failed = |error: io::Error| Unreachable::new(&error);
-        let question = self.question(What::Image {
+        let image = Image {
             vote,
             meta: snapshot.meta,
             bytes: snapshot.snapshot.len().map_err(failed)?,
-        });
+        };
+        let question = Ask {
+            to: Some(self.to),
+            what: image,
+        };
         let sending =
             self.peers
                 .send_image(&self.address, &question, &mut snapshot.snapshot, STALLED);
         tokio::select! {
             closed = cancel => Err(closed.into()),
-            answer = sending => match answer {
-                Ok(Ok(answer)) => Ok(answer),
-                Ok(Err(refused)) => Err(Unreachable::from_string(refused).into()),
-                Err(error) => Err(failed(error).into()),
-            },
+            answer = sending => Ok(answer.map_err(failed)?),
         }
     }
 

@@ -2,105 +2,97 @@
 
 use std::io::{self, Write};
 
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::routing::post;
+use axum::serve::ListenerExt;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 use highwater::openraft_next::read_index;
-use openraft::alias::{SnapshotMetaOf, SnapshotOf, VoteOf};
-use openraft::raft::{AppendEntriesResponse, SnapshotResponse};
-use serde::Serialize;
-use tokio::io::AsyncReadExt;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use http_body_util::BodyExt;
+use openraft::alias::SnapshotOf;
+use openraft::raft::AppendEntriesResponse;
+use serde::de::DeserializeOwned;
+use tokio::net::TcpListener;
+use tokio::time::timeout;
 
-use super::wire::{Answered, Ask, Hello, Refused, What, decode, read_frame, write_frame};
-use super::{Node, PAUSE, TRY, Types, membership, network};
+use super::wire::{Ask, Hello, Image, MAX_BODY, QUESTION, What, decode, encode};
+use super::{Node, TRY, Types, membership, network};
 
-/// Serves until it is aborted, with all its connections.
+/// The answer, or why there is none.
+type Answer = Result<Vec<u8>, (StatusCode, String)>;
+
+/// Serves until it is aborted.
 pub async fn serve(node: Node, listener: TcpListener) {
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => {
-                    let node = node.clone();
-                    connections.spawn(async move {
-                        // Who asks is told by the end of the connection.
-                        let _ = connection(&node, stream).await;
-                    });
-                }
-                // As many files are open as may be.
-                Err(_) => sleep(PAUSE).await,
-            },
-            Some(_) = connections.join_next() => {}
-        }
+    let routes = Router::new()
+        .route("/", post(ask))
+        .route("/image", post(receive))
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .with_state(node);
+    let listener = listener.tap_io(|socket| drop(socket.set_nodelay(true)));
+    // It has no end of its own.
+    let _ = axum::serve(listener, routes.into_make_service()).await;
+}
+
+async fn ask(State(node): State<Node>, question: Bytes) -> Answer {
+    let what = read(&node, &question);
+    drop(question);
+    match what {
+        Ok(what) => said(answer(&node, what).await),
+        Err(error) => said(Err(error)),
     }
 }
 
-async fn connection(node: &Node, mut stream: TcpStream) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    while let Some(frame) = read_frame(&mut stream).await? {
-        let Ask { to, what } = decode(&frame)?;
-        drop(frame);
-        if to.is_some_and(|to| to != node.id()) {
-            let refused: Answered<()> = Err(Refused::Other(format!("this is {}", node.id())));
-            write_frame(&mut stream, &refused).await?;
-            if matches!(what, What::Image { .. }) {
-                return Ok(());
-            }
-            continue;
-        }
-        answer(node, &mut stream, what).await?;
+fn said(answer: io::Result<Vec<u8>>) -> Answer {
+    answer.map_err(|error| (StatusCode::SERVICE_UNAVAILABLE, error.to_string()))
+}
+
+/// What is asked of this node. What is asked of another life of it is refused.
+fn read<Q: DeserializeOwned>(node: &Node, question: &[u8]) -> io::Result<Q> {
+    let Ask { to, what } = decode(question)?;
+    if to.is_some_and(|to| to != node.id()) {
+        return Err(io::Error::other(format!("this is {}", node.id())));
     }
-    Ok(())
+    Ok(what)
 }
 
-fn other<E: std::fmt::Display>(error: E) -> Refused {
-    Refused::Other(error.to_string())
+/// What this node answers. Who asks may give up: what was begun goes on.
+pub async fn answer(node: &Node, what: What) -> io::Result<Vec<u8>> {
+    let node = node.clone();
+    let answering = tokio::spawn(async move { act(&node, what).await });
+    answering.await.map_err(io::Error::other)?
 }
 
-async fn answer(node: &Node, stream: &mut TcpStream, what: What) -> io::Result<()> {
-    let raft = &node.0.raft;
+async fn act(node: &Node, what: What) -> io::Result<Vec<u8>> {
+    let (raft, other) = (&node.0.raft, io::Error::other::<String>);
     match what {
         What::Append(request) => {
-            let answered = raft.append_entries(request).await;
+            let answer = raft.append_entries(request).await;
+            let answer = answer.map_err(io::Error::other)?;
             // One that was the leader is no contact.
-            if answered
-                .as_ref()
-                .is_ok_and(|answer| !matches!(answer, AppendEntriesResponse::HigherVote(_)))
-            {
+            if !matches!(answer, AppendEntriesResponse::HigherVote(_)) {
                 node.hear();
             }
-            tell(stream, answered.map_err(other)).await
+            encode(&answer)
         }
-        What::Vote(request) => tell(stream, raft.vote(request).await.map_err(other)).await,
-        What::PreVote(request) => tell(stream, raft.pre_vote(request).await.map_err(other)).await,
+        What::Vote(request) => encode(&raft.vote(request).await.map_err(io::Error::other)?),
+        What::PreVote(request) => encode(&raft.pre_vote(request).await.map_err(io::Error::other)?),
         What::Transfer(request) => {
-            let answered = raft.handle_transfer_leader(request).await;
-            tell(stream, answered.map_err(other)).await
+            let answer = raft.handle_transfer_leader(request).await;
+            encode(&answer.map_err(io::Error::other)?)
         }
-        What::Image { vote, meta, bytes } => {
-            let installed = receive(node, stream, vote, meta, bytes).await?;
-            tell(stream, installed).await
-        }
-        What::Write(entry) => {
-            let written = timeout(TRY, node.lead(entry)).await;
-            let written = written
-                .map_err(other)
-                .and_then(|written| written.map_err(other));
-            tell(stream, written).await
-        }
+        What::Write(entry) => encode(&timeout(TRY, node.lead(entry)).await?.map_err(other)?),
         What::ReadIndex => {
-            let index = timeout(TRY, read_index(raft)).await;
-            let index = index.map_err(other).and_then(|index| index.map_err(other));
-            tell(stream, index).await
+            let index = timeout(TRY, read_index(raft)).await?;
+            encode(&index.map_err(io::Error::other)?)
         }
-        What::Hello => tell(stream, Ok(hello(node))).await,
-        What::Join(id, member) => tell(stream, membership::admit(node, id, member).await).await,
-        What::Leave(id) => tell(stream, membership::dismiss(node, id).await).await,
+        What::Hello => encode(&hello(node)),
+        What::Join(id, member) => encode(&membership::admit(node, id, member).await?),
+        What::Leave(id) => encode(&membership::dismiss(node, id).await?),
     }
-}
-
-async fn tell<R: Serialize>(stream: &mut TcpStream, answer: Answered<R>) -> io::Result<()> {
-    write_frame(stream, &answer).await
 }
 
 fn hello(node: &Node) -> Hello {
@@ -110,37 +102,36 @@ fn hello(node: &Node) -> Hello {
         member: node.0.member.clone(),
         told: node.0.peers.addresses().keys().copied().collect(),
         voters: voters.map(|seen| seen.id).collect(),
+        leader: node.who_leads().map(|seen| (seen.id, seen.member)),
     }
 }
 
-/// Takes an image into a file, and installs it.
-async fn receive(
-    node: &Node,
-    stream: &mut TcpStream,
-    vote: VoteOf<Types>,
-    meta: SnapshotMetaOf<Types>,
-    bytes: u64,
-) -> io::Result<Answered<SnapshotResponse<Types>>> {
-    const STEP: usize = 256 << 10;
-    let mut file = node.0.inbox.receive().map_err(io::Error::other)?;
-    let mut stream = stream.take(bytes);
-    let mut buffer = Vec::with_capacity(STEP);
-    loop {
-        buffer.clear();
-        let mut step = (&mut stream).take(STEP as u64);
-        if timeout(network::STALLED, step.read_to_end(&mut buffer)).await?? == 0 {
-            break;
+/// Takes an image into a file, and installs it. What is asked is in a header.
+async fn receive(State(node): State<Node>, headers: HeaderMap, mut image: Body) -> Answer {
+    let installed = async {
+        let question = headers.get(QUESTION).map(HeaderValue::as_bytes);
+        let question = STANDARD.decode(question.unwrap_or_default());
+        let Image { vote, meta, bytes } = read(&node, &question.map_err(io::Error::other)?)?;
+        let mut file = node.0.inbox.receive().map_err(io::Error::other)?;
+        let mut received = 0;
+        while received <= bytes
+            && let Some(frame) = timeout(network::STALLED, image.frame()).await?
+        {
+            let data = frame.map_err(io::Error::other)?.into_data();
+            let data = data.unwrap_or_default();
+            tokio::task::block_in_place(|| file.write_all(&data))?;
+            received += data.len() as u64;
         }
-        tokio::task::block_in_place(|| file.write_all(&buffer))?;
-    }
-    if stream.limit() > 0 {
-        return Err(io::ErrorKind::UnexpectedEof.into());
-    }
-    node.hear();
-    let image = SnapshotOf::<Types, _> {
-        meta,
-        snapshot: file,
+        if received != bytes {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        node.hear();
+        let image = SnapshotOf::<Types, _> {
+            meta,
+            snapshot: file,
+        };
+        let installed = node.0.raft.install_full_snapshot(vote, image).await;
+        encode(&installed.map_err(io::Error::other)?)
     };
-    let installed = node.0.raft.install_full_snapshot(vote, image).await;
-    Ok(installed.map_err(other))
+    said(installed.await)
 }

@@ -5,16 +5,18 @@
 
 use std::time::Duration;
 
-use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, get};
 use highwater::{Answer, LogIndex, Snapshot};
 use serde::Serialize;
+use serde_json::ser::{PrettyFormatter, Serializer};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::error::HttpError;
-use super::request::Params;
+use super::error::{Answered, HttpError};
+use super::request::{Asked, Params};
 use crate::app::App;
+use crate::command::Command;
 use crate::duration::GoDuration;
 use crate::schema::{Catalog, CatalogView};
 
@@ -23,58 +25,60 @@ const MOST_WAIT: Duration = Duration::from_mins(10);
 /// How long a read that is to be at an index waits for it, if it does not say.
 pub const CATCH_UP: Duration = Duration::from_secs(10);
 
-impl App {
+/// The endpoint of a read, which is a function of the tables and of what is asked.
+pub fn read<R>(query: fn(&CatalogView, &Asked) -> R) -> MethodRouter<App>
+where
+    R: Serialize + Send + 'static,
+{
+    get(async move |asked: Asked| asked.answer(|db| query(db, &asked)).await)
+}
+
+impl Asked {
     /// Answers when the query's index is past `?index`, or after `?wait` with what there is.
     pub async fn read<R>(
         &self,
-        params: &Params,
         query: impl FnMut(&CatalogView) -> R,
     ) -> Result<Answer<R>, HttpError> {
-        let (after, wait) = after_and_wait(params)?;
+        let (after, wait) = after_and_wait(self)?;
         let until = Instant::now() + wait;
-        self.snapshot(params).await?;
-        Ok(self
-            .store
-            .blocking_query_async(after, sleep_until(until), query)
-            .await?)
+        self.snapshot().await?;
+        let store = &self.app.store;
+        let answer = store.blocking_query_async(after, sleep_until(until), query);
+        Ok(answer.await?)
     }
 
     /// The same, with the answer sent as JSON.
-    pub async fn answer<R: Serialize>(
-        &self,
-        params: &Params,
-        query: impl FnMut(&CatalogView) -> R,
-    ) -> Result<Response, HttpError> {
-        let answer = self.read(params, query).await?;
-        Ok(self.indexed(answer.index, json(params, &answer.value)))
+    pub async fn answer<R: Serialize>(&self, query: impl FnMut(&CatalogView) -> R) -> Answered {
+        let answer = self.read(query).await?;
+        Ok(self.indexed(answer.index, self.json(&answer.value)))
     }
 
     /// What this node has, once it has what `?at-least` and `?consistent` ask for, and, but for
     /// `?stale`, what it had before it was started.
-    pub async fn snapshot(&self, params: &Params) -> Result<Snapshot<Catalog>, HttpError> {
-        let mut least = LogIndex(params.number("at-least")?.unwrap_or(0));
+    pub async fn snapshot(&self) -> Result<Snapshot<Catalog>, HttpError> {
+        let mut least = LogIndex(self.number("at-least")?.unwrap_or(0));
         let until = Instant::now()
-            + match wait(params)? {
+            + match wait(self)? {
                 Duration::ZERO => CATCH_UP,
                 wait => wait.min(MOST_WAIT),
             };
-        if params.has("consistent") {
-            let index = timeout_at(until, self.log.read_index()).await;
+        if self.has("consistent") {
+            let index = timeout_at(until, self.app.log.read_index()).await;
             let index = index.map_err(|_| HttpError::unavailable("No answer of a leader"))?;
             least = least.max(index.map_err(HttpError::unavailable)?);
-        } else if !params.has("stale") {
-            let ready = timeout_at(until, self.ready()).await;
+        } else if !self.has("stale") {
+            let ready = timeout_at(until, self.app.caught_up.wait()).await;
             ready.map_err(|_| HttpError::unavailable("This node has not caught up yet"))?;
         }
-        let snapshot = self
-            .store
-            .snapshot_at_least_async(least, sleep_until(until));
-        Ok(snapshot.await?)
+        let store = &self.app.store;
+        Ok(store
+            .snapshot_at_least_async(least, sleep_until(until))
+            .await?)
     }
 
     /// Adds the headers that every read has.
     pub fn indexed(&self, index: LogIndex, response: Response) -> Response {
-        let contact = self.log.contact();
+        let contact = self.app.log.contact();
         let known = if contact.known { "true" } else { "false" };
         let millis = u64::try_from(contact.last.as_millis()).unwrap_or(u64::MAX);
         let mut response = written(index, response);
@@ -83,10 +87,35 @@ impl App {
         headers.insert("x-consul-lastcontact", HeaderValue::from(millis));
         response
     }
+
+    /// A body of JSON, indented on `?pretty`.
+    pub fn json(&self, value: &impl Serialize) -> Response {
+        let mut bytes = Vec::new();
+        let written = if self.has("pretty") {
+            let indent = PrettyFormatter::with_indent(b"    ");
+            let mut to = Serializer::with_formatter(&mut bytes, indent);
+            value.serialize(&mut to).map(|()| bytes.push(b'\n'))
+        } else {
+            serde_json::to_writer(&mut bytes, value)
+        };
+        match written {
+            Ok(()) => ([(header::CONTENT_TYPE, "application/json")], bytes).into_response(),
+            Err(error) => {
+                HttpError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response()
+            }
+        }
+    }
+
+    /// Has a command applied, and answers `true`.
+    pub async fn done(&self, command: Command) -> Answered {
+        let (index, _) = self.app.write(command).await?;
+        Ok(written(index, self.json(&true)))
+    }
 }
 
 /// Adds the index of a write, which a read can ask to be at.
-pub fn written(index: LogIndex, mut response: Response) -> Response {
+pub fn written(index: LogIndex, response: impl IntoResponse) -> Response {
+    let mut response = response.into_response();
     let headers = response.headers_mut();
     headers.insert("x-consul-index", HeaderValue::from(index.0));
     response
@@ -95,60 +124,26 @@ pub fn written(index: LogIndex, mut response: Response) -> Response {
 /// `?index` and `?wait`, the latter with up to a sixteenth more, so that queries that began
 /// together do not end together.
 pub fn after_and_wait(params: &Params) -> Result<(LogIndex, Duration), HttpError> {
-    let after = match params.get("index").unwrap_or_default() {
-        "" => LogIndex::ZERO,
-        text => {
-            let index = text
-                .parse()
-                .map_err(|_| HttpError::bad_request("Invalid index"))?;
-            LogIndex(index)
-        }
+    let after = match params.text("index") {
+        "" => Ok(0),
+        text => text.parse(),
     };
+    let after = after.map_err(|_| HttpError::bad_request("Invalid index"))?;
     let wait = match wait(params)? {
         Duration::ZERO => DEFAULT_WAIT,
         wait => wait.min(MOST_WAIT),
     };
-    Ok((after, wait + wait.mul_f64(fastrand::f64() / 16.0)))
+    Ok((LogIndex(after), wait + wait.mul_f64(fastrand::f64() / 16.0)))
 }
 
 /// `?wait`; zero if it is not given.
 fn wait(params: &Params) -> Result<Duration, HttpError> {
-    match params.get("wait").unwrap_or_default() {
-        "" => Ok(Duration::ZERO),
-        text => match text.parse() {
-            Ok(GoDuration(wait)) => Ok(wait),
-            Err(_) => Err(HttpError::bad_request("Invalid wait time")),
-        },
-    }
-}
-
-/// A body of JSON, indented on `?pretty`.
-pub fn json(params: &Params, value: &impl Serialize) -> Response {
-    let bytes = if params.has("pretty") {
-        pretty(value)
-    } else {
-        serde_json::to_vec(value)
+    let wait = match params.text("wait") {
+        "" => Ok(GoDuration::default()),
+        text => text.parse(),
     };
-    match bytes {
-        Ok(bytes) => (
-            [(header::CONTENT_TYPE, "application/json")],
-            Body::from(bytes),
-        )
-            .into_response(),
-        Err(error) => {
-            HttpError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response()
-        }
-    }
-}
-
-fn pretty(value: &impl Serialize) -> Result<Vec<u8>, serde_json::Error> {
-    let mut bytes = Vec::new();
-    let indent = serde_json::ser::PrettyFormatter::with_indent(b"    ");
-    value.serialize(&mut serde_json::Serializer::with_formatter(
-        &mut bytes, indent,
-    ))?;
-    bytes.push(b'\n');
-    Ok(bytes)
+    let GoDuration(wait) = wait.map_err(|_| HttpError::bad_request("Invalid wait time"))?;
+    Ok(wait)
 }
 
 #[cfg(test)]

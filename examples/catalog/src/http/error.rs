@@ -6,6 +6,9 @@ use highwater::WaitError;
 
 use crate::command::Rejected;
 
+/// What becomes of a request.
+pub type Answered = Result<Response, HttpError>;
+
 /// A refusal.
 #[derive(Debug)]
 pub struct HttpError {

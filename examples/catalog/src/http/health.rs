@@ -1,107 +1,65 @@
 //! `/v1/health/`: services with the checks that say whether they work.
 
-use axum::extract::{Path, State};
-use axum::response::Response;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::error::HttpError;
-use super::request::Params;
+use super::catalog::instances;
+use super::error::{Answered, HttpError};
+use super::request::Asked;
 use super::shapes;
-use crate::app::App;
-use crate::schema::Status;
+use crate::schema::{CatalogView, Status};
 
 /// The checks of a node and of the services on it.
-pub async fn node(
-    State(app): State<App>,
-    Path(name): Path<String>,
-    params: Params,
-) -> Result<Response, HttpError> {
-    app.answer(&params, |db| {
-        let checks = db.checks().leading(&name);
-        checks
-            .map(|check| shapes::check(db, check))
-            .collect::<Vec<_>>()
-    })
-    .await
+pub fn node(db: &CatalogView, asked: &Asked) -> Vec<Value> {
+    let checks = db.checks().leading(&asked.name);
+    checks.map(|check| shapes::check(db, check)).collect()
 }
 
 /// The checks of all instances of a service.
-pub async fn checks(
-    State(app): State<App>,
-    Path(name): Path<String>,
-    params: Params,
-) -> Result<Response, HttpError> {
-    app.answer(&params, |db| {
-        let mut found = Vec::new();
-        for service in db.services().by_name(&name) {
-            let node = db.nodes().get(&service.node);
-            if node.is_some_and(|node| params.wants_node(&node.meta)) {
-                let checks = db.checks().by_service((&service.node, &service.id));
-                found.extend(checks.map(|check| shapes::check(db, check)));
-            }
-        }
-        found
-    })
-    .await
+pub fn checks(db: &CatalogView, asked: &Asked) -> Vec<Value> {
+    let services = db.services().by_name(&asked.name);
+    services
+        .filter(|service| asked.wants_node(db, &service.node))
+        .flat_map(|service| db.checks().by_service((&service.node, &service.id)))
+        .map(|check| shapes::check(db, check))
+        .collect()
 }
 
 /// The checks in a state, or in `any`.
-pub async fn state(
-    State(app): State<App>,
-    Path(state): Path<String>,
-    params: Params,
-) -> Result<Response, HttpError> {
-    let status = match state.as_str() {
+pub async fn state(asked: Asked) -> Answered {
+    let status = match asked.name.as_str() {
         "any" => None,
         "passing" => Some(Status::Passing),
         "warning" => Some(Status::Warning),
         "critical" => Some(Status::Critical),
-        _ => {
-            return Err(HttpError::bad_request(format!(
-                "Invalid check state: {state:?}"
-            )));
+        other => {
+            let text = format!("Invalid check state: {other:?}");
+            return Err(HttpError::bad_request(text));
         }
     };
-    app.answer(&params, |db| {
+    let query = |db: &CatalogView| {
         let checks = match status {
             Some(status) => db.checks().by_status(status),
             None => db.checks().iter(),
         };
-        let wanted = checks.filter(|check| {
-            db.nodes()
-                .get(&check.node)
-                .is_some_and(|node| params.wants_node(&node.meta))
-        });
+        let wanted = checks.filter(|check| asked.wants_node(db, &check.node));
         wanted
             .map(|check| shapes::check(db, check))
             .collect::<Vec<_>>()
-    })
-    .await
+    };
+    asked.answer(query).await
 }
 
 /// The instances of a service, each with the checks of its node and its own; `?passing`: only
 /// those of which all pass.
-pub async fn service(
-    State(app): State<App>,
-    Path(name): Path<String>,
-    params: Params,
-) -> Result<Response, HttpError> {
-    let passing = params.flag("passing")?;
-    app.answer(&params, |db| {
+pub async fn service(asked: Asked) -> Answered {
+    let passing = asked.flag("passing")?;
+    let query = |db: &CatalogView| {
         let mut found = Vec::new();
-        for service in db
-            .services()
-            .by_name(&name)
-            .filter(|s| params.wants_tags(&s.tags))
-        {
-            let Some(node) = db.nodes().get(&service.node) else {
-                continue;
-            };
+        for (service, node) in instances(db, &asked) {
             let of_node = db.checks().by_node_alone(&service.node);
             let of_service = db.checks().by_service((&service.node, &service.id));
             let checks: Vec<_> = of_node.chain(of_service).collect();
-            let passes = checks.iter().all(|check| check.status == Status::Passing);
-            if params.wants_node(&node.meta) && (passes || !passing) {
+            if !passing || checks.iter().all(|check| check.status == Status::Passing) {
                 found.push(json!({
                     "Node": shapes::node(node),
                     "Service": shapes::service(service),
@@ -110,6 +68,6 @@ pub async fn service(
             }
         }
         found
-    })
-    .await
+    };
+    asked.answer(query).await
 }

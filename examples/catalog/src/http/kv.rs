@@ -1,70 +1,65 @@
 //! `/v1/kv/`: the key/value store.
 
-use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use highwater::LogIndex;
 
-use super::blocking::{json, written};
-use super::error::HttpError;
-use super::request::{Params, RawBody};
+use super::blocking::written;
+use super::error::{Answered, HttpError};
+use super::request::{Asked, RawBody};
 use super::session;
-use crate::app::App;
 use crate::command::{Command, Rejected};
-use crate::kv::{KvOp, KvPair};
-
-type Key = Option<Path<String>>;
+use crate::kv::{KvOp, KvPair, Verb, Write};
 
 /// One key, all keys below a prefix (`?recurse`), or their names alone (`?keys`).
-pub async fn get(State(app): State<App>, key: Key, params: Params) -> Result<Response, HttpError> {
-    let key = name(key);
-    if params.has("keys") {
-        return keys(&app, &key, &params).await;
+pub async fn get(asked: Asked) -> Answered {
+    let key = &asked.name;
+    if asked.has("keys") {
+        return keys(&asked).await;
     }
-    let found = if params.has("recurse") {
-        app.read(&params, |db| {
-            db.kv().prefix(&key).map(KvPair::from).collect::<Vec<_>>()
-        })
-        .await?
-    } else {
-        required(&key)?;
-        app.read(&params, |db| {
-            db.kv().get(&key).map(KvPair::from).into_iter().collect()
-        })
-        .await?
-    };
+    let recurse = asked.has("recurse");
+    if !recurse {
+        required(key)?;
+    }
+    let found = asked.read(|db| {
+        if recurse {
+            db.kv().prefix(key).map(KvPair::from).collect()
+        } else {
+            Vec::from_iter(db.kv().get(key).map(KvPair::from))
+        }
+    });
+    let found = found.await?;
     let response = match found.value.as_slice() {
         [] => StatusCode::NOT_FOUND.into_response(),
-        [pair] if params.has("raw") && !params.has("recurse") => raw(pair),
-        pairs => json(&params, &pairs),
+        [pair] if asked.has("raw") && !recurse => raw(pair),
+        pairs => asked.json(&pairs),
     };
-    Ok(app.indexed(found.index, response))
+    Ok(asked.indexed(found.index, response))
 }
 
-async fn keys(app: &App, prefix: &str, params: &Params) -> Result<Response, HttpError> {
+async fn keys(asked: &Asked) -> Answered {
+    let prefix = &asked.name;
     // Clients older than the correction of its spelling send the other one.
-    let separator = params
-        .get("separator")
-        .or(params.get("seperator"))
-        .unwrap_or_default();
-    let found = app
-        .read(params, |db| {
-            let mut names: Vec<String> = Vec::new();
-            for entry in db.kv().prefix(prefix) {
-                let name = up_to_separator(&entry.key, prefix.len(), separator);
-                if names.last().is_none_or(|last| last != name) {
-                    names.push(name.to_owned());
-                }
+    let separator = asked.get("separator").or(asked.get("seperator"));
+    let separator = separator.unwrap_or_default();
+    let found = asked.read(|db| {
+        let mut names: Vec<String> = Vec::new();
+        for entry in db.kv().prefix(prefix) {
+            let name = up_to_separator(&entry.key, prefix.len(), separator);
+            if names.last().is_none_or(|last| last != name) {
+                names.push(name.to_owned());
             }
-            names
-        })
-        .await?;
+        }
+        names
+    });
+    let found = found.await?;
     let response = if found.value.is_empty() && !prefix.is_empty() {
         StatusCode::NOT_FOUND.into_response()
     } else {
-        json(params, &found.value)
+        asked.json(&found.value)
     };
-    Ok(app.indexed(found.index, response))
+    Ok(asked.indexed(found.index, response))
 }
 
 /// `key` up to and with the first separator beyond the prefix.
@@ -86,79 +81,56 @@ fn raw(pair: &KvPair) -> Response {
 }
 
 /// Answers whether the value was stored: always, but with `?cas`, `?acquire`, and `?release`.
-pub async fn put(
-    State(app): State<App>,
-    key: Key,
-    params: Params,
-    RawBody(value): RawBody,
-) -> Result<Response, HttpError> {
-    let key = name(key);
-    required(&key)?;
-    params.exclusive(&["cas", "acquire", "release"])?;
-    let flags = params.number("flags")?.unwrap_or(0);
-    let op = if let Some(index) = params.number("cas")? {
-        KvOp::Cas {
-            key,
-            value,
-            flags,
-            index: LogIndex(index),
-        }
-    } else if let Some(session) = params.get("acquire") {
-        KvOp::Lock {
-            key,
-            value,
-            flags,
-            session: session::id(session)?,
-        }
-    } else if let Some(session) = params.get("release") {
-        KvOp::Unlock {
-            key,
-            value,
-            flags,
-            session: session::id(session)?,
-        }
+pub async fn put(asked: Asked, RawBody(value): RawBody) -> Answered {
+    required(&asked.name)?;
+    asked.exclusive(&["cas", "acquire", "release"])?;
+    let verb = if asked.has("cas") {
+        Write::Cas
+    } else if asked.has("acquire") {
+        Write::Lock
+    } else if asked.has("release") {
+        Write::Unlock
     } else {
-        KvOp::Set { key, value, flags }
+        Write::Set
     };
-    stored(&app, &params, op).await
+    stored(&asked, verb, value).await
 }
 
 /// Answers whether the key is gone: always, but with `?cas`.
-pub async fn delete(
-    State(app): State<App>,
-    key: Key,
-    params: Params,
-) -> Result<Response, HttpError> {
-    let key = name(key);
-    params.exclusive(&["recurse", "cas"])?;
-    if !params.has("recurse") {
-        required(&key)?;
-    }
-    let op = match params.number("cas")? {
-        Some(index) => KvOp::DeleteCas {
-            key,
-            index: LogIndex(index),
-        },
-        None if params.has("recurse") => KvOp::DeleteTree { prefix: key },
-        None => KvOp::Delete { key },
+pub async fn delete(asked: Asked) -> Answered {
+    asked.exclusive(&["recurse", "cas"])?;
+    let verb = if asked.has("recurse") {
+        Write::DeleteTree
+    } else {
+        required(&asked.name)?;
+        if asked.has("cas") {
+            Write::DeleteCas
+        } else {
+            Write::Delete
+        }
     };
-    stored(&app, &params, op).await
+    stored(&asked, verb, Bytes::new()).await
 }
 
-async fn stored(app: &App, params: &Params, op: KvOp) -> Result<Response, HttpError> {
-    let stored = app.propose(Command::Kv(op)).await?;
+async fn stored(asked: &Asked, verb: Write, value: Bytes) -> Answered {
+    let session = asked.get("acquire").or(asked.get("release"));
+    let op = KvOp {
+        verb: Verb::Write(verb),
+        key: asked.name.clone(),
+        value,
+        flags: asked.number("flags")?.unwrap_or(0),
+        index: LogIndex(asked.number("cas")?.unwrap_or(0)),
+        session: session.map(session::id).transpose()?,
+    };
+    let stored = asked.app.propose(Command::Kv(op)).await?;
     let answer = match stored.result {
-        Ok(_) => json(params, &true),
+        Ok(_) => true,
         Err(Rejected::Stale | Rejected::Locked | Rejected::NotLocked | Rejected::LockDelay) => {
-            json(params, &false)
+            false
         }
         Err(other) => return Err(other.into()),
     };
-    Ok(written(stored.index, answer))
-}
-
-fn name(key: Key) -> String {
-    key.map(|Path(key)| key).unwrap_or_default()
+    Ok(written(stored.index, asked.json(&answer)))
 }
 
 fn required(key: &str) -> Result<(), HttpError> {

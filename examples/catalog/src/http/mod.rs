@@ -20,6 +20,7 @@ use axum::http::{Method, StatusCode, Uri};
 use axum::routing::{delete, get, put};
 
 use crate::app::App;
+use blocking::read;
 pub use error::HttpError;
 
 /// The largest body, and so the largest value, in bytes.
@@ -35,14 +36,14 @@ pub fn router(app: App) -> Router {
         .route("/v1/session/destroy/{id}", put(session::destroy))
         .route("/v1/session/renew/{id}", put(session::renew))
         .route("/v1/session/info/{id}", get(session::info))
-        .route("/v1/session/list", get(session::list))
-        .route("/v1/session/node/{*name}", get(session::of_node))
+        .route("/v1/session/list", read(session::list))
+        .route("/v1/session/node/{*name}", read(session::of_node))
         .route("/v1/event/fire/{*name}", put(event::fire))
         .route("/v1/event/list", get(event::list))
         .route("/v1/agent/self", get(agent::self_))
         .route("/v1/agent/members", get(agent::members))
-        .route("/v1/agent/services", get(agent::services))
-        .route("/v1/agent/checks", get(agent::checks))
+        .route("/v1/agent/services", read(agent::services))
+        .route("/v1/agent/checks", read(agent::checks))
         .route("/v1/agent/service/register", put(agent::register_service))
         .route(
             "/v1/agent/service/deregister/{*id}",
@@ -61,12 +62,12 @@ pub fn router(app: App) -> Router {
         .route("/v1/catalog/register", put(catalog::register))
         .route("/v1/catalog/deregister", put(catalog::deregister))
         .route("/v1/catalog/datacenters", get(catalog::datacenters))
-        .route("/v1/catalog/nodes", get(catalog::nodes))
-        .route("/v1/catalog/node/{*name}", get(catalog::node))
-        .route("/v1/catalog/services", get(catalog::services))
-        .route("/v1/catalog/service/{*name}", get(catalog::service))
-        .route("/v1/health/node/{*name}", get(health::node))
-        .route("/v1/health/checks/{*name}", get(health::checks))
+        .route("/v1/catalog/nodes", read(catalog::nodes))
+        .route("/v1/catalog/node/{*name}", read(catalog::node))
+        .route("/v1/catalog/services", read(catalog::services))
+        .route("/v1/catalog/service/{*name}", read(catalog::service))
+        .route("/v1/health/node/{*name}", read(health::node))
+        .route("/v1/health/checks/{*name}", read(health::checks))
         .route("/v1/health/state/{*state}", get(health::state))
         .route("/v1/health/service/{*name}", get(health::service))
         .route("/v1/status/leader", get(status::leader))

@@ -1,74 +1,59 @@
 //! `/v1/operator/raft/`: the members of the cluster.
 
-use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::Response;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::blocking::json as body;
-use super::error::HttpError;
-use super::request::Params;
+use super::error::{Answered, HttpError};
+use super::request::Asked;
 use crate::app::App;
 use crate::cluster::Node;
-use crate::log::Log;
 
 fn cluster(app: &App) -> Result<&Node, HttpError> {
-    match &*app.log {
-        Log::Cluster(node) => Ok(node),
-        Log::Alone(..) => Err(HttpError::bad_request("This node is not in a cluster")),
-    }
+    let alone = || HttpError::bad_request("This node is not in a cluster");
+    app.log.cluster().ok_or_else(alone)
 }
 
-pub async fn configuration(State(app): State<App>, params: Params) -> Result<Response, HttpError> {
-    let servers: Vec<Value> = cluster(&app)?
-        .members()
-        .into_iter()
-        .map(|seen| {
-            json!({
-                "ID": seen.id.number.to_string(),
-                "Node": seen.member.name,
-                "Address": seen.member.address,
-                "Leader": seen.leader,
-                "Voter": seen.voter,
-                "ProtocolVersion": "3",
-            })
+pub async fn configuration(asked: Asked) -> Answered {
+    let members = cluster(&asked.app)?.members().into_iter();
+    let servers = members.map(|seen| {
+        json!({
+            "ID": seen.id.number.to_string(),
+            "Node": seen.member.name,
+            "Address": seen.member.address,
+            "Leader": seen.leader,
+            "Voter": seen.voter,
+            "ProtocolVersion": "3",
         })
-        .collect();
-    Ok(body(
-        &params,
-        &json!({ "Servers": servers, "Index": app.store.position().index }),
-    ))
+    });
+    let index = asked.app.store.position().index;
+    Ok(asked.json(&json!({ "Servers": servers.collect::<Vec<_>>(), "Index": index })))
 }
 
 /// Removes a member: `?id` is its number, `?address` where it talks to the others.
-pub async fn remove(State(app): State<App>, params: Params) -> Result<StatusCode, HttpError> {
-    params.exclusive(&["id", "address"])?;
-    let (id, address) = (params.number("id")?, params.get("address"));
+pub async fn remove(asked: Asked) -> Result<StatusCode, HttpError> {
+    asked.exclusive(&["id", "address"])?;
+    let (id, address) = (asked.number("id")?, asked.get("address"));
     if id.is_none() && address.is_none() {
         return Err(HttpError::bad_request(
             "Must specify either ?id with the number of a node or ?address",
         ));
     }
-    let node = cluster(&app)?;
+    let node = cluster(&asked.app)?;
     let gone = node.members().into_iter().find(|seen| {
         Some(seen.id.number) == id || address.is_some_and(|at| at == seen.member.address)
     });
-    let Some(gone) = gone else {
-        return Err(HttpError::new(
-            StatusCode::NOT_FOUND,
-            "no such node is in the cluster",
-        ));
-    };
+    let absent = || HttpError::new(StatusCode::NOT_FOUND, "no such node is in the cluster");
+    let gone = gone.ok_or_else(absent)?;
     node.remove(gone.id).await.map_err(HttpError::unavailable)?;
     Ok(StatusCode::OK)
 }
 
 /// `/v1/agent/leave`: this node leaves its cluster, and ends.
-pub async fn leave(State(app): State<App>) -> Result<StatusCode, HttpError> {
-    if let Log::Cluster(node) = &*app.log {
+pub async fn leave(asked: Asked) -> Result<StatusCode, HttpError> {
+    if let Some(node) = asked.app.log.cluster() {
         let left = node.remove(node.id()).await;
         left.map_err(HttpError::unavailable)?;
     }
-    app.end.notify_one();
+    asked.app.end.notify_one();
     Ok(StatusCode::OK)
 }

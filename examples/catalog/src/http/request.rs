@@ -1,8 +1,10 @@
-//! What a request brings: its query string and its body, read as Consul's clients write them.
+//! What a request brings: its path, its query string and its body, read as Consul's clients write
+//! them.
 
 use std::collections::BTreeMap;
+use std::ops::Deref;
 
-use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use bytes::Bytes;
@@ -10,7 +12,24 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::error::HttpError;
-use crate::app::DATACENTER;
+use crate::app::{App, DATACENTER};
+use crate::schema::CatalogView;
+
+/// What is asked of this node.
+pub struct Asked {
+    pub app: App,
+    /// What the end of the path names; empty, if its route ends before.
+    pub name: String,
+    params: Params,
+}
+
+impl Deref for Asked {
+    type Target = Params;
+
+    fn deref(&self) -> &Params {
+        &self.params
+    }
+}
 
 /// The parameters of a query string: bare (`?recurse`), with values, or repeated.
 #[derive(Debug, Default)]
@@ -32,6 +51,11 @@ impl Params {
     /// The first value of a parameter; a bare one has an empty value.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.all(name).next()
+    }
+
+    /// The same; empty, if it is not there.
+    pub fn text(&self, name: &str) -> &str {
+        self.get(name).unwrap_or_default()
     }
 
     pub fn all<'a, 'n>(&'a self, name: &'n str) -> impl Iterator<Item = &'a str> + use<'a, 'n> {
@@ -75,8 +99,14 @@ impl Params {
             .all(|wanted| tags.iter().any(|tag| tag.eq_ignore_ascii_case(wanted)))
     }
 
+    /// Whether a node is there, and is one that is asked for.
+    pub fn wants_node(&self, db: &CatalogView, name: &str) -> bool {
+        let node = db.nodes().get(name);
+        node.is_some_and(|node| self.wants_meta(&node.meta))
+    }
+
     /// Whether a node with this `meta` has every pair that `?node-meta=key:value` asks for.
-    pub fn wants_node(&self, meta: &BTreeMap<String, String>) -> bool {
+    pub fn wants_meta(&self, meta: &BTreeMap<String, String>) -> bool {
         self.all("node-meta").all(|pair| {
             let (key, value) = pair.split_once(':').unwrap_or((pair, ""));
             meta.get(key).is_some_and(|found| found == value)
@@ -84,28 +114,29 @@ impl Params {
     }
 }
 
-impl<S: Sync> FromRequestParts<S> for Params {
+impl FromRequestParts<App> for Asked {
     type Rejection = HttpError;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, HttpError> {
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, HttpError> {
         let params = Params::parse(parts.uri.query().unwrap_or_default());
-        if let Some(other) = params.get("dc").filter(|dc| !dc.is_empty()) {
-            own_datacenter(other)?;
-        }
+        own_datacenter(params.text("dc"))?;
         if params.has("stale") && params.has("consistent") {
             return Err(HttpError::bad_request(
                 "Cannot specify ?stale with ?consistent, conflicting semantics.",
             ));
         }
-        if params
-            .get("filter")
-            .is_some_and(|expression| !expression.is_empty())
-        {
+        if !params.text("filter").is_empty() {
             return Err(HttpError::bad_request(
                 "?filter is not supported by this catalog",
             ));
         }
-        Ok(params)
+        let name = Option::<Path<String>>::from_request_parts(parts, app).await;
+        let name = name.map_err(|rejection| HttpError::bad_request(rejection.body_text()))?;
+        Ok(Asked {
+            app: app.clone(),
+            name: name.map(|Path(name)| name).unwrap_or_default(),
+            params,
+        })
     }
 }
 
@@ -148,7 +179,7 @@ impl<S: Send + Sync> FromRequest<S> for RawBody {
 
 /// A body of JSON, whatever its content type says. Names are read without regard to case or
 /// underscores (`ServiceID`, `service_id`), and what is `null` or an empty string is read as absent:
-/// clients write all of this.
+/// clients write all of this. An empty body is an empty object.
 #[derive(Debug)]
 pub struct JsonBody<T>(pub T);
 
@@ -157,16 +188,13 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, HttpError> {
         let RawBody(bytes) = RawBody::from_request(request, state).await?;
-        decode(&bytes).map(JsonBody)
+        let json = if bytes.is_empty() { b"{}" } else { &*bytes };
+        serde_json::from_slice(json)
+            .map(canonical)
+            .and_then(serde_json::from_value)
+            .map(JsonBody)
+            .map_err(|error| HttpError::bad_request(format!("Request decode failed: {error}")))
     }
-}
-
-/// A body of JSON.
-pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, HttpError> {
-    serde_json::from_slice(bytes)
-        .map(canonical)
-        .and_then(serde_json::from_value)
-        .map_err(|error| HttpError::bad_request(format!("Request decode failed: {error}")))
 }
 
 /// Members whose own members are named by the user.
@@ -226,10 +254,10 @@ mod tests {
     #[test]
     fn node_meta() {
         let meta = BTreeMap::from([("rack".to_owned(), "7:b".to_owned())]);
-        assert!(Params::parse("node-meta=rack:7:b").wants_node(&meta));
-        assert!(!Params::parse("node-meta=rack:7").wants_node(&meta));
-        assert!(!Params::parse("node-meta=rack:7:b&node-meta=os:x").wants_node(&meta));
-        assert!(Params::parse("").wants_node(&meta));
+        assert!(Params::parse("node-meta=rack:7:b").wants_meta(&meta));
+        assert!(!Params::parse("node-meta=rack:7").wants_meta(&meta));
+        assert!(!Params::parse("node-meta=rack:7:b&node-meta=os:x").wants_meta(&meta));
+        assert!(Params::parse("").wants_meta(&meta));
     }
 
     #[test]

@@ -2,40 +2,42 @@
 
 use std::time::Duration;
 
-use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use axum::response::Response;
 use highwater::Row;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 use uuid::Uuid;
 
-use super::blocking::{CATCH_UP, json as body, written};
-use super::error::HttpError;
-use super::request::{Params, RawBody, decode};
+use super::blocking::{CATCH_UP, written};
+use super::error::{Answered, HttpError};
+use super::request::{Asked, JsonBody};
 use super::shapes;
-use crate::app::App;
-use crate::command::{Command, Rejected, Reply};
+use crate::command::{Command, Reply};
 use crate::duration::GoDuration;
-use crate::schema::{ALIVE, Behavior, Session};
+use crate::schema::{ALIVE, Behavior, CatalogView, Session};
 
-const MOST_TTL: Duration = Duration::from_hours(24);
+/// For so long after a session nobody can lock what it had locked, if it does not say.
+const LOCK_DELAY: GoDuration = GoDuration(Duration::from_secs(15));
+const MOST_TTL: GoDuration = GoDuration(Duration::from_hours(24));
 
 /// The ID in a path or a parameter.
 pub fn id(text: &str) -> Result<Uuid, HttpError> {
-    text.parse()
-        .map_err(|_| Rejected::InvalidSession(text.to_owned()).into())
+    text.parse().map_err(|_| {
+        HttpError::bad_request(format!(
+            "invalid session {text:?}: expected the UUID of one"
+        ))
+    })
 }
 
 /// What `/v1/session/create` is sent.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(default)]
 pub struct SessionBody {
     name: String,
-    node: String,
-    #[serde(rename = "lockdelay", deserialize_with = "seconds")]
-    lock_delay: GoDuration,
+    node: Option<String>,
+    #[serde(rename = "lockdelay")]
+    lock_delay: Option<GoDuration>,
     behavior: Behavior,
     ttl: GoDuration,
     #[serde(rename = "nodechecks")]
@@ -51,126 +53,78 @@ struct ServiceCheck {
     id: String,
 }
 
-impl Default for SessionBody {
-    fn default() -> Self {
-        SessionBody {
-            name: String::new(),
-            node: String::new(),
-            lock_delay: GoDuration(Duration::from_secs(15)),
-            behavior: Behavior::Release,
-            ttl: GoDuration::default(),
-            node_checks: None,
-            checks: None,
-            service_checks: Vec::new(),
-        }
-    }
-}
-
 /// A duration; a small number is one of seconds.
-fn seconds<'de, D: Deserializer<'de>>(from: D) -> Result<GoDuration, D::Error> {
+fn seconds(GoDuration(given): GoDuration) -> GoDuration {
     const SMALL: Duration = Duration::from_micros(1);
-    let GoDuration(given) = GoDuration::deserialize(from)?;
-    Ok(GoDuration(if given < SMALL {
+    GoDuration(if given < SMALL {
         Duration::from_secs(given.subsec_nanos().into())
     } else {
         given
-    }))
+    })
 }
 
-pub async fn create(
-    State(app): State<App>,
-    params: Params,
-    RawBody(sent): RawBody,
-) -> Result<Response, HttpError> {
-    let request: SessionBody = match &*sent {
-        [] => SessionBody::default(),
-        sent => decode(sent)?,
-    };
-    let ttl = request.ttl.0;
-    if !ttl.is_zero() && !(app.least_ttl..=MOST_TTL).contains(&ttl) {
-        let least = GoDuration(app.least_ttl);
+pub async fn create(asked: Asked, JsonBody(request): JsonBody<SessionBody>) -> Answered {
+    let (ttl, least) = (request.ttl, GoDuration(asked.app.least_ttl));
+    if !ttl.is_zero() && !(least..=MOST_TTL).contains(&ttl) {
         return Err(HttpError::bad_request(format!(
-            "Invalid Session TTL '{}', must be between [{least}={}]",
-            request.ttl,
-            GoDuration(MOST_TTL)
+            "Invalid Session TTL '{ttl}', must be between [{least}={MOST_TTL}]"
         )));
     }
+    let this_node = &asked.app.agent.node.name;
     let node_checks = request.node_checks.or(request.checks);
+    let service_checks = request.service_checks.into_iter();
     let session = Session {
-        id: Uuid::nil(),
         name: request.name,
-        node: if request.node.is_empty() {
-            app.agent.node.name.clone()
-        } else {
-            request.node
-        },
-        lock_delay: request.lock_delay,
+        node: request.node.unwrap_or_else(|| this_node.clone()),
+        lock_delay: request.lock_delay.map_or(LOCK_DELAY, seconds),
         behavior: request.behavior,
-        ttl: request.ttl,
+        ttl,
         node_checks: node_checks.unwrap_or_else(|| vec![ALIVE.to_owned()]),
-        service_checks: request
-            .service_checks
-            .into_iter()
-            .map(|check| check.id)
-            .collect(),
+        service_checks: service_checks.map(|check| check.id).collect(),
+        ..Session::default()
     };
-    match app.write(Command::CreateSession(Box::new(session))).await? {
-        (index, Reply::Session(id)) => Ok(written(index, body(&params, &json!({ "ID": id })))),
+    let create = Command::CreateSession(Box::new(session));
+    match asked.app.write(create).await? {
+        (index, Reply::Session(id)) => Ok(written(index, asked.json(&json!({ "ID": id })))),
         (_, other) => Err(HttpError::unavailable(format!("no session: {other:?}"))),
     }
 }
 
 /// Answers `true`, also for one that is gone.
-pub async fn destroy(
-    State(app): State<App>,
-    Path(text): Path<String>,
-    params: Params,
-) -> Result<Response, HttpError> {
-    let (index, _) = app.write(Command::DestroySession(id(&text)?)).await?;
-    Ok(written(index, body(&params, &true)))
+pub async fn destroy(asked: Asked) -> Answered {
+    let id = id(&asked.name)?;
+    asked.done(Command::DestroySession(id)).await
 }
 
-pub async fn renew(
-    State(app): State<App>,
-    Path(text): Path<String>,
-    params: Params,
-) -> Result<Response, HttpError> {
-    let id = id(&text)?;
-    let (index, _) = app.write(Command::RenewSession(id)).await?;
-    let found = app
+pub async fn renew(asked: Asked) -> Answered {
+    let id = id(&asked.name)?;
+    let (index, _) = asked.app.write(Command::RenewSession(id)).await?;
+    let db = asked
+        .app
         .store
-        .snapshot_at_least_async(index, sleep(CATCH_UP))
-        .await?;
-    let found = found.sessions().get(id).map(shapes::session);
-    let found = found.ok_or_else(|| {
+        .snapshot_at_least_async(index, sleep(CATCH_UP));
+    let db = db.await?;
+    let found = db.sessions().get(id).map(shapes::session);
+    let absent = || {
         HttpError::new(
             StatusCode::NOT_FOUND,
             format!("Session id '{id}' not found"),
         )
-    })?;
-    Ok(written(index, body(&params, &[found])))
+    };
+    Ok(written(index, asked.json(&[found.ok_or_else(absent)?])))
 }
 
-pub async fn info(
-    State(app): State<App>,
-    Path(text): Path<String>,
-    params: Params,
-) -> Result<Response, HttpError> {
-    let id = id(&text)?;
-    app.answer(&params, |db| all(db.sessions().get(id))).await
+pub async fn info(asked: Asked) -> Answered {
+    let id = id(&asked.name)?;
+    asked.answer(|db| all(db.sessions().get(id))).await
 }
 
-pub async fn list(State(app): State<App>, params: Params) -> Result<Response, HttpError> {
-    app.answer(&params, |db| all(db.sessions().iter())).await
+pub fn list(db: &CatalogView, _: &Asked) -> Vec<Value> {
+    all(db.sessions().iter())
 }
 
-pub async fn of_node(
-    State(app): State<App>,
-    Path(node): Path<String>,
-    params: Params,
-) -> Result<Response, HttpError> {
-    app.answer(&params, |db| all(db.sessions().by_node(&node)))
-        .await
+pub fn of_node(db: &CatalogView, asked: &Asked) -> Vec<Value> {
+    all(db.sessions().by_node(&asked.name))
 }
 
 fn all<'a>(sessions: impl IntoIterator<Item = &'a Row<Session>>) -> Vec<Value> {

@@ -1,11 +1,11 @@
-//! Nodes, services, checks and sessions as Consul's clients expect them.
+//! Nodes, services, checks, sessions and events as Consul's clients expect them.
 
 use highwater::Row;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::app::DATACENTER;
-use crate::duration::GoDuration;
-use crate::schema::{CatalogView, Check, Node, Service, Session};
+use crate::base64_or_null;
+use crate::schema::{CatalogView, Check, Definition, Event, Node, Service, Session};
 
 pub fn node(node: &Row<Node>) -> Value {
     json!({
@@ -37,6 +37,13 @@ pub fn service(service: &Row<Service>) -> Value {
         "CreateIndex": service.create_index(),
         "ModifyIndex": service.modify_index(),
     })
+}
+
+/// The services of a node, by id.
+pub fn services_of(db: &CatalogView, node: &str) -> Map<String, Value> {
+    let services = db.services().leading(node);
+    let by_id = services.map(|of_node| (of_node.id.clone(), service(of_node)));
+    by_id.collect()
 }
 
 /// A service together with its node.
@@ -77,22 +84,22 @@ pub fn check(db: &CatalogView, check: &Row<Check>) -> Value {
         "ServiceName": service.map(|service| service.name.as_str()).unwrap_or_default(),
         "ServiceTags": service.map(|service| service.tags.as_slice()).unwrap_or_default(),
         "Type": check.kind,
-        "Interval": given(check.definition.interval),
-        "Timeout": given(check.definition.timeout),
+        "Interval": check.definition.interval,
+        "Timeout": check.definition.timeout,
         "ExposedPort": 0,
-        "Definition": check.definition,
+        "Definition": given(&check.definition),
         "CreateIndex": check.create_index(),
         "ModifyIndex": check.modify_index(),
     })
 }
 
-/// A duration, or nothing for one that was not given.
-fn given(duration: GoDuration) -> String {
-    if duration.is_zero() {
-        String::new()
-    } else {
-        duration.to_string()
+/// What was said of how a check is made.
+fn given(definition: &Definition) -> Value {
+    let mut value = json!(definition);
+    if let Some(members) = value.as_object_mut() {
+        members.retain(|_, member| *member != "" && *member != false && *member != json!({}));
     }
+    value
 }
 
 pub fn session(session: &Row<Session>) -> Value {
@@ -104,12 +111,25 @@ pub fn session(session: &Row<Session>) -> Value {
         "Node": session.node,
         "LockDelay": nanos,
         "Behavior": session.behavior,
-        "TTL": given(session.ttl),
+        "TTL": session.ttl,
         "NodeChecks": session.node_checks,
         "ServiceChecks": service_checks
             .map(|id| json!({ "ID": id, "Namespace": "" }))
             .collect::<Vec<_>>(),
         "CreateIndex": session.create_index(),
         "ModifyIndex": session.modify_index(),
+    })
+}
+
+pub fn event(event: &Event) -> Value {
+    json!({
+        "ID": event.id,
+        "Name": event.name,
+        "Payload": base64_or_null::encode(&event.payload),
+        "NodeFilter": event.node_filter,
+        "ServiceFilter": event.service_filter,
+        "TagFilter": event.tag_filter,
+        "Version": 1,
+        "LTime": event.number,
     })
 }

@@ -128,6 +128,26 @@ fn who_ends_hands_over() {
     );
 }
 
+/// It harms nobody.
+#[test]
+fn what_is_no_question_is_refused() {
+    let cluster = Cluster::of(3, 1000);
+    for number in cluster.numbers() {
+        let peer = cluster.peer(number);
+        let ask = |path: &str, body: &[u8]| peer.request("POST", path, body);
+        for body in [&b""[..], b"\xc1", &[0xff; 100]] {
+            ask("/", body).unwrap().refused(503, "");
+            ask("/image", body).unwrap().refused(503, "");
+        }
+        peer.get("/").refused(405, "");
+        // It may be refused before all of it was sent.
+        if let Ok(large) = ask("/", &vec![0; (64 << 20) + 1]) {
+            large.refused(413, "");
+        }
+        cluster.write(number);
+    }
+}
+
 #[test]
 fn nodes_of_one_process() {
     let folder = tempfile::tempdir().unwrap();

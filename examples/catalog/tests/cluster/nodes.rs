@@ -133,6 +133,11 @@ impl Cluster {
         &self.nodes[&number].client
     }
 
+    /// Who asks a node what nodes ask each other.
+    pub fn peer(&self, number: u64) -> Client {
+        Client::new(self.nodes[&number].peer.to_string())
+    }
+
     pub fn numbers(&self) -> Vec<u64> {
         self.nodes.keys().copied().collect()
     }

@@ -116,7 +116,7 @@ fn what_cannot_be_one() {
         .refused(404, "not found");
     catalog
         .get("/v1/session/info/no-uuid")
-        .refused(500, "invalid session");
+        .refused(400, "invalid session \"no-uuid\": expected the UUID");
     assert_eq!(catalog.get("/v1/session/list").json(), json!([]));
 }
 

@@ -99,10 +99,14 @@ fn of_many_who_try_one_succeeds() {
 #[test]
 fn what_is_no_session_locks_nothing() {
     let catalog = Catalog::in_memory();
-    for id in ["", "no-uuid", "8f9c7a54-0000-4000-8000-000000000000"] {
+    for (id, status) in [
+        ("", 400),
+        ("no-uuid", 400),
+        ("8f9c7a54-0000-4000-8000-000000000000", 500),
+    ] {
         catalog
             .put(&format!("/v1/kv/l?acquire={id}"), "x")
-            .refused(500, "invalid session");
+            .refused(status, "invalid session");
     }
     let id = session(&catalog, &json!({}));
     catalog.put(&format!("/v1/session/destroy/{id}"), "").ok();
