@@ -59,14 +59,8 @@ fn read<Q: DeserializeOwned>(node: &Node, question: &[u8]) -> io::Result<Q> {
     Ok(what)
 }
 
-/// What this node answers. Who asks may give up: what was begun goes on.
+/// What this node answers.
 pub async fn answer(node: &Node, what: What) -> io::Result<Vec<u8>> {
-    let node = node.clone();
-    let answering = tokio::spawn(async move { act(&node, what).await });
-    answering.await.map_err(io::Error::other)?
-}
-
-async fn act(node: &Node, what: What) -> io::Result<Vec<u8>> {
     let (raft, other) = (&node.0.raft, io::Error::other::<String>);
     match what {
         What::Append(request) => {
@@ -90,8 +84,17 @@ async fn act(node: &Node, what: What) -> io::Result<Vec<u8>> {
             encode(&index.map_err(io::Error::other)?)
         }
         What::Hello => encode(&hello(node)),
-        What::Join(id, member) => encode(&membership::admit(node, id, member).await?),
-        What::Leave(id) => encode(&membership::dismiss(node, id).await?),
+        // Who asks may give up: a change of members that was begun goes on.
+        What::Join(id, member) => {
+            let node = node.clone();
+            let joining = tokio::spawn(async move { membership::admit(&node, id, member).await });
+            encode(&joining.await.map_err(io::Error::other)??)
+        }
+        What::Leave(id) => {
+            let node = node.clone();
+            let leaving = tokio::spawn(async move { membership::dismiss(&node, id).await });
+            encode(&leaving.await.map_err(io::Error::other)??)
+        }
     }
 }
 
