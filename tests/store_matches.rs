@@ -272,4 +272,19 @@ fn a_cursor_is_of_one_set() {
     let cursor = page.cursor().unwrap();
     let rest = items.range("1"..).resume(&cursor).unwrap();
     assert_eq!(rest.cursor().unwrap(), cursor);
+    // Nor of the rows of one look-up, whose places are other keys.
+    let mut rows = items.by_group(0);
+    assert!(rows.next().is_some());
+    let cursor = rows.cursor().unwrap();
+    assert_eq!(
+        even.clone().resume(&cursor).unwrap_err(),
+        CursorError::OtherQuery
+    );
+    let mut page = even;
+    assert!(page.next().is_some());
+    let cursor = page.cursor().unwrap();
+    assert_eq!(
+        items.by_group(0).resume(&cursor).unwrap_err(),
+        CursorError::OtherQuery
+    );
 }

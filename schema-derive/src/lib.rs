@@ -118,8 +118,8 @@ use syn::{DeriveInput, parse_macro_input};
 /// # Local tables
 ///
 /// A `local` table is one in which replicas differ: it begins empty with the process, no image has it, and
-/// a restore leaves it, without the records that refer to what is gone (but empties it if that goes back,
-/// or to another history). So it must have no say in what is replicated. It has no unique index. Its
+/// a restore leaves it, without its records that refer to what is not there (but empties it if that goes
+/// back, or to another history). So it must have no say in what is replicated. It has no unique index. Its
 /// references have `cascade`, and that is all they do: whether there is a record with the key is not asked.
 /// No table that is not local refers to it, and none is derived from it. It is written by the same entries
 /// as any table, with `upsert` and `delete`, which do not ask what is there; a command must not read it.

@@ -77,8 +77,8 @@ pub trait Table: PartialEq + Serialize + DeserializeOwned + Send + Sync + Sized 
 
     /// Whether the table is this process's own, as a cache is that commands keep: no image has it. It begins
     /// empty with the process. While the log goes on in the same history, a restore leaves it, without
-    /// the records that refer to what is gone; otherwise it empties it. So replicas differ in it, and
-    /// so may a replica and itself, once it is started again.
+    /// those of its records that refer to what is not there; otherwise it empties it. So replicas differ in
+    /// it, and so may a replica and itself, once it is started again.
     ///
     /// What is replicated does not depend on it. Where that can be tested when the schema is compiled, it
     /// is: it has no unique index, its references have `cascade`, and no table that is not local refers to

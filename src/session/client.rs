@@ -7,7 +7,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// A client's session, as the client keeps it: numbers its commands, and knows which of them still
 /// wait for their answers. Threads may share it.
 ///
-/// A command is sent again under the same number until it is answered. One that still waits when so
+/// A command is sent again under the same number until it is answered: keep its [`PendingRequest`] for as
+/// long. One that still waits when so
 /// many have been numbered after it as the session's window is wide may be refused then
 /// ([`SessionError`](crate::fsm::SessionError)). Cost of each call: O(log n) of those that wait.
 ///
@@ -19,6 +20,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// // What the entry of `Proposal::open_session` was answered with.
 /// let session = ClientSession::new(SessionId(7));
 /// let (first, second) = (session.next_request(), session.next_request());
+/// // Each is sent with its `id()`, and after a timeout again, with the same.
 /// assert_eq!((first.id().sequence, second.id().sequence), (1, 2));
 /// // The second is answered, and the first is still to be asked for.
 /// drop(second);
@@ -38,7 +40,10 @@ struct Numbers {
     waiting: BTreeSet<u64>,
 }
 
-/// A command that waits for its answer, until it is dropped.
+/// A command that waits for its answer, until this is dropped: then it is answered, or the answer given up.
+///
+/// A command whose answer was given up may have been applied. To send it anew, with another number, may
+/// apply it twice.
 #[derive(Debug)]
 #[must_use = "a command that was dropped is taken for answered"]
 pub struct PendingRequest<'a> {
@@ -47,7 +52,9 @@ pub struct PendingRequest<'a> {
 }
 
 impl ClientSession {
-    /// A session that has just been opened, in which there was no command yet.
+    /// A session that has just been opened, in which there was no command yet. A client that has lost
+    /// its numbers, as one that was started anew, opens another: under a number that was used a command is
+    /// given the answer of the one before, and not applied.
     pub fn new(id: SessionId) -> Self {
         ClientSession {
             id,

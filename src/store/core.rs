@@ -96,23 +96,28 @@ impl fmt::Debug for Tables {
     }
 }
 
-impl Tables {
-    /// # Panics
-    ///
-    /// If a table refers to, or is derived from, one of another record type than the schema's table of
-    /// that name: a mistake that the compiler does not find.
-    pub(crate) fn new(ops: Vec<Box<dyn TableOps>>) -> Self {
-        for table in &ops {
-            for (how, name, record) in table.others() {
-                let found = ops.iter().find(|other| other.name() == name);
-                assert!(
-                    found.is_none_or(|found| found.record() == record),
-                    "table {} {how} a table {name} of other records than the schema's: two record types \
-                     have that name",
-                    table.name()
-                );
-            }
+/// Tests what the compiler cannot: that the names of tables mean the same everywhere.
+///
+/// # Panics
+///
+/// If a table refers to, or is derived from, one of another record type than the schema's table of
+/// that name.
+fn assert_names(ops: &[Box<dyn TableOps>]) {
+    for table in ops {
+        for (how, name, record) in table.others() {
+            let found = ops.iter().find(|other| other.name() == name);
+            assert!(
+                found.is_none_or(|found| found.record() == record),
+                "table {} {how} a table {name} of other records than the schema's: two record types \
+                 have that name",
+                table.name()
+            );
         }
+    }
+}
+
+impl Tables {
+    pub(crate) fn new(ops: Vec<Box<dyn TableOps>>) -> Self {
         let mut bases = vec![0];
         let mut next = 0;
         for table in &ops {
@@ -202,6 +207,7 @@ impl Core {
             retain,
             threads,
         } = *options;
+        assert_names(&tables);
         let tables = Arc::new(Tables::new(tables));
         let mut trees = Vec::with_capacity(tables.trees());
         for table in tables.iter() {

@@ -55,7 +55,7 @@ use crate::watch::Scope;
 ///
 /// Any number of sets can meet, nested in any way: nothing recurses. Cost: of an intersection, in the
 /// records of the smallest set, each sought in the others; of a union of n sets, in all their records,
-/// each with O(log n) comparisons. A tracked reader counts it as reading all of each set.
+/// each with O(log n) comparisons; of a difference, in the records of what it is taken from. A tracked reader counts it as reading all of each set.
 #[must_use = "iterators do nothing unless they are used"]
 pub struct Matches<'a, T: Table> {
     terms: VecDeque<Term<'a>>,
@@ -179,6 +179,8 @@ impl<'a, T: Table> Matches<'a, T> {
 
     fn query_id(&self) -> u32 {
         let mut checksum = Checksum::new();
+        // The places of rows are other keys.
+        checksum.bytes(Some(b"matches"));
         for term in &self.terms {
             match term {
                 Term::Part(part) => checksum.part::<T>(part.of, &part.scope),
@@ -191,7 +193,8 @@ impl<'a, T: Table> Matches<'a, T> {
     }
 
     /// The rest after the place of a cursor, which came from the same look-ups met in the same way, in
-    /// this snapshot or another one, as [`Rows::resume`] says. Begins anew otherwise.
+    /// this snapshot or another one, as [`Rows::resume`] says. Begins anew otherwise: of two cursors the
+    /// later counts.
     ///
     /// [`Rows::resume`]: crate::Rows::resume
     pub fn resume(self, cursor: &Cursor) -> Result<Self, CursorError> {

@@ -264,7 +264,7 @@ impl<'a, T: Table> Rows<'a, T> {
     }
 
     /// The rest of this query after the place of a cursor, which came from the same query of the
-    /// same table; what has been yielded does not matter.
+    /// same table, which is resumed once; what has been yielded does not matter.
     ///
     /// The snapshot need not be the cursor's: records that were added or deleted since are there or
     /// not, and each is yielded on one page at most. One that is older than the cursor can lack what

@@ -262,7 +262,7 @@ impl<'a, T: Table> Walk<'a, T> {
                 let mut pop = || sets.pop().expect("a term comes after its two sets");
                 let (b, a) = (pop(), pop());
                 match term {
-                    Term::And => Kind::And(walk.joined(a, b, Kind::as_and)),
+                    Term::And => walk.intersection(a, b),
                     Term::Or => Kind::Or(walk.joined(a, b, Kind::as_or)),
                     Term::Not | Term::Part(_) => walk.difference(a, b),
                 }
@@ -297,6 +297,26 @@ impl<'a, T: Table> Walk<'a, T> {
         all
     }
 
+    /// What is in both. What is to be taken out of either is taken out last: it is looked for where all
+    /// others meet, not at each record of one of them.
+    fn intersection(&mut self, a: usize, b: usize) -> Kind {
+        let split = |set: usize| match self.nodes[set].kind {
+            Kind::Not([all, without], _) => (all, Some(without)),
+            _ => (set, None),
+        };
+        let ((a, without_a), (b, without_b)) = (split(a), split(b));
+        let both = Kind::And(self.joined(a, b, Kind::as_and));
+        let without = match (without_a, without_b) {
+            (Some(a), Some(b)) => {
+                let either = Kind::Or(self.joined(a, b, Kind::as_or));
+                self.push(either)
+            }
+            (Some(one), None) | (None, Some(one)) => one,
+            (None, None) => return both,
+        };
+        Kind::Not([self.push(both), without], Vec::new())
+    }
+
     /// What is in `a` and not in `b`.
     fn difference(&mut self, a: usize, b: usize) -> Kind {
         let Kind::Not([all, without], _) = self.nodes[a].kind else {
@@ -309,6 +329,8 @@ impl<'a, T: Table> Walk<'a, T> {
     /// The first record at a place or further on. Places are further on from call to call.
     pub(super) fn seek(&mut self, given: Place<'_>) -> Option<&Found<'a, T>> {
         let whole = self.nodes.len() - 1;
+        // None, unless a record's key has panicked.
+        self.stack.clear();
         self.stack.push(Frame::new(whole, Bound::Given));
         while let Some(frame) = self.stack.pop() {
             if let Some((frame, part)) = self.step(frame, given) {
