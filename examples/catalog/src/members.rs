@@ -98,20 +98,25 @@ fn news(db: &CatalogView, members: &[Known]) -> Vec<Command> {
         let id = row.map(|node| node.id.as_str()).unwrap_or_default();
         // A node that lost its data is another member of the same name, and registers itself anew;
         // one whose machine was given another name is the same member.
-        let mut members = members.iter();
-        members.find(|known| known.member.name == check.node || known.id.uuid().to_string() == id)
+        let lives = members
+            .iter()
+            .filter(|known| known.member.name == check.node || known.id.uuid().to_string() == id);
+        lives.collect::<Vec<_>>()
     };
     let (mut news, mut registered) = (Vec::new(), BTreeSet::new());
     for check in db.checks().by_own_id(ALIVE) {
         let node = check.node.clone();
-        let Some(member) = of(check) else {
+        let lives = of(check);
+        registered.extend(lives.iter().map(|known| known.id));
+        // The one that answers, if one does.
+        let member = lives.iter().min_by_key(|known| known.answers != Some(true));
+        let Some(member) = member else {
             news.push(Command::Deregister(Deregistration {
                 node,
                 ..Deregistration::default()
             }));
             continue;
         };
-        registered.insert(member.id);
         let (status, output) = match member.answers {
             Some(true) => (Status::Passing, ANSWERS),
             Some(false) => (Status::Critical, SILENCE),
@@ -130,11 +135,11 @@ fn news(db: &CatalogView, members: &[Known]) -> Vec<Command> {
         .iter()
         .filter(|known| known.answers == Some(true) && !registered.contains(&known.id))
     {
-        let (host, _) = member.address.rsplit_once(':').unwrap_or_default();
+        let (address, _) = member.host_and_port();
         let node = Node {
             name: member.name.clone(),
             id: id.uuid().to_string(),
-            address: host.to_owned(),
+            address,
             ..Node::default()
         };
         news.push(Command::Register(Box::new(Registration {
@@ -157,7 +162,9 @@ mod tests {
             number,
             life: number,
         };
-        let names = ["well", "ill", "again", "gone", "renamed", "dark", "quiet"];
+        let names = [
+            "well", "ill", "again", "gone", "renamed", "dark", "quiet", "twice",
+        ];
         for (number, name) in (1..).zip(names) {
             let mut row = node(name);
             row.id = id(number).uuid().to_string();
@@ -184,10 +191,13 @@ mod tests {
             known(1, "well", Some(true)),
             known(2, "ill", Some(false)),
             // In another life.
-            known(8, "again", Some(true)),
+            known(12, "again", Some(true)),
             known(5, "by its old name", Some(true)),
             known(6, "dark", None),
             known(7, "quiet", None),
+            // Its last life is a member yet.
+            known(8, "twice", Some(false)),
+            known(13, "twice", Some(true)),
             // Somebody has deregistered these.
             known(9, "n", Some(true)),
             known(10, "lost", Some(true)),

@@ -7,6 +7,7 @@
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
+use std::net::SocketAddr;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -48,6 +49,18 @@ pub struct Member {
     pub address: String,
 }
 
+impl Member {
+    /// The host of its address, in no brackets, and the port.
+    pub fn host_and_port(&self) -> (String, u16) {
+        if let Ok(address) = self.address.parse::<SocketAddr>() {
+            return (address.ip().to_string(), address.port());
+        }
+        let (host, port) = self.address.rsplit_once(':').unwrap_or_default();
+        let host = host.trim_matches(['[', ']']);
+        (host.to_owned(), port.parse().unwrap_or_default())
+    }
+}
+
 const FILE: &str = "life";
 
 /// The id of the node whose data is in `folder`, which is made if it is not there.
@@ -79,6 +92,21 @@ pub fn of_folder(number: u64, folder: &Path) -> Result<MemberId, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn hosts_and_ports() {
+        for (address, host, port) in [
+            ("10.0.0.9:95", "10.0.0.9", 95),
+            ("[fd00::2]:95", "fd00::2", 95),
+            ("node-2:95", "node-2", 95),
+        ] {
+            let member = Member {
+                address: address.to_owned(),
+                ..Member::default()
+            };
+            assert_eq!(member.host_and_port(), (host.to_owned(), port));
+        }
+    }
 
     #[test]
     fn a_folder_is_a_life() {

@@ -65,32 +65,32 @@ pub async fn members(asked: Asked) -> Response {
     };
     let db = app.store.snapshot();
     let members = members.iter().map(|Seen { member, voter, .. }| {
-        let (host, port) = member.address.rsplit_once(':').unwrap_or_default();
+        let (host, port) = member.host_and_port();
         let tags = json!({ "nonvoter": if *voter { "0" } else { "1" } });
         let health = db.checks().get((&member.name, ALIVE));
         let fails = health.is_some_and(|check| check.status == Status::Critical);
         let status = if fails { FAILED } else { ANSWERS };
-        describe(&member.name, host, port, status, tags)
+        describe(&member.name, &host, port, status, tags)
     });
     asked.json(&members.collect::<Vec<_>>())
 }
 
 fn this_member(app: &App) -> Value {
-    let (node, port) = (&app.agent.node, app.agent.address.port().to_string());
+    let (node, port) = (&app.agent.node, app.agent.address.port());
     let tags = json!({ "id": node.id, "bootstrap": "1" });
-    describe(&node.name, &node.address, &port, ANSWERS, tags)
+    describe(&node.name, &node.address, port, ANSWERS, tags)
 }
 
 /// A server as Consul's gossip describes it.
-fn describe(name: &str, host: &str, port: &str, status: u8, mut tags: Value) -> Value {
+fn describe(name: &str, host: &str, port: u16, status: u8, mut tags: Value) -> Value {
     tags["dc"] = DATACENTER.into();
     tags["role"] = "consul".into();
     tags["build"] = VERSION.into();
-    tags["port"] = port.into();
+    tags["port"] = port.to_string().into();
     json!({
         "Name": name,
         "Addr": host,
-        "Port": port.parse::<u16>().unwrap_or(0),
+        "Port": port,
         "Tags": tags,
         "Status": status,
         "ProtocolMin": 1,
