@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use axum::http::uri::Authority;
 use clap::error::ErrorKind;
 use clap::{ArgGroup, CommandFactory, Parser, value_parser};
 
@@ -95,6 +96,11 @@ fn peers(text: &str) -> Result<BTreeMap<u64, String>, String> {
         if host.is_empty() || port.parse::<u16>().is_err() {
             return Err(expected());
         }
+        if let Err(error) = address.parse::<Authority>() {
+            return Err(format!(
+                "{pair:?}: {error}; an IPv6 address is in brackets, as 2=[fd00::2]:9500"
+            ));
+        }
         if peers.insert(id, address.to_owned()).is_some() {
             return Err(format!("node {id} is there twice"));
         }
@@ -158,9 +164,9 @@ mod tests {
         assert_eq!(help.kind(), ErrorKind::DisplayHelp);
         let cluster = parse("--cluster 3 --data a/b --listen 127.0.0.1:80").unwrap();
         assert_eq!((cluster.cluster, cluster.keep), (Some(3), 8192));
-        let node = parse("--node=2 --peers=1=10.0.0.1:95,2=node-2:96 --keep 7").unwrap();
+        let node = parse("--node=2 --peers=1=[fd00::1]:95,2=node-2:96 --keep 7").unwrap();
         assert_eq!((node.node, node.keep), (Some(2), 7));
-        let peers = [(1, "10.0.0.1:95"), (2, "node-2:96")];
+        let peers = [(1, "[fd00::1]:95"), (2, "node-2:96")];
         let peers = peers.map(|(id, at)| (id, at.to_owned()));
         assert_eq!(node.peers, Some(peers.into()));
     }
@@ -186,6 +192,8 @@ mod tests {
             "--node 3 --peers 1=a:1",
             "--node 1 --peers 1=a",
             "--node 1 --peers 1=a:x",
+            "--node 1 --peers 1=::1:9500",
+            "--node 1 --peers 1=a/b:95",
             "--node 1 --peers 1=a:1,1=b:2",
             "--node 0 --peers 0=a:1",
             "--keep 7",

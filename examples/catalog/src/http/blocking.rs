@@ -33,6 +33,17 @@ where
     get(async move |asked: Asked| asked.answer(|db| query(db, &asked)).await)
 }
 
+/// The same for one that has no index, and is answered at once.
+pub fn read_now<R>(query: fn(&CatalogView, &Asked) -> R) -> MethodRouter<App>
+where
+    R: Serialize + Send + 'static,
+{
+    get(async move |asked: Asked| -> Answered {
+        let db = asked.snapshot().await?;
+        Ok(asked.json(&query(&db, &asked)))
+    })
+}
+
 impl Asked {
     /// Answers when the query's index is past `?index`, or after `?wait` with what there is.
     pub async fn read<R>(

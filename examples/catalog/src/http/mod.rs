@@ -20,7 +20,7 @@ use axum::http::{Method, StatusCode, Uri};
 use axum::routing::{delete, get, put};
 
 use crate::app::App;
-use blocking::read;
+use blocking::{read, read_now};
 pub use error::HttpError;
 
 /// The largest body, and so the largest value, in bytes.
@@ -42,8 +42,8 @@ pub fn router(app: App) -> Router {
         .route("/v1/event/list", get(event::list))
         .route("/v1/agent/self", get(agent::self_))
         .route("/v1/agent/members", get(agent::members))
-        .route("/v1/agent/services", read(agent::services))
-        .route("/v1/agent/checks", read(agent::checks))
+        .route("/v1/agent/services", read_now(agent::services))
+        .route("/v1/agent/checks", read_now(agent::checks))
         .route("/v1/agent/service/register", put(agent::register_service))
         .route(
             "/v1/agent/service/deregister/{*id}",
