@@ -15,8 +15,8 @@ mod writes;
 use std::collections::BTreeMap;
 use std::future::pending;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use highwater::Store;
@@ -26,7 +26,8 @@ use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::Fatal;
 use openraft::{Config, Instant as _, ServerState, SnapshotPolicy};
 use tokio::net::TcpListener;
-use tokio::task::AbortHandle;
+use tokio::sync::{Mutex, Notify};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::clock::Clock;
@@ -57,6 +58,8 @@ const LONG_AGO: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long the leader is given to answer one try.
 const TRY: Duration = Duration::from_secs(3);
+/// How long what other nodes have asked is answered when a node ends.
+const ENDING: Duration = Duration::from_secs(1);
 /// Between tries.
 const PAUSE: Duration = Duration::from_millis(25);
 
@@ -93,7 +96,10 @@ struct Inner {
     /// When the leader was last heard of, in milliseconds after `started`, plus one.
     heard: AtomicU64,
     started: Instant,
-    tasks: OnceLock<[AbortHandle; 2]>,
+    /// Answers other nodes.
+    serving: Mutex<JoinSet<()>>,
+    /// Told when this node ends.
+    ending: Notify,
 }
 
 /// A member as seen by a node.
@@ -171,12 +177,16 @@ impl Node {
             clock: Clock::default(),
             heard: AtomicU64::new(0),
             started: Instant::now(),
-            tasks: OnceLock::new(),
+            serving: Mutex::default(),
+            ending: Notify::new(),
         }));
-        let serving = tokio::spawn(server::serve(node.clone(), setup.listener));
-        let settling = tokio::spawn(membership::settle(node.clone()));
-        let tasks = [serving, settling].map(|task| task.abort_handle());
-        node.0.tasks.get_or_init(|| tasks);
+        let (serving, settling) = (node.clone(), node.clone());
+        node.0.serving.lock().await.spawn(async move {
+            tokio::select! {
+                () = server::serve(serving, setup.listener) => {}
+                () = async { membership::settle(settling).await; pending().await } => {}
+            }
+        });
         Ok(node)
     }
 
@@ -395,8 +405,10 @@ impl Node {
         // Writes that are under way go to who leads now.
         self.0.writes.end(TRY).await;
         let ended = self.0.raft.shutdown().await;
-        let tasks = self.0.tasks.get().into_iter().flatten();
-        tasks.for_each(AbortHandle::abort);
+        self.0.ending.notify_one();
+        let mut serving = self.0.serving.lock().await;
+        let _ = timeout(ENDING, serving.join_next()).await;
+        serving.shutdown().await;
         // What is asked now is refused.
         self.0.store.close();
         Ok(ended?)

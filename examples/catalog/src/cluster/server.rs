@@ -4,8 +4,10 @@ use std::io::{self, Write};
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{DefaultBodyLimit, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::{Next, from_fn};
+use axum::response::Response;
 use axum::routing::post;
 use axum::serve::ListenerExt;
 use base64::Engine;
@@ -19,22 +21,42 @@ use serde::de::DeserializeOwned;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 
-use super::wire::{Ask, Hello, Image, MAX_BODY, QUESTION, What, decode, encode};
+use super::wire::{Ask, Hello, Image, MAX_BODY, MEDIA_TYPE, QUESTION, What, decode, encode};
 use super::{Node, TRY, Types, membership, network};
 
 /// The answer, or why there is none.
 type Answer = Result<Vec<u8>, (StatusCode, String)>;
 
-/// Serves until it is aborted.
+/// Serves until the node ends, and then answers what was asked.
 pub async fn serve(node: Node, listener: TcpListener) {
     let routes = Router::new()
         .route("/", post(ask))
         .route("/image", post(receive))
         .layer(DefaultBodyLimit::max(MAX_BODY))
-        .with_state(node);
+        .layer(from_fn(of_a_node))
+        .with_state(node.clone());
     let listener = listener.tap_io(|socket| drop(socket.set_nodelay(true)));
-    // It has no end of its own.
-    let _ = axum::serve(listener, routes.into_make_service()).await;
+    let serving = axum::serve(listener, routes.into_make_service());
+    let serving = serving.with_graceful_shutdown(async move { node.0.ending.notified().await });
+    // It does not fail.
+    let _ = serving.await;
+}
+
+/// Refuses what a browser can be made to send by a page of somebody else.
+async fn of_a_node(request: Request, next: Next) -> Result<Response, (StatusCode, String)> {
+    let headers = request.headers();
+    if headers.contains_key(header::ORIGIN) {
+        let why = "here nodes ask nodes, and no web pages do";
+        return Err((StatusCode::FORBIDDEN, why.to_owned()));
+    }
+    if headers
+        .get(header::CONTENT_TYPE)
+        .is_none_or(|given| given != MEDIA_TYPE)
+    {
+        let why = format!("expected the content-type {MEDIA_TYPE}");
+        return Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, why));
+    }
+    Ok(next.run(request).await)
 }
 
 async fn ask(State(node): State<Node>, question: Bytes) -> Answer {
@@ -137,4 +159,40 @@ async fn receive(State(node): State<Node>, headers: HeaderMap, mut image: Body) 
         encode(&installed.map_err(io::Error::other)?)
     };
     said(installed.await)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::io::Read;
+    use std::net::TcpStream;
+    use std::time::Duration;
+
+    use super::super::Setup;
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_node_that_ends_keeps_no_connection() {
+        let folder = tempfile::tempdir().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut connection = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let setup = Setup {
+            number: 1,
+            name: "n".to_owned(),
+            folder: folder.path().to_owned(),
+            listener,
+            peers: BTreeMap::new(),
+            keep: 1000,
+        };
+        let node = Node::start(setup).await.unwrap();
+        let patience = Some(Duration::from_secs(30));
+        connection.set_read_timeout(patience).unwrap();
+        connection.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+        let mut answer = [0; 1024];
+        let first = tokio::task::block_in_place(|| connection.read(&mut answer)).unwrap();
+        assert!(answer[..first].starts_with(b"HTTP/1.1 415"));
+        node.close(false).await.unwrap();
+        let rest = tokio::task::block_in_place(|| connection.read_to_end(&mut Vec::new()));
+        rest.unwrap();
+    }
 }

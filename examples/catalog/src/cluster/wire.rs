@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::Request;
+use axum::http::{Request, header};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -17,7 +17,7 @@ use highwater::fsm::RequestId;
 use http_body_util::{BodyExt, Channel, Limited};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 use openraft::alias::{SnapshotMetaOf, VoteOf};
 use openraft::raft::{AppendEntriesRequest, TransferLeaderRequest, VoteRequest};
 use serde::de::DeserializeOwned;
@@ -30,10 +30,15 @@ use crate::log::in_full;
 
 /// No question or answer is longer, in bytes: some dozen of the longest commands.
 pub const MAX_BODY: usize = 64 << 20;
+/// The `Content-Type` of every question. A browser does not send it to another site without asking, and
+/// that is refused.
+pub const MEDIA_TYPE: &str = "application/msgpack";
 /// The header with the question that an image comes with.
 pub const QUESTION: &str = "question";
 /// So many connections to a node are kept for the next question.
 const MAX_IDLE: usize = 64;
+/// And for so long.
+const IDLE: Duration = Duration::from_secs(30);
 const CONNECT: Duration = Duration::from_secs(1);
 /// What is large is given more time: no network and disk that are used take longer for a KiB.
 const KIB: Duration = Duration::from_millis(1);
@@ -113,9 +118,13 @@ impl Peers {
         connector.set_nodelay(true);
         connector.set_connect_timeout(Some(CONNECT));
         let mut client = Client::builder(TokioExecutor::new());
+        client
+            .pool_max_idle_per_host(MAX_IDLE)
+            .pool_idle_timeout(IDLE)
+            .pool_timer(TokioTimer::new());
         Peers {
             addresses: Arc::new(addresses),
-            client: client.pool_max_idle_per_host(MAX_IDLE).build(connector),
+            client: client.build(connector),
         }
     }
 
@@ -129,18 +138,25 @@ impl Peers {
         self.addresses.get(&id.number).unwrap_or(&member.address)
     }
 
-    /// Asks, and waits for the answer for so long, and longer if the question is large.
+    /// Asks, and waits for the answer for so long, and longer if the question is large. It is asked once
+    /// more if its connection ends, as one that was kept may; not a write, whose tries are counted.
     pub async fn ask<R: DeserializeOwned>(
         &self,
         address: &str,
         ask: &Ask<What>,
         patience: Duration,
     ) -> io::Result<R> {
-        let question = encode(ask)?;
+        let question = Bytes::from(encode(ask)?);
         let patience = patience.saturating_add(time_for(question.len()));
-        let request = Request::post(format!("http://{address}/")).body(question.into());
-        let request = request.map_err(io::Error::other)?;
-        timeout(patience, self.send(request)).await?
+        let request = || {
+            let request = Request::post(format!("http://{address}/"));
+            let request = request.header(header::CONTENT_TYPE, MEDIA_TYPE);
+            request.body(Body::from(question.clone()))
+        };
+        let again = (!matches!(ask.what, What::Write(_))).then(request);
+        let again = again.transpose().map_err(io::Error::other)?;
+        let request = request().map_err(io::Error::other)?;
+        timeout(patience, self.send(request, again)).await?
     }
 
     /// Sends an image. `patience` is for each step, not for the whole; the answer
@@ -155,6 +171,7 @@ impl Peers {
         const STEP: usize = 256 << 10;
         let (mut bytes, body) = Channel::<Bytes>::new(1);
         let request = Request::post(format!("http://{address}/image"))
+            .header(header::CONTENT_TYPE, MEDIA_TYPE)
             .header(QUESTION, STANDARD.encode(encode(ask)?))
             .body(Body::new(body))
             .map_err(io::Error::other)?;
@@ -178,13 +195,23 @@ impl Peers {
             Err(io::ErrorKind::TimedOut.into())
         };
         tokio::select! {
-            answer = self.send(request) => answer,
+            answer = self.send(request, None) => answer,
             failed = sending => failed,
         }
     }
 
-    async fn send<R: DeserializeOwned>(&self, request: Request<Body>) -> io::Result<R> {
-        let response = self.client.request(request).await;
+    /// Sends a request, and the other one if the connection of the first ends.
+    async fn send<R: DeserializeOwned>(
+        &self,
+        request: Request<Body>,
+        again: Option<Request<Body>>,
+    ) -> io::Result<R> {
+        let mut response = self.client.request(request).await;
+        if let Some(again) = again
+            && matches!(&response, Err(error) if !error.is_connect())
+        {
+            response = self.client.request(again).await;
+        }
         let response = response.map_err(|error| io::Error::other(in_full(&error)))?;
         let status = response.status();
         let answer = Limited::new(response.into_body(), MAX_BODY).collect().await;
@@ -209,4 +236,41 @@ pub fn encode(value: &impl Serialize) -> io::Result<Vec<u8>> {
 
 pub fn decode<T: DeserializeOwned>(body: &[u8]) -> io::Result<T> {
     rmp_serde::from_slice(body).map_err(io::Error::other)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+    use std::thread;
+
+    use super::*;
+
+    /// Answers nothing to what it is asked first.
+    #[tokio::test]
+    async fn a_connection_that_ends_is_made_again() {
+        let ask = |what| async {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let address = listener.local_addr().unwrap().to_string();
+            thread::spawn(move || {
+                let mut connections = listener.incoming().map(Result::unwrap);
+                let mut asked = [0; 1024];
+                let _ = connections.next().unwrap().read(&mut asked).unwrap();
+                let mut again = connections.next().unwrap();
+                let _ = again.read(&mut asked).unwrap();
+                let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n\x07";
+                again.write_all(answer).unwrap();
+            });
+            let ask = Ask { to: None, what };
+            let peers = Peers::new(BTreeMap::new());
+            peers
+                .ask::<u64>(&address, &ask, Duration::from_mins(1))
+                .await
+        };
+        assert_eq!(ask(What::Hello).await.unwrap(), 7);
+        // It may have been taken, and is numbered by who sends it.
+        let (ttl, window) = (Duration::ZERO, 1);
+        let write = What::Write(Entry::Session { ttl, window });
+        assert!(ask(write).await.is_err());
+    }
 }

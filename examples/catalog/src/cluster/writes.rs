@@ -77,9 +77,10 @@ pub async fn write(node: &Node, command: &Command) -> Result<Written, String> {
             }),
             Outcome::Repeated { index, result } => Ok(Written { index, result }),
             Outcome::Refused(SessionError::Unknown { .. }) => {
-                // The state knows it no longer.
-                let mut known = writes.session.lock().await;
-                known.take_if(|known| known.id() == session.id());
+                // The state knows it no longer. Who has it locked opens another.
+                if let Ok(mut known) = writes.session.try_lock() {
+                    known.take_if(|known| known.id() == session.id());
+                }
                 if tries == 1 {
                     // It was not applied, and is nowhere else.
                     continue;

@@ -134,12 +134,25 @@ fn what_is_no_question_is_refused() {
     let cluster = Cluster::of(3, 1000);
     for number in cluster.numbers() {
         let peer = cluster.peer(number);
-        let ask = |path: &str, body: &[u8]| peer.request("POST", path, body);
+        let of_node = ("content-type", "application/msgpack");
+        let ask = |path: &str, body: &[u8]| peer.request_with(&[of_node], "POST", path, body);
         for body in [&b""[..], b"\xc1", &[0xff; 100]] {
             ask("/", body).unwrap().refused(503, "");
             ask("/image", body).unwrap().refused(503, "");
         }
-        peer.get("/").refused(405, "");
+        let get = peer.request_with(&[of_node], "GET", "/", b"");
+        get.unwrap().refused(405, "");
+        // Nor can a page that somebody looks at ask anything, not even this.
+        let hello = b"\x82\xa2to\xc0\xa4what\xa5Hello";
+        for path in ["/", "/image"] {
+            for form in [&[][..], &[("content-type", "text/plain")]] {
+                let simple = peer.request_with(form, "POST", path, hello).unwrap();
+                simple.refused(415, "expected the content-type application/msgpack");
+            }
+            let of_page = [of_node, ("origin", "http://example.com")];
+            let of_page = peer.request_with(&of_page, "POST", path, hello);
+            of_page.unwrap().refused(403, "");
+        }
         // It may be refused before all of it was sent.
         if let Ok(large) = ask("/", &vec![0; (64 << 20) + 1]) {
             large.refused(413, "");

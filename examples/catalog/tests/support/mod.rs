@@ -188,11 +188,24 @@ impl Client {
     }
 
     pub fn request(&self, method: &str, path: &str, body: &[u8]) -> Result<Reply, ureq::Error> {
-        let request = ureq::http::Request::builder()
+        self.request_with(&[], method, path, body)
+    }
+
+    /// The same, with headers.
+    pub fn request_with(
+        &self,
+        headers: &[(&str, &str)],
+        method: &str,
+        path: &str,
+        body: &[u8],
+    ) -> Result<Reply, ureq::Error> {
+        let mut request = ureq::http::Request::builder()
             .method(method)
-            .uri(format!("http://{}{path}", self.address))
-            .body(body)?;
-        let mut response = self.agent.run(request)?;
+            .uri(format!("http://{}{path}", self.address));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let mut response = self.agent.run(request.body(body)?)?;
         let headers = response.headers().iter().map(|(name, value)| {
             (
                 name.to_string(),
