@@ -260,8 +260,7 @@ fn changes(names: &Names<'_>, tables: &[TableField<'_>]) -> TokenStream {
         let (text, readable) = (table.ident.unraw().to_string(), table.readable(krate));
         let ordinal = Literal::usize_unsuffixed(table.ordinal);
         quote! {
-            let changes = #readable::changes(&self.0, #ordinal);
-            let count = ::core::iter::ExactSizeIterator::len(&changes);
+            let count = #readable::changed(&self.0, #ordinal);
             if count != 0 {
                 ::core::fmt::DebugStruct::field(&mut f, #text, &count);
             }

@@ -64,6 +64,11 @@ pub trait Readable: Table {
         changes.table(table)
     }
 
+    /// How many of them there are.
+    fn changed(changes: &RawChanges, table: usize) -> usize {
+        Self::changes(changes, table).len()
+    }
+
     /// [`table_ops`].
     fn ops() -> Box<dyn TableOps> {
         table_ops::<Self>()
