@@ -126,7 +126,8 @@ fn an_error_says_once_that_the_journal_has_stopped() {
         let error = journal.propose(count("a")).unwrap_err().to_string();
         assert_eq!(
             error,
-            "the journal has stopped: the store is halted: maintenance"
+            "the journal has stopped: the store is halted: maintenance; open it again, which tells whether \
+             it has the command"
         );
     }
     let error = journal.close().unwrap_err().to_string();
