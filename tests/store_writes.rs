@@ -365,7 +365,8 @@ fn a_guard_names_what_has_changed() {
     let [.., many] = check();
     let conflict = many.unwrap_err();
     assert!(conflict.starts_with("table services, "), "{conflict}");
-    assert!(conflict.ends_with(" has changed at 6, it was read at 1; read it again"));
+    let how = " has changed: its log index is 6, and was 1 when it was read; read it again";
+    assert!(conflict.ends_with(how), "{conflict}");
     // Its own writes count.
     let mut txn = store.write().unwrap();
     assert_eq!(txn.validate(&absent), Ok(()));
