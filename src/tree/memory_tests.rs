@@ -1,6 +1,8 @@
 //! Tests of the memory for nodes: blocks are apart, keep what is written, and all come back.
 
-use super::chunks::{CLASSES, Chunks, class, rounded, size_of_class};
+#[cfg(not(unpooled))]
+use super::chunks::Chunks;
+use super::chunks::{CLASSES, class, rounded, size_of_class};
 use super::pool::Pool;
 use proptest::prelude::*;
 use std::ptr::NonNull;
