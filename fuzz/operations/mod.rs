@@ -1,226 +1,21 @@
 //! Sequences of operations against a model of `BTreeMap`s, with keys of any bytes: transactions,
 //! batches, savepoints, snapshots held for long, forks, images written and restored, guards, sets of
-//! matches, and a feed beside. The fuzz target of this name runs what the fuzzer makes up, `tests/operations.rs` what a seed does.
+//! matches, and a feed beside. The fuzz target of this name runs what the fuzzer makes up,
+//! `tests/operations.rs` what a seed does.
 #![allow(missing_docs, unreachable_pub, reason = "no interface of anybody")]
 
-use arbitrary::Arbitrary;
-use highwater::{
-    Conflict, Event, Feed, FeedItem, Guard, LogIndex, Position, Savepoint, Schema, Snapshot, Start,
-    Store, Table, Turn, WriteError, WriteTxn,
-};
-use serde::{Deserialize, Serialize};
+mod follower;
+mod op;
+mod open;
+mod state;
+
+use follower::Follower;
+use highwater::{Conflict, Guard, LogIndex, Position, Snapshot, Store, Turn, WriteError};
+pub use op::Op;
+use op::Pick;
+use open::{Open, is_past_limit};
+use state::{Blob, Blobs, BlobsView, Bytes, State, compare, stored};
 use std::collections::BTreeMap;
-
-type Bytes = Vec<u8>;
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
-struct Blob {
-    #[primary_key]
-    key: Bytes,
-    #[index]
-    group: Bytes,
-    #[index(each, unique)]
-    serial: Option<u8>,
-    value: u8,
-}
-
-#[derive(Schema)]
-struct Blobs {
-    blobs: Blob,
-}
-
-/// How a key is made, so that keys meet, nest and fan out.
-#[derive(Arbitrary, Clone, Debug)]
-pub enum Pick {
-    Bytes(Bytes),
-    Used(u8),
-    Longer(u8, Bytes),
-    Shorter(u8, u8),
-    Run(u8, u8),
-}
-
-/// One step.
-#[derive(Arbitrary, Debug)]
-pub enum Op {
-    Put {
-        key: Pick,
-        group: Pick,
-        serial: Option<u8>,
-        value: u8,
-    },
-    Fan {
-        base: Pick,
-        from: u8,
-        count: u8,
-    },
-    Delete {
-        key: Pick,
-    },
-    DeletePrefix {
-        prefix: Pick,
-    },
-    PutIf {
-        key: Pick,
-        value: u8,
-        right: bool,
-    },
-    Commit,
-    Abort,
-    Entry {
-        gap: u8,
-    },
-    Savepoint,
-    Rollback(u8),
-    Release(u8),
-    Hold,
-    Let(u8),
-    Look {
-        prefix: Pick,
-        hi: Pick,
-    },
-    Image,
-    Rewind(u8),
-    RestoreAt {
-        image: u8,
-        gap: u8,
-    },
-    Collect,
-    Fork {
-        of: u8,
-    },
-    InFork {
-        fork: u8,
-        key: Pick,
-        value: u8,
-        clear: bool,
-    },
-    LetFork(u8),
-    /// All or none, in a table that may be cleared before.
-    InsertAll {
-        clear: bool,
-        keys: Vec<Pick>,
-    },
-    Guard {
-        prefix: Pick,
-    },
-    Validate,
-    Matches {
-        groups: [Pick; 2],
-        serial: u8,
-    },
-}
-
-/// A stored record with its create and modify index.
-type Stored = (Blob, u64, u64);
-
-/// What the store should hold.
-#[derive(Clone, Debug, Default, PartialEq)]
-struct State {
-    rows: BTreeMap<Bytes, Stored>,
-    /// The last change of each key there ever was.
-    touched: BTreeMap<Bytes, u64>,
-}
-
-impl State {
-    /// Whom the serial number belongs to.
-    fn holder(&self, serial: Option<u8>) -> Option<&Bytes> {
-        let serial = serial?;
-        self.rows
-            .iter()
-            .find(|(_, row)| row.0.serial == Some(serial))
-            .map(|(key, _)| key)
-    }
-
-    fn delete(&mut self, key: &Bytes, index: u64) -> bool {
-        let there = self.rows.remove(key).is_some();
-        if there {
-            self.touched.insert(key.clone(), index);
-        }
-        there
-    }
-}
-
-fn stored(row: &highwater::Row<Blob>) -> Stored {
-    ((**row).clone(), row.create_index().0, row.modify_index().0)
-}
-
-/// Compares what is read with the model.
-fn compare(db: &BlobsView, state: &State) {
-    let blobs = db.blobs();
-    assert_eq!(blobs.len(), state.rows.len());
-    assert!(blobs.iter().map(stored).eq(state.rows.values().cloned()));
-    assert!(
-        blobs
-            .iter()
-            .rev()
-            .map(stored)
-            .eq(state.rows.values().rev().cloned())
-    );
-    let mut groups: Vec<_> = state.rows.values().cloned().collect();
-    groups.sort_by(|a, b| (&a.0.group, &a.0.key).cmp(&(&b.0.group, &b.0.key)));
-    assert!(blobs.group_index().iter().map(stored).eq(groups));
-    let mut serials: Vec<_> = state
-        .rows
-        .values()
-        .filter(|row| row.0.serial.is_some())
-        .cloned()
-        .collect();
-    serials.sort_by_key(|row| row.0.serial);
-    assert!(blobs.serial_index().iter().map(stored).eq(serials));
-}
-
-fn is_past_limit(error: &WriteError) -> bool {
-    matches!(error, WriteError::KeyTooLong { .. })
-}
-
-struct Open {
-    txn: WriteTxn<Blobs>,
-    index: u64,
-    state: State,
-    savepoints: Vec<(Savepoint, State)>,
-}
-
-/// What a feed has told, put together.
-struct Follower {
-    feed: Feed<Event<Blobs>>,
-    rows: BTreeMap<Bytes, Stored>,
-}
-
-impl Follower {
-    fn new(store: &Store<Blobs>) -> Self {
-        Follower {
-            feed: store.feed(Start::Now).expect("an open store"),
-            rows: BTreeMap::new(),
-        }
-    }
-
-    /// Takes what there is; returns where the store was restored last, if it was.
-    fn catch_up(&mut self) -> Option<Position> {
-        let mut restored = None;
-        while let Some(item) = self.feed.try_next().expect("an open store") {
-            let event = match item {
-                FeedItem::Event(event) => event,
-                FeedItem::Bookmark(_) => continue,
-                FeedItem::Restored(position) => {
-                    restored = Some(position);
-                    continue;
-                }
-            };
-            for change in event.blobs() {
-                let row = change.after.or(change.before).expect("one of the two");
-                let before = match change.after {
-                    Some(row) => {
-                        assert_eq!(row.modify_index(), event.index());
-                        self.rows.insert(row.key.clone(), stored(row))
-                    }
-                    None => self.rows.remove(&row.key),
-                };
-                assert_eq!(change.before.map(stored), before);
-            }
-        }
-        restored
-    }
-}
 
 struct World {
     follower: Follower,
@@ -273,56 +68,6 @@ impl World {
         key
     }
 
-    fn put(open: &mut Open, record: Blob) {
-        let key = record.key.clone();
-        let result = open.txn.blobs_mut().upsert(record.clone());
-        let state = &mut open.state;
-        match result {
-            Err(WriteError::NotUnique { .. }) => {
-                assert!(
-                    state
-                        .holder(record.serial)
-                        .is_some_and(|holder| *holder != key)
-                );
-            }
-            Err(error) => assert!(is_past_limit(&error), "{error}"),
-            Ok(before) => {
-                let old = state.rows.get(&key);
-                assert_eq!(before.as_ref().map(stored).as_ref(), old);
-                assert!(
-                    state
-                        .holder(record.serial)
-                        .is_none_or(|holder| *holder == key)
-                );
-                if old.is_some_and(|old| old.0 == record) {
-                    return;
-                }
-                let created = old.map_or(open.index, |old| old.1);
-                state
-                    .rows
-                    .insert(key.clone(), (record, created, open.index));
-                state.touched.insert(key, open.index);
-            }
-        }
-    }
-
-    fn delete_prefix(open: &mut Open, prefix: &Bytes) {
-        let gone = open.txn.blobs_mut().delete_prefix(&prefix[..]);
-        let rows = &open.state.rows;
-        let keys = rows.keys().filter(|key| key.starts_with(prefix));
-        let keys: Vec<Bytes> = keys.cloned().collect();
-        let expected = keys.iter().map(|key| rows[key].clone());
-        assert!(
-            gone.expect("nothing forbids it")
-                .iter()
-                .map(stored)
-                .eq(expected)
-        );
-        for key in keys {
-            open.state.delete(&key, open.index);
-        }
-    }
-
     /// One commit in a fork: a record is put, and before that perhaps all that begins with its key
     /// taken away.
     fn in_fork(&mut self, number: u8, key: &Pick, value: u8, clear: bool) {
@@ -340,18 +85,15 @@ impl World {
             savepoints: Vec::new(),
         };
         if clear {
-            World::delete_prefix(&mut open, &key);
+            open.delete_prefix(&key);
         }
         let group = vec![value];
-        World::put(
-            &mut open,
-            Blob {
-                key,
-                group,
-                serial: None,
-                value,
-            },
-        );
+        open.put(Blob {
+            key,
+            group,
+            serial: None,
+            value,
+        });
         open.txn.commit().expect("an open store");
         *state = open.state;
         compare(&fork.snapshot(), state);
@@ -413,44 +155,6 @@ impl World {
         assert!(self.follower.rows == self.state.rows);
     }
 
-    /// Records, all or none: the error is that of the first that is refused.
-    fn insert_all(open: &mut Open, clear: bool, keys: Vec<Bytes>) {
-        if clear {
-            World::delete_prefix(open, &Bytes::new());
-        }
-        let records: Vec<Blob> = (0_u8..)
-            .zip(keys)
-            .map(|(n, key)| Blob {
-                key,
-                group: vec![n],
-                serial: (n % 2 == 0).then_some(n),
-                value: n,
-            })
-            .collect();
-        let mut after = open.state.clone();
-        let mut fault = None;
-        for record in &records {
-            let taken = after.rows.contains_key(&record.key);
-            if taken || after.holder(record.serial).is_some() {
-                fault = Some(taken);
-                break;
-            }
-            let row = (record.clone(), open.index, open.index);
-            after.rows.insert(record.key.clone(), row);
-            after.touched.insert(record.key.clone(), open.index);
-        }
-        match open.txn.blobs_mut().insert_all(records) {
-            Ok(()) => {
-                assert_eq!(fault, None);
-                open.state = after;
-            }
-            Err(WriteError::AlreadyExists { .. }) => assert_eq!(fault, Some(true)),
-            Err(WriteError::NotUnique { .. }) => assert_eq!(fault, Some(false)),
-            Err(error) => assert!(is_past_limit(&error), "{error}"),
-        }
-        compare(&open.txn, &open.state);
-    }
-
     fn guard(&mut self, store: &Store<Blobs>, prefix: Bytes) {
         let snapshot = store.snapshot();
         let read = |db: &BlobsView| db.blobs().prefix(&prefix[..]).map(stored).collect();
@@ -480,19 +184,6 @@ impl World {
                 assert_eq!(told, Ok(()));
             }
         }
-    }
-
-    /// Of either group, without a serial number.
-    fn matches(db: &BlobsView, state: &State, [one, other]: [&Bytes; 2], serial: u8) {
-        let group = |group| db.blobs().group_index().matching(group);
-        let of_serial = db.blobs().serial_index().matching(serial);
-        let found = group(one).or(group(other)).and_not(of_serial);
-        let matches = |row: &&Stored| {
-            (row.0.group == *one || row.0.group == *other) && row.0.serial != Some(serial)
-        };
-        let expected = state.rows.values().filter(matches);
-        assert!(found.clone().map(stored).eq(expected.clone().cloned()));
-        assert!(found.rev().map(stored).eq(expected.rev().cloned()));
     }
 
     /// After a restore at an index.
@@ -545,15 +236,12 @@ pub fn run(ops: &[Op]) {
                 let open = open.as_mut().expect("begun");
                 let (key, mut group) = (world.pick(key), world.pick(group));
                 group.truncate(40);
-                World::put(
-                    open,
-                    Blob {
-                        key,
-                        group,
-                        serial: *serial,
-                        value: *value,
-                    },
-                );
+                open.put(Blob {
+                    key,
+                    group,
+                    serial: *serial,
+                    value: *value,
+                });
             }
             Op::Fan { base, from, count } => {
                 begin(&world, &mut open);
@@ -562,15 +250,12 @@ pub fn run(ops: &[Op]) {
                 for i in 0..=*count {
                     let key = [&base[..], &[from.wrapping_add(i)]].concat();
                     let group = vec![i];
-                    World::put(
-                        open,
-                        Blob {
-                            key,
-                            group,
-                            serial: None,
-                            value: i,
-                        },
-                    );
+                    open.put(Blob {
+                        key,
+                        group,
+                        serial: None,
+                        value: i,
+                    });
                 }
             }
             Op::Delete { key } => {
@@ -592,7 +277,7 @@ pub fn run(ops: &[Op]) {
                 begin(&world, &mut open);
                 let open = open.as_mut().expect("begun");
                 let prefix = world.pick(prefix);
-                World::delete_prefix(open, &prefix);
+                open.delete_prefix(&prefix);
             }
             Op::PutIf { key, value, right } => {
                 begin(&world, &mut open);
@@ -737,7 +422,7 @@ pub fn run(ops: &[Op]) {
                 begin(&world, &mut open);
                 let open = open.as_mut().expect("begun");
                 let keys = keys.iter().map(|key| world.pick(key)).collect();
-                World::insert_all(open, *clear, keys);
+                open.insert_all(*clear, keys);
             }
             Op::Guard { prefix } => {
                 let prefix = world.pick(prefix);
@@ -748,8 +433,8 @@ pub fn run(ops: &[Op]) {
                 let [one, other] = groups;
                 let groups = [&world.pick(one), &world.pick(other)];
                 match &open {
-                    Some(open) => World::matches(&open.txn, &open.state, groups, *serial),
-                    None => World::matches(&store.snapshot(), &world.state, groups, *serial),
+                    Some(open) => open.state.matches(&open.txn, groups, *serial),
+                    None => world.state.matches(&store.snapshot(), groups, *serial),
                 }
             }
             Op::LetFork(number) => {

@@ -14,6 +14,8 @@
 //! root: each commit hands on a changed copy, which shares all but what changed, and a snapshot's
 //! image has the snapshot's. It becomes bytes only there.
 //!
+//! The client's side, which is not of the log, is [`ClientSession`]: it numbers the commands.
+//!
 //! **Invariants.** Every session is in both maps. An answer's sequence number is above its
 //! session's `floor`, the answers are no more than its window. There are at most [`MAX_SESSIONS`].
 //! All of this is part of what replicas must agree on: the constants cannot change without a

@@ -4,7 +4,7 @@ use crate::common::{Bank, Failure, Request, balance};
 use crate::{Bankbook, block_on, count, open, soon};
 use highwater::fsm::{Command, Context};
 use highwater::journal::{Journal, JournalError, JournalOptions, ProposeError};
-use highwater::{LogIndex, WaitError, WriteTxn};
+use highwater::{LogIndex, Store, WaitError, WriteTxn};
 use serde::{Deserialize, Serialize};
 use std::thread;
 
@@ -25,16 +25,19 @@ impl Command<Bank> for Mended {
     }
 }
 
+/// Who waits for an index, until that is in vain.
+fn waiting(store: &Store<Bank>, index: u64) -> thread::JoinHandle<Option<WaitError>> {
+    let store = store.clone();
+    thread::spawn(move || store.snapshot_at_least(LogIndex(index), soon()).err())
+}
+
 #[test]
 fn a_panic_halts_the_journal() {
     let dir = tempfile::tempdir().unwrap();
     let (journal, _) = open(dir.path());
     journal.propose(count("a")).unwrap().result.unwrap();
     let store = journal.store().clone();
-    let waiter = thread::spawn({
-        let store = store.clone();
-        move || store.snapshot_at_least(LogIndex(2), soon()).err()
-    });
+    let waiter = waiting(&store, 2);
     match journal.propose(Request::Panic) {
         Err(ProposeError::Halted { reason }) => {
             assert!(
@@ -143,10 +146,7 @@ fn closing_ends_waits_and_not_reads() {
     let (journal, _) = open(dir.path());
     journal.propose(count("a")).unwrap().result.unwrap();
     let store = journal.store().clone();
-    let waiter = thread::spawn({
-        let store = store.clone();
-        move || store.snapshot_at_least(LogIndex(9), soon()).err()
-    });
+    let waiter = waiting(&store, 9);
     drop(journal);
     assert!(matches!(waiter.join().unwrap(), Some(WaitError::Closed)));
     assert_eq!(balance(&store, "a"), Some(1));
