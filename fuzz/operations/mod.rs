@@ -1,5 +1,5 @@
 //! Sequences of operations against a model of `BTreeMap`s, with keys of any bytes: transactions,
-//! batches, savepoints, snapshots held for long, forks, images written and restored, guards, sets of
+//! batches, savepoints, snapshots held for long, of transactions too, forks, images written and restored, guards, sets of
 //! matches, and a feed beside. The fuzz target of this name runs what the fuzzer makes up,
 //! `tests/operations.rs` what a seed does.
 #![allow(missing_docs, unreachable_pub, reason = "no interface of anybody")]
@@ -346,6 +346,12 @@ pub fn run(ops: &[Op]) {
                 compare(&open.txn, &open.state);
             }
             Op::Hold => world.held.push((store.snapshot(), world.state.clone())),
+            Op::See => {
+                if let Some(open) = &mut open {
+                    let seen = (open.txn.snapshot(), open.state.clone());
+                    world.held.push(seen);
+                }
+            }
             Op::Let(number) => {
                 if !world.held.is_empty() {
                     let number = usize::from(*number) % world.held.len();

@@ -47,6 +47,8 @@ pub enum Op {
     Rollback(u8),
     Release(u8),
     Hold,
+    /// A snapshot of the open transaction.
+    See,
     Let(u8),
     Look {
         prefix: Pick,

@@ -4,6 +4,7 @@ use std::fmt;
 use std::ops::Deref;
 
 use super::core::{Root, Tables};
+use super::txn::WriteTxn;
 use super::view::{RawView, Schema, View};
 use crate::position::{LogIndex, Position};
 use crate::version::Version;
@@ -52,6 +53,50 @@ impl<S: Schema> Snapshot<S> {
             .enumerate()
             .map(|(i, table)| table.check(self.version(), tables.base(i)));
         results.try_for_each(|result| result)
+    }
+}
+
+impl<S: Schema> WriteTxn<S> {
+    /// What the transaction has written so far, as a snapshot: a view of all tables that stays as it is
+    /// while the transaction goes on, to walk over records while others are written, to compare with
+    /// later ([`diff`](crate::TableReader::diff)), or to hand to another thread.
+    ///
+    /// O(number of indexes); what is written after it is copied once more, as after a
+    /// [`savepoint`](Self::savepoint). It is read, cloned, kept and [forked](Snapshot::fork) like any
+    /// other, whatever becomes of the transaction: rolled back, dropped or committed. Tables that are
+    /// derived are as the transaction itself sees them: what is derived of the current entry is written at
+    /// its end.
+    ///
+    /// Its index is that of the current entry, but nothing says that it will be in the log like this. So
+    /// its position is of a history of its own ([`HistoryId::is_fork`](crate::HistoryId::is_fork)), as a
+    /// fork's is: guards and cursors made on it are refused by the store. That history is another on every
+    /// replica: a command is not to write it into a record.
+    ///
+    /// ```
+    /// # use highwater::{Schema, Store, Table};
+    /// # use serde::{Deserialize, Serialize};
+    /// # #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
+    /// # pub struct Node { #[primary_key] pub name: String, pub jobs: u32 }
+    /// # #[derive(Schema)]
+    /// # pub struct Cluster { nodes: Node }
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let store = Store::<Cluster>::new();
+    /// let mut txn = store.write()?;
+    /// txn.nodes_mut().insert(Node { name: "n1".into(), jobs: 0 })?;
+    /// txn.nodes_mut().insert(Node { name: "n2".into(), jobs: 2 })?;
+    ///
+    /// // Writing while walking: the walk is over what there was.
+    /// for node in txn.snapshot().nodes().iter() {
+    ///     let name = format!("{}-standby", node.name);
+    ///     txn.nodes_mut().insert(Node { name, jobs: node.jobs })?;
+    /// }
+    /// assert_eq!(txn.nodes().len(), 4);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn snapshot(&mut self) -> Snapshot<S> {
+        Snapshot::new(self.txn_mut().snapshot())
     }
 }
 

@@ -13,13 +13,14 @@ use smallvec::SmallVec;
 
 use super::core::{Core, Root, Tables};
 use super::error::{CommitError, WriteError};
+use super::fork::Origin;
 use super::operate::Scratch;
 use super::view::{RawView, Schema, View};
 use crate::feed::{ChangeLog, ChangeSet, Mark, RawChanges};
 use crate::position::{LogIndex, Position};
 use crate::session::Kept;
 use crate::sync::this_thread;
-use crate::version::Edition;
+use crate::version::{Edition, Version};
 use crate::watch::ChangedKeys;
 
 /// What `write_at` says.
@@ -185,6 +186,25 @@ impl Txn {
             hooks,
         });
         Savepoint(id)
+    }
+
+    /// What has been written so far. Of a line that is no log's: nobody can say that this will be in one.
+    pub(super) fn snapshot(&mut self) -> Version<Root> {
+        let base = self.edition.base().payload();
+        let (position, origin) = Origin::begin(base.position, base.origin.clone());
+        let root = Root {
+            position: Position {
+                index: self.index,
+                ..position
+            },
+            origin,
+            published: Instant::now(),
+            window: base.window.stripped(),
+            driver: self.driver.clone().or_else(|| base.driver.clone()),
+            kept: self.kept.clone().or_else(|| base.kept.clone()),
+            ..*base
+        };
+        self.edition.snapshot(root)
     }
 
     /// How many savepoints there are.
@@ -398,7 +418,7 @@ impl<S: Schema> WriteTxn<S> {
         self.view.raw().txn()
     }
 
-    fn txn_mut(&mut self) -> &mut Txn {
+    pub(super) fn txn_mut(&mut self) -> &mut Txn {
         self.view.raw_mut().txn_mut()
     }
 

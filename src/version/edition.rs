@@ -1,12 +1,11 @@
 //! The one writer's private successor of the newest version.
 
 use super::core::{Versions, Writer};
-use super::reclaim::{Block, Trash, free_unborn};
+use super::marks::Mark;
+use super::reclaim::{Block, Trash, give_up};
 use super::record::Version;
 use super::site::Site;
-use crate::tree::{
-    Edits, Link, NodeStamp, RawTree, Stamp, Tree, Value, birth, for_each_below, prefetch, size,
-};
+use crate::tree::{Edits, Link, NodeStamp, RawTree, Stamp, Tree, Value, prefetch, size};
 use std::fmt;
 
 /// Nodes that a publish frees in any case, besides twice what it retires.
@@ -17,19 +16,9 @@ const STEP: usize = 128;
 #[cfg(debug_assertions)]
 const CHECKED: u64 = 300;
 
-/// A point to come back to: the trees as they were, and what had been retired until then.
-pub(super) struct Savepoint {
-    pub(super) trees: Box<[RawTree]>,
-    pub(super) retired: Vec<Link>,
-    pub(super) deep: Vec<Link>,
-    pub(super) deep_bytes: u64,
-    /// The youngest node it can see.
-    generation: u64,
-}
-
 /// Trees that are being edited in private. Dropped unpublished, it leaves nothing behind.
 pub(crate) struct Edition<P: Send + Sync + 'static> {
-    versions: Versions<P>,
+    pub(super) versions: Versions<P>,
     /// Taken out when the slot is given back.
     pub(super) writer: Option<Box<Writer<P>>>,
     base: Option<Version<P>>,
@@ -40,7 +29,8 @@ pub(crate) struct Edition<P: Send + Sync + 'static> {
     /// Nodes of the floor or older that were given up with all below them, and the bytes of all those.
     pub(super) deep: Vec<Link>,
     pub(super) deep_bytes: u64,
-    pub(super) savepoints: Vec<Savepoint>,
+    /// Oldest first.
+    pub(super) marks: Vec<Mark<P>>,
 }
 
 // SAFETY: the raw pointers in it are nodes that only the holder of the writer's slot, which moves
@@ -68,11 +58,11 @@ impl<P: Send + Sync + 'static> Edition<P> {
             trees,
             deep: Vec::new(),
             deep_bytes: 0,
-            savepoints: Vec::new(),
+            marks: Vec::new(),
         }
     }
 
-    fn writer(&mut self) -> &mut Writer<P> {
+    pub(super) fn writer(&mut self) -> &mut Writer<P> {
         self.writer.as_mut().expect("held until the edition ends")
     }
 
@@ -85,7 +75,7 @@ impl<P: Send + Sync + 'static> Edition<P> {
     }
 
     /// The headers of the working trees.
-    fn headers(&self) -> Box<[RawTree]> {
+    pub(super) fn headers(&self) -> Box<[RawTree]> {
         self.trees.iter().map(RawTree::share).collect()
     }
 
@@ -181,28 +171,13 @@ impl<P: Send + Sync + 'static> Edition<P> {
 
     /// Gives up these nodes, which the working trees no longer hold, and all below them: frees
     /// what nobody else can see, and notes the rest. Returns the bytes that it freed.
-    fn give_up(&mut self, mut nodes: Vec<Link>) -> u64 {
-        let mut freed = 0;
+    fn give_up(&mut self, nodes: Vec<Link>) -> u64 {
+        let writer = self.writer.as_mut().expect("held until the edition ends");
+        let (floor, edits) = (writer.edits.floor, &mut writer.edits);
         let kinds = self.versions.core().kinds.as_ref();
-        let edits = &mut self
-            .writer
-            .as_mut()
-            .expect("held until the edition ends")
-            .edits;
-        while let Some(node) = nodes.pop() {
-            // SAFETY: given-up nodes are live; one younger than the floor was made by this
-            // edition and is seen by nobody else.
-            unsafe {
-                if birth(node) > edits.floor {
-                    for_each_below(node, |below| nodes.push(below));
-                    freed += size(node) as u64;
-                    edits.destroy(node, kinds);
-                } else {
-                    self.deep.push(node);
-                }
-            }
-        }
-        freed
+        // SAFETY: given-up nodes are live; those younger than the floor were made by this edition and
+        // are seen by nobody else.
+        unsafe { give_up(nodes, floor, edits, kinds, &mut self.deep) }
     }
 
     /// Gives the nodes of a tree these stamps, in the order of [`Tree::stamps`]; see
@@ -215,95 +190,7 @@ impl<P: Send + Sync + 'static> Edition<P> {
         unsafe { self.trees[id].set_stamps(stamps, max, floor) }
     }
 
-    /// Begins a new generation; what was made until now is seen by the newest savepoint.
-    fn raise(&mut self) {
-        let floor = self.floor();
-        let writer = self.writer();
-        writer.generation += 1;
-        writer.edits.generation = writer.generation;
-        writer.edits.floor = floor;
-    }
-
-    /// The youngest generation that somebody else can see, or come back to.
-    fn floor(&self) -> u64 {
-        match self.savepoints.last() {
-            Some(savepoint) => savepoint.generation,
-            None => self.base().record().generation,
-        }
-    }
-
-    /// Marks a point to come back to. They nest.
-    pub(crate) fn savepoint(&mut self) {
-        let trees = self.headers();
-        let deep = std::mem::take(&mut self.deep);
-        let deep_bytes = std::mem::take(&mut self.deep_bytes);
-        let edits = &mut self.writer().edits;
-        let retired = std::mem::take(&mut edits.retired);
-        let generation = edits.generation;
-        self.savepoints.push(Savepoint {
-            trees,
-            retired,
-            deep,
-            deep_bytes,
-            generation,
-        });
-        self.raise();
-    }
-
-    /// Undoes all since the newest savepoint, and takes that away.
-    ///
-    /// # Panics
-    /// If there is none.
-    pub(crate) fn rollback(&mut self) {
-        let savepoint = self.savepoints.pop().expect("rollback without a savepoint");
-        let mut roots = self.roots();
-        let kinds = self.versions.core().kinds.as_ref();
-        let edits = &mut self
-            .writer
-            .as_mut()
-            .expect("held until the edition ends")
-            .edits;
-        // What was retired or given up since is in the savepoint's trees, and stays.
-        edits.retired = savepoint.retired;
-        // At once, since this edition may free older nodes of its own from now on.
-        free_unborn(&mut roots, savepoint.generation, edits, kinds, &mut {
-            usize::MAX
-        });
-        self.deep = savepoint.deep;
-        self.deep_bytes = savepoint.deep_bytes;
-        self.trees = savepoint.trees;
-        self.raise();
-    }
-
-    /// Takes the newest savepoint away and keeps what was done since.
-    ///
-    /// # Panics
-    /// If there is none.
-    pub(crate) fn release(&mut self) {
-        let savepoint = self.savepoints.pop().expect("release without a savepoint");
-        let floor = self.floor();
-        let kinds = self.versions.core().kinds.as_ref();
-        let writer = self.writer.as_mut().expect("held until the edition ends");
-        let edits = &mut writer.edits;
-        edits.floor = floor;
-        let since = std::mem::replace(&mut edits.retired, savepoint.retired);
-        for node in since {
-            // SAFETY: a retired node is live and not in the working trees; if it is younger than
-            // the floor, the savepoint was the last that could see it.
-            unsafe {
-                if birth(node) > floor {
-                    edits.destroy(node, kinds);
-                } else {
-                    edits.retired.push(node);
-                }
-            }
-        }
-        let since = std::mem::replace(&mut self.deep, savepoint.deep);
-        let deep_bytes = self.deep_bytes + savepoint.deep_bytes;
-        self.deep_bytes = deep_bytes - self.give_up(since);
-    }
-
-    fn roots(&self) -> Vec<Link> {
+    pub(super) fn roots(&self) -> Vec<Link> {
         self.trees
             .iter()
             .map(RawTree::root)
@@ -337,11 +224,12 @@ impl<P: Send + Sync + 'static> Edition<P> {
         past: Option<P>,
         keep: impl FnOnce(Version<P>, u64),
     ) -> Trash<P> {
-        while !self.savepoints.is_empty() {
+        while self.newest_savepoint().is_some() {
             self.release();
         }
         #[cfg(debug_assertions)]
         self.check(CHECKED);
+        let handed = self.hand_to_snapshots();
         let mut writer = self.writer.take().expect("held until the edition ends");
         let base = self.base.take().expect("held until the edition ends");
         let trees = std::mem::take(&mut self.trees);
@@ -349,7 +237,7 @@ impl<P: Send + Sync + 'static> Edition<P> {
         let next = self
             .versions
             .record(&mut writer, generation, trees, payload);
-        let retired = writer.edits.retired.len();
+        let retired = writer.edits.retired.len() + handed.retired;
         let core = self.versions.core();
         let past = past.map(|payload| {
             let trees = base.record().trees.iter().map(RawTree::share).collect();
@@ -363,7 +251,10 @@ impl<P: Send + Sync + 'static> Edition<P> {
                 .retired
                 .iter()
                 .map(|&node| unsafe { size(node) });
-            (past, nodes.sum::<usize>() as u64 + self.deep_bytes)
+            (
+                past,
+                nodes.sum::<usize>() as u64 + self.deep_bytes + handed.bytes,
+            )
         });
         let reclaimer = &mut writer.reclaimer;
         let entries = std::mem::take(&mut reclaimer.spare.entries);
@@ -372,10 +263,11 @@ impl<P: Send + Sync + 'static> Edition<P> {
         let block = unsafe { Block::of(retired_nodes, &self.deep, floor, entries) };
         writer.edits.clear_retired();
         if !block.is_empty() {
-            // Who needs a node longest, in the order of generations, has it on its list.
-            let last = past.as_ref().map_or(&base, |(past, _)| past);
-            // SAFETY: only the holder of the writer's slot touches dead lists.
-            unsafe { (*last.record().dead.get()).push(block) };
+            // Who needs a node longest, in the order of generations, has it on its list: the base, its
+            // copy, or a snapshot of an edition that was dropped since.
+            let (_, last) = core.live.newest(handed.before).expect("the base is held");
+            // SAFETY: it is live, and only the holder of the writer's slot touches dead lists.
+            unsafe { last.as_ref().inherit(block) };
         }
         writer.reclaimer.born(&next, &core.live);
         if let Some((past, pinned)) = past {
@@ -434,11 +326,11 @@ impl<P: Send + Sync + 'static> Drop for Edition<P> {
         if self.writer.is_none() {
             return;
         }
-        while !self.savepoints.is_empty() {
+        while self.newest_savepoint().is_some() {
             self.rollback();
         }
-        let floor = self.floor();
-        let roots = self.roots();
+        let floor = self.base().record().generation;
+        let roots = self.leave_snapshots();
         let mut writer = self.writer.take().expect("held until the edition ends");
         writer.edits.clear_retired();
         writer.reclaimer.unborn(floor, roots);
@@ -453,7 +345,7 @@ impl<P: Send + Sync + 'static> fmt::Debug for Edition<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Edition")
             .field("trees", &self.trees)
-            .field("savepoints", &self.savepoints.len())
+            .field("marks", &self.marks.len())
             .finish_non_exhaustive()
     }
 }

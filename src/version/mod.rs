@@ -48,6 +48,7 @@ mod fork_tests;
 mod live;
 #[cfg(all(test, loom))]
 mod loom_tests;
+mod marks;
 mod reclaim;
 mod record;
 mod site;

@@ -18,6 +18,7 @@ use super::live::Live;
 use super::record::{Record, Version};
 use crate::tree::{
     Edits, GarbageList, Link, RawTree, SOON, SPARE, ValueKind, birth, first_of, for_each_below,
+    size,
 };
 use smallvec::SmallVec;
 use std::fmt;
@@ -315,7 +316,7 @@ fn settle<P: Send + Sync + 'static>(
     {
         *budget -= 1;
         // SAFETY: the version is live, and only the writer touches its dead list.
-        unsafe { (*record.as_ref().dead.get()).push(block) };
+        unsafe { record.as_ref().inherit(block) };
         return Block::new();
     }
     let mut handed = Block::new();
@@ -351,9 +352,37 @@ fn settle<P: Send + Sync + 'static>(
         && !handed.is_empty()
     {
         // SAFETY: as above.
-        unsafe { (*record.as_ref().dead.get()).push(handed) };
+        unsafe { record.as_ref().inherit(handed) };
     }
     block
+}
+
+/// Frees, at and below `nodes`, what is younger than `floor`, and notes in `others` what it meets of what
+/// is older. Returns the bytes that it freed.
+///
+/// # Safety
+/// The nodes are live, and nobody sees those that are younger than the floor.
+pub(super) unsafe fn give_up(
+    mut nodes: Vec<Link>,
+    floor: u64,
+    edits: &mut Edits,
+    kinds: &[&'static ValueKind],
+    others: &mut Vec<Link>,
+) -> u64 {
+    let mut freed = 0;
+    while let Some(node) = nodes.pop() {
+        // SAFETY: the caller's.
+        unsafe {
+            if birth(node) > floor {
+                for_each_below(node, |below| nodes.push(below));
+                freed += size(node) as u64;
+                edits.destroy(node, kinds);
+            } else {
+                others.push(node);
+            }
+        }
+    }
+    freed
 }
 
 /// Frees, at and below `nodes`, what is younger than `floor`; what is older belongs to others.

@@ -1,7 +1,7 @@
 //! One version: the record, and the counted handle to it.
 
 use super::core::Core;
-use super::reclaim::DeadList;
+use super::reclaim::{Block, DeadList};
 use crate::sync::{AtomicPtr, AtomicUsize, Ordering, fence};
 use crate::tree::{RawTree, Tree, Value};
 use std::cell::UnsafeCell;
@@ -27,6 +27,17 @@ impl<P: Send + Sync + 'static> Record<P> {
     /// Whether it has handles, now.
     pub(super) fn is_held(&self) -> bool {
         self.refs.load(Ordering::Relaxed) > 0
+    }
+
+    /// Puts nodes on its dead list.
+    ///
+    /// # Safety
+    /// The caller has the writer's slot.
+    pub(super) unsafe fn inherit(&self, block: Block) {
+        if !block.is_empty() {
+            // SAFETY: the caller's: nobody else touches dead lists.
+            unsafe { (*self.dead.get()).push(block) };
+        }
     }
 
     /// A record with one handle, in this memory.
@@ -86,6 +97,11 @@ impl<P: Send + Sync + 'static> Version<P> {
         // record that is not on its stack holds it.
         unsafe { core.as_ref().bury(version.0) };
         Some(core)
+    }
+
+    /// Whether there is no other handle of it: nor can there be one then, while this is not cloned.
+    pub(super) fn is_only_handle(&self) -> bool {
+        self.record().refs.load(Ordering::Acquire) == 1
     }
 
     pub(crate) fn payload(&self) -> &P {

@@ -44,6 +44,8 @@ pub(super) enum Op {
     Savepoint,
     Rollback,
     Release,
+    /// A snapshot of the edition, to be held.
+    Snapshot,
     Reset(usize),
     Commit,
     CommitKeeping,
@@ -73,6 +75,7 @@ pub(super) fn op() -> impl Strategy<Value = Op> {
         3 => Just(Op::Savepoint),
         2 => Just(Op::Rollback),
         1 => Just(Op::Release),
+        3 => Just(Op::Snapshot),
         1 => (tree.clone(), key()).prop_map(|(t, k)| Op::Cut(t, k)),
         1 => tree.prop_map(Op::Reset),
         5 => Just(Op::Commit),
@@ -188,6 +191,8 @@ pub(super) struct World {
     pub(super) held: Vec<Held>,
     /// Numbers the steps; forks share it.
     steps: Arc<AtomicU64>,
+    /// No snapshot was taken of an edition.
+    one_line: bool,
 }
 
 impl World {
@@ -203,6 +208,7 @@ impl World {
             working: None,
             held: Vec::new(),
             steps: Arc::default(),
+            one_line: true,
         }
     }
 
@@ -220,6 +226,7 @@ impl World {
             working: None,
             held: Vec::new(),
             steps: Arc::clone(&self.steps),
+            one_line: true,
         }
     }
 
@@ -278,6 +285,12 @@ impl World {
                     edition.release();
                 }
             }
+            Op::Snapshot => {
+                let (edition, model, _) = self.working();
+                let seen = (edition.snapshot(value), model.clone());
+                self.held.push(seen);
+                self.one_line = false;
+            }
             Op::Reset(tree) => {
                 let (edition, model, _) = self.working();
                 edition.reset(tree, number);
@@ -318,7 +331,7 @@ impl World {
 
     pub(super) fn compare(&self, probes: &[Vec<u8>]) {
         let open = self.working.as_ref().map(|(edition, ..)| edition);
-        audit(&self.versions, open);
+        audit(&self.versions, open, self.one_line);
         if let Some((edition, model, _)) = &self.working {
             edition.check(u64::MAX);
             for (tree, model) in model.iter().enumerate() {

@@ -23,7 +23,7 @@ mod world;
 
 use self::op::{Op, op};
 use self::query::pool;
-use self::world::{Held, World};
+use self::world::{Held, Seen, World};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -45,8 +45,9 @@ proptest! {
         }
         world.commit();
         // What was held outlives the store.
-        let World { store, held, .. } = world;
+        let World { store, held, seen, .. } = world;
         drop(store);
         held.iter().for_each(Held::check);
+        seen.iter().for_each(Seen::check);
     }
 }

@@ -73,6 +73,10 @@ pub(crate) enum Op {
     },
     Hold,
     LetGo(usize),
+    /// A snapshot of the transaction that runs.
+    See,
+    /// What was seen is let go, or a fork of it written in.
+    LetSeen(usize, bool),
     Watch(Query),
     Follow,
     Record(Query),
@@ -156,6 +160,8 @@ pub(crate) fn op() -> impl Strategy<Value = Op> {
         1 => (1..3_u64).prop_map(|gap| Op::Advance { gap }),
         3 => Just(Op::Hold),
         2 => (0..8_usize).prop_map(Op::LetGo),
+        3 => Just(Op::See),
+        2 => (any::<usize>(), any::<bool>()).prop_map(|(n, fork)| Op::LetSeen(n, fork)),
         12 => query().prop_map(Op::Watch),
         1 => Just(Op::Follow),
         4 => query().prop_map(Op::Record),

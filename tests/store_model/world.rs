@@ -47,12 +47,39 @@ impl Held {
     }
 }
 
+/// A snapshot of a transaction, and what it was.
+pub(crate) struct Seen {
+    snap: Snapshot<Shop>,
+    state: State,
+}
+
+impl Seen {
+    pub(crate) fn check(&self) {
+        assert_eq!(State::read(&self.snap), self.state);
+    }
+
+    /// What is done in a fork of it is seen there alone.
+    fn fork(&self) {
+        let fork = self.snap.fork();
+        let mut txn = fork.write().unwrap();
+        txn.items_mut().delete_prefix("").unwrap();
+        let cleared = txn.snapshot();
+        drop(txn);
+        assert_eq!(State::read(&fork.snapshot()), self.state);
+        fork.collect();
+        assert!(cleared.items().is_empty());
+        self.check();
+    }
+}
+
 pub(crate) struct World {
     pub(crate) store: Store<Shop>,
     pub(crate) index: u64,
     pub(crate) state: State,
     pub(crate) running: Option<Running>,
     pub(crate) held: Vec<Held>,
+    /// Snapshots of transactions, whatever became of those.
+    pub(crate) seen: Vec<Seen>,
     pub(crate) watched: Vec<Watched>,
     pub(crate) followers: Vec<Follower>,
     pub(crate) guards: Vec<(Query, Covers, Guard)>,
@@ -91,6 +118,7 @@ impl World {
             state: State::default(),
             running: None,
             held: Vec::new(),
+            seen: Vec::new(),
             watched: Vec::new(),
             followers: Vec::new(),
             guards: Vec::new(),
@@ -214,6 +242,22 @@ impl World {
                     self.held.swap_remove(i);
                 }
             }
+            Op::See => {
+                if let Some(running) = &mut self.running {
+                    let (snap, state) = (running.txn.snapshot(), running.state.clone());
+                    assert_eq!(snap.index(), LogIndex(running.index));
+                    self.seen.push(Seen { snap, state });
+                }
+            }
+            Op::LetSeen(n, fork) if !self.seen.is_empty() => {
+                let n = n % self.seen.len();
+                if fork {
+                    self.seen[n].fork();
+                } else {
+                    self.seen.swap_remove(n).check();
+                }
+            }
+            Op::LetSeen(..) => {}
             Op::Watch(query) => self.watch(query),
             Op::Record(query) => self.record(query),
             Op::Validate => self.validate(),
