@@ -30,7 +30,7 @@ pub struct Stats {
     pub reserved_bytes: u64,
     /// Nodes of all snapshots together, by size.
     pub nodes: NodeStats,
-    /// How many versions are held by somebody, the newest included.
+    /// How many versions are held by somebody, the newest and snapshots of transactions included.
     pub versions: usize,
     /// The position of the oldest of them.
     pub oldest: Position,

@@ -35,7 +35,7 @@ pub(crate) const SPARE: usize = 1024;
 pub(crate) struct Edits {
     /// The birth of nodes made now.
     pub(crate) generation: u64,
-    /// The newest generation that a published version or a savepoint can still see.
+    /// The newest generation that a version or a savepoint can still see.
     pub(crate) floor: u64,
     /// Nodes of the floor or older that the working trees no longer need.
     pub(crate) retired: Vec<Link>,

@@ -84,7 +84,7 @@ impl<P: Send + Sync + 'static> Edition<P> {
         Site::new(self.edits().beside(), self.headers())
     }
 
-    /// Takes over the trees that were built in a place that was made since the newest savepoint.
+    /// Takes over the trees that were built in a place that was made since the newest mark.
     ///
     /// # Panics
     /// If it was made before, or if one of the trees is not empty here.
@@ -182,7 +182,7 @@ impl<P: Send + Sync + 'static> Edition<P> {
 
     /// Gives the nodes of a tree these stamps, in the order of [`Tree::stamps`]; see
     /// [`RawTree::set_stamps`]. False also unless the tree was [`reset`](Self::reset) in this
-    /// edition, without a savepoint since: other nodes are not only ours.
+    /// edition, without a mark since: other nodes are not only ours.
     pub(crate) fn set_stamps(&mut self, id: usize, stamps: &[NodeStamp], max: Stamp) -> bool {
         let floor = self.writer().edits.floor;
         // SAFETY: working nodes are live, and those younger than the floor were made by this

@@ -4,7 +4,7 @@
 //! before, somebody reads it is a race that loom reports. The payloads are counted besides, so
 //! that one that is lost or dropped twice is found at the end.
 
-use super::{Version, Versions};
+use super::{Edition, Version, Versions};
 use crate::tree::{RawTree, Value};
 use loom::cell::UnsafeCell;
 use loom::thread;
@@ -43,6 +43,7 @@ impl Drop for Probe {
 }
 
 impl Value for Arc<u64> {}
+impl Value for Arc<Probe> {}
 
 fn put(versions: &Versions<Probe>, number: u64, alive: &Arc<AtomicIsize>) {
     let mut edition = versions.edit();
@@ -65,11 +66,19 @@ fn put_keeping(
 }
 
 fn model(threads: impl Fn(Versions<Probe>, Arc<AtomicIsize>) + Sync + Send + 'static) {
+    model_of(RawTree::empty::<Arc<u64>>, threads);
+}
+
+/// The same with a tree of this kind.
+fn model_of(
+    tree: fn(u64) -> RawTree,
+    threads: impl Fn(Versions<Probe>, Arc<AtomicIsize>) + Sync + Send + 'static,
+) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(2);
     builder.check(move || {
         let alive = Arc::new(AtomicIsize::new(0));
-        let versions = Versions::new(vec![RawTree::empty::<Arc<u64>>(0)], Probe::new(0, &alive));
+        let versions = Versions::new(vec![tree(0)], Probe::new(0, &alive));
         threads(versions, alive.clone());
         assert_eq!(alive.load(Ordering::Relaxed), 0, "payloads leaked");
     });
@@ -206,5 +215,56 @@ fn loom_a_kept_version_goes_while_the_next_is_written() {
         put(&versions, 3, &alive);
         drop(versions);
         other.join().unwrap();
+    });
+}
+
+/// A snapshot of an edition is read and let go while that goes on: whatever it does then, no value that
+/// is read is dropped before.
+fn seen_while(
+    go_on: impl Fn(&Versions<Probe>, Edition<Probe>, &Arc<AtomicIsize>) + Sync + Send + 'static,
+) {
+    model_of(RawTree::empty::<Arc<Probe>>, move |versions, alive| {
+        let mut edition = versions.edit();
+        edition.savepoint();
+        edition.insert(0, b"k", Arc::new(Probe::new(1, &alive)), 1);
+        let seen = edition.snapshot(Probe::new(1, &alive));
+        let reader = thread::spawn(move || {
+            let value = seen
+                .tree::<Arc<Probe>>(0)
+                .get(b"k")
+                .map(|value| value.read());
+            assert_eq!(value, Some(seen.payload().read()));
+        });
+        edition.insert(0, b"k", Arc::new(Probe::new(2, &alive)), 2);
+        go_on(&versions, edition, &alive);
+        drop(versions);
+        reader.join().unwrap();
+    });
+}
+
+#[test]
+fn loom_a_snapshot_of_an_edition_that_takes_another_and_is_published() {
+    seen_while(|_, mut edition, alive| {
+        drop(edition.snapshot(Probe::new(2, alive)));
+        drop(edition.publish(Probe::new(3, alive)));
+    });
+}
+
+#[test]
+fn loom_a_snapshot_of_an_edition_that_goes_back() {
+    seen_while(|versions, mut edition, alive| {
+        edition.rollback();
+        drop(edition.publish(Probe::new(3, alive)));
+        versions.collect();
+    });
+}
+
+#[test]
+fn loom_a_snapshot_of_an_edition_that_is_dropped() {
+    seen_while(|versions, edition, alive| {
+        drop(edition);
+        let mut next = versions.edit();
+        next.insert(0, b"l", Arc::new(Probe::new(4, alive)), 4);
+        drop(next.publish(Probe::new(4, alive)));
     });
 }

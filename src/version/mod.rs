@@ -17,6 +17,12 @@
 //! handed to the newest such: the way ZFS frees the blocks of its snapshots (`reclaim.rs`). A copy of
 //! `V` that is kept (`Edition::publish_keeping`) has a number right after `V`, and the list in its place.
 //!
+//! **Snapshots of an edition.** What an open edition has written so far can be a version, too, though it
+//! was never published: one more in the line of generations, with a dead list, which outlives the edition
+//! whatever becomes of that. An edition that goes back is a step of that line; see `marks.rs`. So what an
+//! edition retires goes on the list of the newest version before its own, which need not be the one that
+//! was published last.
+//!
 //! **Forks.** A fork is a core of its own that holds a version of another, its base, and whose first
 //! version has the base's trees and generation. So births in a fork are above the base's generation,
 //! and whatever it meets with a birth up to there is its parent's: immutable, alive while the base is
