@@ -57,6 +57,7 @@ fn len_minimum_and_maximum() {
     assert_eq!(keys(entries.last()), ["ba"]);
 }
 
+/// `WalkBackwards` went wrong where a key begins others.
 #[test]
 fn walk_walk_backwards_and_walk_prefix() {
     let store = tree(&["b", "f", "fo", "foo", "fp", ""]);

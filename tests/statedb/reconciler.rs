@@ -104,7 +104,7 @@ impl Target {
 
 const RETRY: Duration = Duration::from_millis(100);
 const RETRY_MOST: Duration = Duration::from_secs(1);
-const REFRESH: Duration = Duration::from_secs(1800);
+const REFRESH: Duration = Duration::from_mins(30);
 
 struct Reconciler {
     store: Store<Desired>,
@@ -379,7 +379,7 @@ fn what_is_not_wanted_is_pruned_and_a_restore_begins_anew() {
     assert_eq!(target.done(), "prune to 1, update 1");
 }
 
-/// A round of so many objects, and WaitUntilReconciled: every change was tried, and which failed is told apart.
+/// A round of so many objects, and `WaitUntilReconciled`: every change was tried, and which failed is told apart.
 #[test]
 fn who_waits_until_a_change_is_reconciled_is_told() {
     let (store, mut target) = (Store::<Desired>::new(), Target::default());

@@ -102,7 +102,7 @@ fn who_reads_a_part_of_the_changes_is_told_of_the_rest() {
         put(&store, [device(id, &[])]);
     }
     commit(&store, |txn| {
-        drop(txn.devices_mut().delete_where(|_| true).unwrap())
+        drop(txn.devices_mut().delete_where(|_| true).unwrap());
     });
     // Each call is told the next that there is; it waits only when there is none.
     let mut told = Vec::new();
@@ -162,7 +162,7 @@ fn who_does_not_look_keeps_nothing_and_begins_again() {
     for id in 0..1000 {
         put(&store, [device(id % 10, &[&id.to_string()])]);
         commit(&store, |txn| {
-            drop(txn.devices_mut().delete(id % 10).unwrap())
+            drop(txn.devices_mut().delete(id % 10).unwrap());
         });
     }
     assert!(matches!(next(&mut slow), Err(FeedError::Compacted { .. })));

@@ -38,7 +38,7 @@ fn metrics() {
     let _changes = store.follow().unwrap().1;
     let (_, _watch) = store.watch(|db| db.devices().contains(7));
     commit(&store, |txn| {
-        drop(txn.devices_mut().delete_where(|row| row.id > 9).unwrap())
+        drop(txn.devices_mut().delete_where(|row| row.id > 9).unwrap());
     });
     let stats = store.stats();
     assert_eq!(stats.position.index, LogIndex(2));
@@ -79,13 +79,13 @@ mod json {
         let schema = Store::<S>::describe();
         let fields = schema.tables.iter().find(|found| found.name == table)?;
         let fields: Vec<_> = fields.fields.iter().map(|field| field.name).collect();
-        let mut text = fields.join("\t");
+        let mut lines = vec![fields.join("\t")];
         for row in snapshot.untyped(table)?.rows() {
             let row = row.ok()?.value;
             let row: Vec<_> = fields.iter().map(|field| row[*field].to_string()).collect();
-            text += &format!("\n{}", row.join("\t"));
+            lines.push(row.join("\t"));
         }
-        Some(text)
+        Some(lines.join("\n"))
     }
 
     fn filled() -> Store<Agent> {

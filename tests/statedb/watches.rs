@@ -43,7 +43,7 @@ fn every_query_has_a_watch_of_what_it_covers() {
     assert_eq!(fires(all), [true; 4]);
 }
 
-/// InsertWatch: of what was just written, from its commit on.
+/// `InsertWatch`: of what was just written, from its commit on.
 #[test]
 fn what_was_written_is_watched_until_it_is_written_again() {
     let store = Store::<Agent>::new();

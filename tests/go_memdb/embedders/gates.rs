@@ -1,7 +1,7 @@
 //! Servers of several versions behind one log: which commands may be in it.
 
 use highwater::fsm::{Batch, Command, Context, HaltKind, LogEntry, Outcome, Proposal, Rejected};
-use highwater::{Guard, LogIndex, Schema, Snapshot, Store, Table, WriteTxn};
+use highwater::{Guard, LogIndex, Row, Schema, Snapshot, Store, Table, WriteTxn};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::time::SystemTime;
@@ -75,9 +75,7 @@ impl Request {
             let all = oldest.is_some_and(|server| server.version >= level);
             (
                 all,
-                db.gates()
-                    .get(())
-                    .map_or(LogIndex(0), |gate| gate.modify_index()),
+                db.gates().get(()).map_or(LogIndex(0), Row::modify_index),
             )
         });
         all.then_some(Request::Raise { level, gate, seen })

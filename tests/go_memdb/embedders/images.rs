@@ -23,7 +23,7 @@ fn a_restore_does_not_stamp_anew() {
     assert_eq!(snap.index(), LogIndex(9));
 }
 
-/// nomad #27442, consul #5356: what is read while a large image comes in.
+/// nomad #27442, consul #3326, #5327, #5356: what is read while a large image comes in.
 #[test]
 fn a_store_is_read_while_it_is_restored() {
     struct Slow<'a>(&'a [u8], &'a Store<Catalog>);

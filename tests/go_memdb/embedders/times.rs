@@ -27,8 +27,8 @@ struct Cluster {
 }
 
 /// How far apart moments are, and how long they are kept.
-const EVERY: Duration = Duration::from_secs(300);
-const FOR: Duration = Duration::from_secs(72 * 3600);
+const EVERY: Duration = Duration::from_mins(5);
+const FOR: Duration = Duration::from_hours(72);
 
 /// Notes when the entry was, if that is some time after the last that was noted.
 fn note(context: &Context, txn: &mut WriteTxn<Cluster>) -> Result<(), WriteError> {

@@ -1,7 +1,7 @@
 //! Log indexes of what a query covers.
 
 use crate::store_schema::*;
-use highwater::{LogIndex, Store, WriteTxn};
+use highwater::{LogIndex, Store};
 
 /// consul PR #577, #2673, #5498.
 #[test]
@@ -32,27 +32,19 @@ fn consul_195_an_index_does_not_fall_when_its_last_record_goes() {
 #[test]
 fn consul_3890_what_one_query_covers_has_an_index_of_its_own() {
     let store = Store::<Catalog>::new();
-    let writes: [&dyn Fn(&mut WriteTxn<Catalog>); 5] = [
-        &|txn| {
-            txn.services_mut()
-                .insert(service("web/1", "n", "web"))
-                .unwrap()
-        },
-        &|txn| {
-            txn.services_mut()
-                .insert(service("web/2", "m", "web"))
-                .unwrap()
-        },
-        &|txn| {
-            txn.services_mut()
-                .insert(service("db/1", "n", "db"))
-                .unwrap()
-        },
-        &|txn| txn.checks_mut().insert(check("n", 1, &[])).unwrap(),
-        &|txn| txn.checks_mut().insert(check("m", 1, &[])).unwrap(),
-    ];
-    for (index, write) in (2..).zip(writes) {
-        commit_at(&store, index, |txn| write(txn));
+    for (index, id, node, name) in [
+        (2, "web/1", "n", "web"),
+        (3, "web/2", "m", "web"),
+        (4, "db/1", "n", "db"),
+    ] {
+        commit_at(&store, index, |txn| {
+            txn.services_mut().insert(service(id, node, name)).unwrap();
+        });
+    }
+    for (index, node) in [(5, "n"), (6, "m")] {
+        commit_at(&store, index, |txn| {
+            txn.checks_mut().insert(check(node, 1, &[])).unwrap();
+        });
     }
     let snap = store.snapshot();
     let (services, checks) = (snap.services(), snap.checks());

@@ -50,12 +50,12 @@ fn memdb_68_results_are_in_the_order_of_several_columns() {
     ];
     for (player, team, points) in all {
         let (player, team) = (player.to_owned(), team.to_owned());
-        let score = Score {
+        let record = Score {
             player,
             team,
             points,
         };
-        txn.scores_mut().insert(score).unwrap();
+        txn.scores_mut().insert(record).unwrap();
     }
     let players = |rows: &mut dyn Iterator<Item = &Row<Score>>| {
         rows.map(|row| row.player.clone()).collect::<String>()
@@ -147,9 +147,9 @@ fn memdb_109_several_values_of_several_columns() {
 #[test]
 fn memdb_131_a_table_has_its_types() {
     /// Of any table: the record's type is that of the table.
-    fn oldest<T: Table>(rows: &mut dyn Iterator<Item = &Row<T>>) -> Option<T>
+    fn oldest<T>(rows: &mut dyn Iterator<Item = &Row<T>>) -> Option<T>
     where
-        T: Clone,
+        T: Table + Clone,
     {
         rows.min_by_key(|row| row.create_index())
             .map(|row| T::clone(row))

@@ -124,7 +124,7 @@ fn statedb_19_an_iterator_at_its_end_has_an_index_to_wait_past() {
 
 /// cilium PR #28644: it was watched where the name of its table would have been in it.
 #[test]
-fn statedb_28644_a_lower_bound_is_watched_whatever_the_keys_are() {
+fn cilium_28644_a_lower_bound_is_watched_whatever_the_keys_are() {
     let store = Store::<Catalog>::new();
     for (index, id) in [(1, "services"), (2, "a"), (3, "z")] {
         commit_at(&store, index, |txn| {
