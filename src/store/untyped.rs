@@ -129,7 +129,7 @@ impl<'a> Table<'a> {
     }
 
     /// All records, by primary key.
-    pub fn rows(&self) -> impl Iterator<Item = Result<Row, Error>> + 'a {
+    pub fn rows(&self) -> impl Iterator<Item = Result<Row, Error>> + use<'a> {
         self.beginning(0, &[])
     }
 
@@ -152,7 +152,7 @@ impl<'a> Table<'a> {
     pub fn prefix(
         &self,
         columns: &[&str],
-    ) -> Result<impl Iterator<Item = Result<Row, Error>> + 'a, Error> {
+    ) -> Result<impl Iterator<Item = Result<Row, Error>> + use<'a>, Error> {
         self.found(0, None, columns, true)
     }
 
@@ -232,7 +232,7 @@ impl<'a> Index<'a> {
     }
 
     /// The record of every entry, in the order of the index.
-    pub fn rows(&self) -> impl Iterator<Item = Result<Row, Error>> + 'a {
+    pub fn rows(&self) -> impl Iterator<Item = Result<Row, Error>> + use<'a> {
         self.of.beginning(self.which, &[])
     }
 
@@ -240,7 +240,7 @@ impl<'a> Index<'a> {
     pub fn get(
         &self,
         key: &[&str],
-    ) -> Result<impl Iterator<Item = Result<Row, Error>> + 'a, Error> {
+    ) -> Result<impl Iterator<Item = Result<Row, Error>> + use<'a>, Error> {
         self.of.found(self.which, Some(self.name), key, false)
     }
 
@@ -248,7 +248,7 @@ impl<'a> Index<'a> {
     pub fn prefix(
         &self,
         columns: &[&str],
-    ) -> Result<impl Iterator<Item = Result<Row, Error>> + 'a, Error> {
+    ) -> Result<impl Iterator<Item = Result<Row, Error>> + use<'a>, Error> {
         self.of.found(self.which, Some(self.name), columns, true)
     }
 }

@@ -96,6 +96,8 @@ fn string_field_index_with_and_without_lowercase() {
     assert_eq!(found(gadgets.by_name("web")), [1]);
     assert_eq!(found(gadgets.by_lower("wEb")), [0, 1]);
     assert_eq!(found(gadgets.lower_index().prefix("WEB")), [0, 1, 4, 2]);
+    let store = shop(["ÖL", "öl"].map(named));
+    assert_eq!(found(store.snapshot().gadgets().by_lower("Öl")), [0, 1]);
     // The empty text is a text.
     assert_eq!(found(gadgets.by_name("")), [3]);
 }

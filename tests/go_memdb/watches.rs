@@ -101,6 +101,7 @@ fn watch_ch_is_a_future() {
     writer.join().unwrap();
 }
 
+/// go-memdb #24, statedb PR #53: woken before there was anything to see.
 #[test]
 fn visible_before_it_is_told() {
     let store = filled();
