@@ -31,6 +31,7 @@ pub(super) struct Given {
     pub(super) deep_bytes: u64,
 }
 
+/// What a mark is for, and the trees as they were.
 enum Kind<P: Send + Sync + 'static> {
     Savepoint(Box<[RawTree]>),
     Snapshot(Version<P>),
@@ -218,6 +219,7 @@ impl<P: Send + Sync + 'static> Edition<P> {
         self.take_away(savepoint);
     }
 
+    /// The number of its mark.
     pub(super) fn newest_savepoint(&self) -> Option<usize> {
         self.marks.iter().rposition(Mark::is_savepoint)
     }
@@ -248,15 +250,10 @@ impl<P: Send + Sync + 'static> Edition<P> {
             // SAFETY: what was given up is live until it is freed by its list.
             unsafe {
                 let mut nodes = younger(given.deep, until);
-                nodes.extend(
-                    given
-                        .retired
-                        .into_iter()
-                        .filter(|&node| birth(node) > until),
-                );
-                version
-                    .record()
-                    .inherit(Block::of(&nodes, &[], until, Vec::new()));
+                nodes.append(&mut given.retired);
+                // Those that are not younger are left out.
+                let block = Block::of(&nodes, &[], until, Vec::new());
+                version.record().inherit(block);
             }
             given = std::mem::take(&mut mark.before);
         }
