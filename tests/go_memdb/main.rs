@@ -49,7 +49,7 @@
 //! | `LongestPrefix` | `transactions::longest_prefix_of_text` |
 //! | `ResultIterator`, `FilterIterator` | `transactions::result_iterator_is_an_iterator`, `traps::writes::memdb_85_what_is_read_may_be_deleted_meanwhile` |
 //! | `TrackChanges`, `Changes`, `Change` | `transactions::track_changes_of_the_feed_are_those_of_the_transaction`, `traps::writes::memdb_changes_are_net_and_need_not_be_asked_for_first` |
-//! | `Txn.Snapshot` | `transactions::reads_in_a_transaction_see_its_own_writes` |
+//! | `Txn.Snapshot` | `transactions::txn_snapshot_has_what_was_written_and_nothing_after`, `store_txn_snapshot.rs` |
 //! | `Defer` | `transactions::defer_runs_after_the_commit_and_never_after_an_abort` |
 //! | `Commit`, panics after it | `watches::visible_before_it_is_told`, `ui/ended_transaction.rs` |
 //! | `Abort` | `transactions::abort_leaves_nothing_behind`, `watches::abort_tells_nobody` |

@@ -182,13 +182,24 @@ fn reads_in_a_transaction_see_its_own_writes() {
     let store = things([thing("a", 1)]);
     let mut txn = store.write().unwrap();
     txn.things_mut().insert(thing("b", 1)).unwrap();
-    // Txn.Snapshot: what was so far, whatever is written after it.
-    let savepoint = txn.savepoint();
-    let so_far: Vec<_> = txn.things().by_age(1).cloned().collect();
-    txn.things_mut().delete_where(|_| true).unwrap();
-    assert_eq!((so_far.len(), txn.things().len()), (2, 0));
-    txn.rollback_to(savepoint);
     assert_eq!(names(txn.things().by_age(1)), ["a", "b"]);
+}
+
+#[test]
+fn txn_snapshot_has_what_was_written_and_nothing_after() {
+    let store = things([thing("a", 1)]);
+    let mut txn = store.write().unwrap();
+    txn.things_mut().insert(thing("b", 1)).unwrap();
+    let so_far = txn.snapshot();
+    txn.things_mut().delete_where(|_| true).unwrap();
+    txn.things_mut().insert(thing("c", 1)).unwrap();
+    assert_eq!(names(so_far.things().by_age(1)), ["a", "b"]);
+    assert_eq!(names(store.snapshot().things().by_age(1)), ["a"]);
+    // It is none of the log's, and stays after an abort.
+    assert_ne!(so_far.position().history, store.position().history);
+    drop(txn);
+    assert_eq!(names(so_far.things().by_age(1)), ["a", "b"]);
+    assert_eq!(store.snapshot().things().len(), 1);
 }
 
 #[test]
