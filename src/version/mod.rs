@@ -54,6 +54,8 @@ mod fork_tests;
 mod live;
 #[cfg(all(test, loom))]
 mod loom_tests;
+#[cfg(all(test, not(loom)))]
+mod mark_tests;
 mod marks;
 mod reclaim;
 mod record;

@@ -346,6 +346,29 @@ impl World {
     }
 }
 
+impl World {
+    /// Either the store or the held versions go last; nothing is left in any order.
+    pub(super) fn end(self, store_first: bool) {
+        let World {
+            versions,
+            alive,
+            working,
+            held,
+            ..
+        } = self;
+        drop(working);
+        if store_first {
+            drop(versions);
+            held.iter().for_each(compare_held);
+            drop(held);
+        } else {
+            drop(held);
+            drop(versions);
+        }
+        assert_eq!(alive.load(Ordering::Relaxed), 0);
+    }
+}
+
 /// Compares all that a held version has.
 pub(super) fn compare_held((version, models): &Held) {
     for (tree, model) in models.iter().enumerate() {
@@ -368,18 +391,7 @@ proptest! {
             world.step(op);
             world.compare(&probes);
         }
-        let World { versions, alive, working, held, .. } = world;
-        drop(working);
-        // Either the store or the held versions go last; nothing is left in any order.
-        if store_first {
-            drop(versions);
-            held.iter().for_each(compare_held);
-            drop(held);
-        } else {
-            drop(held);
-            drop(versions);
-        }
-        prop_assert_eq!(alive.load(Ordering::Relaxed), 0);
+        world.end(store_first);
     }
 }
 
