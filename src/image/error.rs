@@ -88,13 +88,13 @@ pub enum ImageError {
         /// Of the first of them.
         offset: u64,
     },
-    /// The image has a table that the schema has not; restoring would lose it.
+    /// The image has records of a table that the schema has not; restoring would lose them.
     UnknownTable {
         /// Its name.
         table: String,
     },
-    /// The image's records have a field that the table has not, or had not in their version;
-    /// restoring would lose it.
+    /// A record of the image has a value of a field that the table has not, or had not in the version of
+    /// the image's records; restoring would lose it.
     UnknownField {
         /// The table.
         table: &'static str,
@@ -216,7 +216,7 @@ impl fmt::Display for ImageError {
             ),
             ImageError::UnknownTable { table } => write!(
                 f,
-                "the image has a table `{table}` that this program does not know: restore it with the program that wrote it, or a newer one"
+                "the image has records of a table `{table}` that this program does not know: restore it with the program that wrote it, or a newer one"
             ),
             ImageError::UnknownField {
                 table,
@@ -224,7 +224,7 @@ impl fmt::Display for ImageError {
                 field,
             } => write!(
                 f,
-                "the image's table `{table}` has a field `{field}` that this program does not know in records of version {version}: restore it with the program that wrote it, or a newer one"
+                "a record of the image's table `{table}` has a field `{field}` that this program does not know in records of version {version}: restore it with the program that wrote it, or a newer one"
             ),
             ImageError::NewerRecords {
                 table,

@@ -208,50 +208,55 @@ impl Header {
 /// What is done with one table section of an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct TablePlan {
-    /// Its ordinal in the schema.
-    pub(super) table: usize,
+    /// Its name in the image.
+    pub(super) name: String,
+    /// The version of its records there.
+    pub(super) version: u32,
+    /// Its ordinal in the schema. `None`: the schema has no such table, so it must have no records.
+    pub(super) table: Option<usize>,
     /// How many versions of its records came after the image's.
     pub(super) before: usize,
+    /// The fields that records of that version have not: no record may have a value of one.
+    pub(super) unknown: Vec<String>,
     /// For each index of the section: its ordinal in the table, or `None` if the table has no
     /// index of this name and definition.
     pub(super) indexes: Vec<Option<usize>>,
 }
 
 /// Matches an image's tables, in its order, with the schema's. One that has become local is taken as
-/// what it begins with. Nothing the image has may be lost: an unknown table, version or field is an
-/// error. A table or field that the image has not is none, and an index of another definition is
-/// another index. Of an earlier version, the fields are those of its own form, and the primary key is
-/// whatever its records are converted to.
+/// what it begins with. Nothing the image has may be lost: of an unknown table or field there must be
+/// nothing in it, and an unknown version is an error. A table or field that the image has not is none, and
+/// an index of another definition is another index. Of an earlier version, the fields are those of its own
+/// form, and the primary key is whatever its records are converted to.
 pub(super) fn plan(header: &Header, schema: &[TableShape]) -> Result<Vec<TablePlan>, Refusal> {
-    let mut seen = vec![false; schema.len()];
-    let mut plans = Vec::new();
+    let mut plans: Vec<TablePlan> = Vec::new();
     for table in &header.tables {
-        let Some(number) = schema.iter().position(|shape| shape.name == table.name) else {
-            return Err(ImageError::UnknownTable {
-                table: table.name.clone(),
-            }
-            .into());
-        };
-        if std::mem::replace(&mut seen[number], true) {
+        if plans.iter().any(|plan| plan.name == table.name) {
             return Err(Refusal::Malformed(format!(
                 "it lists table `{}` twice",
                 table.name
             )));
         }
+        let plan = TablePlan {
+            name: table.name.clone(),
+            version: table.version,
+            table: schema.iter().position(|shape| shape.name == table.name),
+            before: 0,
+            unknown: Vec::new(),
+            indexes: vec![None; table.indexes.len()],
+        };
+        let Some(number) = plan.table else {
+            plans.push(plan);
+            continue;
+        };
         let shape = &schema[number];
         let before = shape.versions_since(table.version)?;
         let known = |field: &&String| match before.checked_sub(1) {
             None => shape.fields.contains(&shape.present_name(field)),
             Some(i) => shape.earlier[i].is_none_or(|fields| fields.contains(&field.as_str())),
         };
-        if let Some(field) = table.fields.iter().find(|field| !known(field)) {
-            return Err(ImageError::UnknownField {
-                table: shape.name,
-                version: table.version,
-                field: field.clone(),
-            }
-            .into());
-        }
+        let unknown = table.fields.iter().filter(|field| !known(field));
+        let unknown = unknown.cloned().collect();
         if before == 0 && !shape.are(&table.primary_key, shape.primary_key) {
             return Err(ImageError::PrimaryKey {
                 table: shape.name,
@@ -277,9 +282,10 @@ pub(super) fn plan(header: &Header, schema: &[TableShape]) -> Result<Vec<TablePl
             indexes.push(same);
         }
         plans.push(TablePlan {
-            table: number,
             before,
+            unknown,
             indexes,
+            ..plan
         });
     }
     Ok(plans)
@@ -355,25 +361,23 @@ mod tests {
         assert!(again.driver);
     }
 
+    /// The plan for a table that the schema has.
+    fn fits(name: &str, table: usize, indexes: &[Option<usize>]) -> TablePlan {
+        TablePlan {
+            name: name.into(),
+            version: 1,
+            table: Some(table),
+            before: 0,
+            unknown: vec![],
+            indexes: indexes.to_vec(),
+        }
+    }
+
     #[test]
     fn the_same_schema_fits() {
         let plans = plan(&header(), &shapes()).unwrap();
-        assert_eq!(
-            plans[0],
-            TablePlan {
-                table: 0,
-                before: 0,
-                indexes: vec![Some(0), Some(1)]
-            }
-        );
-        assert_eq!(
-            plans[1],
-            TablePlan {
-                table: 1,
-                before: 0,
-                indexes: vec![]
-            }
-        );
+        assert_eq!(plans[0], fits("services", 0, &[Some(0), Some(1)]));
+        assert_eq!(plans[1], fits("nodes", 1, &[]));
     }
 
     #[test]
@@ -393,22 +397,8 @@ mod tests {
             local: true,
         });
         let plans = plan(&header(), &grown).unwrap();
-        assert_eq!(
-            plans[0],
-            TablePlan {
-                table: 1,
-                before: 0,
-                indexes: vec![Some(1), Some(0)]
-            }
-        );
-        assert_eq!(
-            plans[1],
-            TablePlan {
-                table: 0,
-                before: 0,
-                indexes: vec![]
-            }
-        );
+        assert_eq!(plans[0], fits("services", 1, &[Some(1), Some(0)]));
+        assert_eq!(plans[1], fits("nodes", 0, &[]));
     }
 
     #[test]
@@ -427,19 +417,20 @@ mod tests {
     }
 
     #[test]
-    fn what_would_be_lost_is_refused() {
+    fn what_is_not_known_is_to_have_nothing() {
         let mut fewer = shapes();
-        fewer.pop();
-        assert!(matches!(
-            plan(&header(), &fewer),
-            Err(Refusal::Error(ImageError::UnknownTable { table })) if table == "nodes"
-        ));
+        fewer.remove(0);
+        let plans = plan(&header(), &fewer).unwrap();
+        assert_eq!((plans[0].table, plans[1].table), (None, Some(0)));
+        assert_eq!(plans[0].indexes, [None, None]);
         let mut fewer = shapes();
         fewer[0].fields = &["id", "tags"];
-        assert!(matches!(
-            plan(&header(), &fewer),
-            Err(Refusal::Error(ImageError::UnknownField { table: "services", version: 1, field })) if field == "node"
-        ));
+        let plans = plan(&header(), &fewer).unwrap();
+        assert_eq!(plans[0].unknown, ["node"]);
+    }
+
+    #[test]
+    fn another_primary_key_is_refused() {
         let mut other = shapes();
         other[0].primary_key = &["node", "id"];
         assert!(matches!(

@@ -57,10 +57,23 @@ impl fmt::Display for Fault {
 
 /// Checks that `bytes` are exactly one value. O(length), no allocation.
 pub(crate) fn check(bytes: &[u8]) -> Result<(), Fault> {
+    let end = end_of(bytes, 0)?;
+    if end == bytes.len() {
+        Ok(())
+    } else {
+        Err(Fault {
+            offset: end,
+            kind: FaultKind::Trailing,
+        })
+    }
+}
+
+/// Where the value ends that begins at a byte.
+fn end_of(bytes: &[u8], start: usize) -> Result<usize, Fault> {
     // Values still to come at each open level.
     let mut open = [0_u64; MAX_DEPTH];
     let mut depth = 0;
-    let mut at = 0;
+    let mut at = start;
     loop {
         let head = Head::read(bytes, at)?;
         at = head.end;
@@ -84,17 +97,29 @@ pub(crate) fn check(bytes: &[u8]) -> Result<(), Fault> {
             depth -= 1;
         }
         if depth == 0 {
-            break;
+            return Ok(at);
         }
     }
-    if at == bytes.len() {
-        Ok(())
-    } else {
-        Err(Fault {
-            offset: at,
-            kind: FaultKind::Trailing,
-        })
-    }
+}
+
+/// The entries of a value that has been [`check`]ed and is a map, of any other none: their keys, if
+/// those are text, and whether their values are nil.
+pub(super) fn entries(bytes: &[u8]) -> impl Iterator<Item = (&[u8], bool)> {
+    let head = Head::read(bytes, 0).ok();
+    let head = head.filter(|_| is_map(Marker::from_u8(bytes[0])));
+    let (mut at, mut left) = head.map_or((0, 0), |head| (head.end, head.children / 2));
+    std::iter::from_fn(move || {
+        left = left.checked_sub(1)?;
+        let (key, value) = (at, end_of(bytes, at).ok()?);
+        at = end_of(bytes, value).ok()?;
+        let text = rmp::decode::read_str_from_slice(&bytes[key..value]);
+        let text = text.map_or(&[][..], |(text, _)| text.as_bytes());
+        Some((text, Marker::from_u8(bytes[value]) == Marker::Null))
+    })
+}
+
+fn is_map(marker: Marker) -> bool {
+    matches!(marker, Marker::FixMap(_) | Marker::Map16 | Marker::Map32)
 }
 
 /// The first bytes of a value: all of a scalar, or what says how many values an array or map has.

@@ -251,7 +251,7 @@ struct TableReader<'a, 'r> {
 impl TableReader<'_, '_> {
     fn tables(&mut self, tables: &Tables, plans: &[TablePlan]) -> Result<(), ImageError> {
         for (number, table) in tables.iter().enumerate() {
-            let in_image = plans.iter().any(|plan| plan.table == number);
+            let in_image = plans.iter().any(|plan| plan.table == Some(number));
             if table.is_local() && self.goes_on && !in_image {
                 continue;
             }
@@ -259,29 +259,56 @@ impl TableReader<'_, '_> {
         }
         let mut rows = 0;
         for plan in plans {
-            let table = tables[plan.table].as_ref();
-            let base = tables.base(plan.table);
+            let Some(number) = plan.table else {
+                self.no_rows(plan)?;
+                for _ in 0..=plan.indexes.len() {
+                    self.stamps(None)?;
+                }
+                continue;
+            };
+            let table = tables[number].as_ref();
+            let base = tables.base(number);
             self.frames.table = Some(table.name());
-            rows += self.rows(table, plan.before, base)?;
-            self.stamps(table, Some(base))?;
+            rows += self.rows(table, plan, base)?;
+            self.stamps(Some((table, base)))?;
             for index in &plan.indexes {
-                self.stamps(table, index.map(|index| base + 1 + index))?;
+                self.stamps(index.map(|index| (table, base + 1 + index)))?;
             }
+            self.frames.table = None;
         }
-        self.frames.table = None;
         self.trailer(rows)
     }
 
-    /// Reads the rows of one table, of the version that is so many before the present one, and their
-    /// count, which it returns.
+    /// Reads the end of a table that the schema has not, which must come at once.
+    fn no_rows(&mut self, plan: &TablePlan) -> Result<(), ImageError> {
+        match self.frames.next()? {
+            Kind::TableEnd => self.table_end(0),
+            Kind::Rows => Err(ImageError::UnknownTable {
+                table: plan.name.clone(),
+            }),
+            _ => Err(self.frames.unexpected("rows or the end of the table")),
+        }
+    }
+
+    /// Looks at the end of a table that has had so many records.
+    fn table_end(&self, count: u64) -> Result<(), ImageError> {
+        let mut rest = self.frames.body();
+        if varint::take(&mut rest) != Some(count) || !rest.is_empty() {
+            let what = format!("the table ends after {count} records, which is not what it says");
+            return Err(self.frames.malformed(rest, None, what));
+        }
+        Ok(())
+    }
+
+    /// Reads the rows of one table and their count, which it returns.
     fn rows(
         &mut self,
         table: &dyn TableOps,
-        before: usize,
+        plan: &TablePlan,
         base: usize,
     ) -> Result<u64, ImageError> {
         let mut count = 0;
-        let mut intake = table.intake(before);
+        let mut intake = table.intake(plan.before);
         // Where each begins, to say where it was if it is refused in the end.
         let mut offsets = Vec::new();
         loop {
@@ -302,6 +329,13 @@ impl TableReader<'_, '_> {
                     what,
                 };
                 let row = Row::take(&mut rest, self.image.index).map_err(malformed)?;
+                if let Some(field) = row.value_of(&plan.unknown) {
+                    return Err(ImageError::UnknownField {
+                        table: table.name(),
+                        version: plan.version,
+                        field: field.clone(),
+                    });
+                }
                 let (created, modified) = self.indexes(&row);
                 intake
                     .push(row.record, created, modified)
@@ -310,11 +344,7 @@ impl TableReader<'_, '_> {
                 count += 1;
             }
         }
-        let mut rest = self.frames.body();
-        if varint::take(&mut rest) != Some(count) || !rest.is_empty() {
-            let what = format!("the table ends after {count} records, which is not what it says");
-            return Err(self.frames.malformed(rest, None, what));
-        }
+        self.table_end(count)?;
         intake
             .fill(self.edition, base, self.position.index.0, self.threads)
             .map_err(|(number, error)| {
@@ -336,12 +366,12 @@ impl TableReader<'_, '_> {
         }
     }
 
-    /// Reads the stamps of one tree, and gives them to tree `tree` if there is one, unless its
+    /// Reads the stamps of one tree, and gives them to that tree of a table if there is one, unless its
     /// keys are others now or the store goes on from another position than the image's.
-    fn stamps(&mut self, table: &dyn TableOps, tree: Option<usize>) -> Result<(), ImageError> {
-        let tree = tree.filter(|_| self.position == self.image);
+    fn stamps(&mut self, of: Option<(&dyn TableOps, usize)>) -> Result<(), ImageError> {
+        let tree = of.filter(|_| self.position == self.image);
         let mut entries = Entries::default();
-        if let Some(tree) = tree {
+        if let Some((table, tree)) = tree {
             let push = &mut |key: &[u8], modified| entries.push(key, modified);
             table.new_entries(self.edition, tree, push);
         }
@@ -386,7 +416,8 @@ impl TableReader<'_, '_> {
             let what = format!("{nodes} stamps, which is not what their end says");
             return Err(self.frames.malformed(body, None, what));
         }
-        let Some(tree) = tree.filter(|_| entries.checksum() == u32::from_le_bytes(keys)) else {
+        let same_keys = |_: &_| entries.checksum() == u32::from_le_bytes(keys);
+        let Some((table, tree)) = tree.filter(same_keys) else {
             return Ok(());
         };
         let (offset, fault) = match (fault, decoder.finish()) {
@@ -468,5 +499,14 @@ impl<'a> Row<'a> {
             modified: LogIndex(modified),
             record,
         })
+    }
+
+    /// The first of these fields that the record has a value of.
+    fn value_of<'f>(&self, fields: &'f [String]) -> Option<&'f String> {
+        let has = |field: &&String| {
+            let mut entries = msgpack::entries(self.record);
+            entries.any(|(name, is_nil)| name == field.as_bytes() && !is_nil)
+        };
+        fields.iter().find(has)
     }
 }

@@ -145,17 +145,14 @@ impl<P: Send + Sync + 'static> Edition<P> {
     fn take_away(&mut self, at: usize) {
         let floor = self.floor_before(at);
         let Mark { before, .. } = self.marks.remove(at);
-        match self.marks.get_mut(at) {
-            Some(next) => {
-                let since = std::mem::take(&mut next.before);
-                self.marks[at].before = self.join(floor, before, since);
-            }
-            None => {
-                let since = self.take_given();
-                let joined = self.join(floor, before, since);
-                self.put_given(joined);
-                self.writer().edits.floor = floor;
-            }
+        if let Some(next) = self.marks.get_mut(at) {
+            let since = std::mem::take(&mut next.before);
+            self.marks[at].before = self.join(floor, before, since);
+        } else {
+            let since = self.take_given();
+            let joined = self.join(floor, before, since);
+            self.put_given(joined);
+            self.writer().edits.floor = floor;
         }
     }
 

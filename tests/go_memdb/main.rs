@@ -177,7 +177,7 @@
 //! | nomad #18266 | `traps::watches::nomad_18266_a_change_between_reading_and_waiting_is_not_missed` |
 //! | nomad #6403 | `embedders::waiting::a_blocking_query_returns_for_what_it_read` |
 //! | nomad #27442, consul #3326, #5327, #5356 | `embedders::images::a_store_is_read_while_it_is_restored` |
-//! | nomad #20072 | `traps::programs::nomad_20072_an_older_program_refuses_what_it_does_not_know_before_it_changes_anything` |
+//! | nomad #20072 | `traps::programs::nomad_20072_an_older_program_refuses_what_it_does_not_know_before_it_changes_anything`; what is empty is passed over: `image_schema::unknown` |
 //! | nomad #3033, #26425 | `embedders::gates::nomad_3033_an_older_server_passes_over_what_it_may_and_stops_at_what_it_must_know`; behind the journal: `journal::ends::a_command_this_program_does_not_know_is_refused` |
 //! | consul #8995, #12080 | `traps::watches::consul_8995_a_commit_wakes_those_it_concerns_whoever_else_waits` |
 //! | nomad #11296, consul PR #12673 | `embedders::streams::a_stream_is_resumed_after_what_it_told_and_tells_of_a_restore` |

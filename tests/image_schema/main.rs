@@ -1,5 +1,6 @@
 //! Images met by programs of another schema: nothing is lost silently, and what can be read is.
 
+mod unknown;
 mod versions;
 
 use highwater::{ImageError, LogIndex, Schema, Store, Table};
@@ -199,35 +200,6 @@ impl PrefixIndex for old::ItemReader<'_> {
             .map(|id| self.range(id..id + 2).log_index())
             .collect()
     }
-}
-
-#[test]
-fn an_unknown_table_is_refused() {
-    let more = Store::<more::Program>::new();
-    let mut bytes = Vec::new();
-    more.snapshot().write_image(&mut bytes).unwrap();
-    match Store::<old::Program>::from_image(&bytes[..]) {
-        Err(error @ ImageError::UnknownTable { .. }) => {
-            assert!(error.to_string().contains("`extra`"), "{error}");
-        }
-        other => panic!("{other:?}"),
-    }
-}
-
-#[test]
-fn an_unknown_field_is_refused() {
-    let grown = Store::<grown::Program>::new();
-    let mut bytes = Vec::new();
-    grown.snapshot().write_image(&mut bytes).unwrap();
-    let (store, _) = written();
-    match store.rewind(&bytes[..]) {
-        Err(error @ ImageError::UnknownField { .. }) => {
-            assert!(error.to_string().contains("`serial`"), "{error}");
-            assert!(error.to_string().contains("`items`"), "{error}");
-        }
-        other => panic!("{other:?}"),
-    }
-    assert_eq!(store.snapshot().items().len(), 8);
 }
 
 program! { keyed,

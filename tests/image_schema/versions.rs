@@ -383,7 +383,17 @@ mod other_v1 {
 
 #[test]
 fn a_field_that_the_earlier_form_has_not_is_refused() {
-    let bytes = image(&Store::<other_v1::Program>::new());
+    let old = Store::<other_v1::Program>::new();
+    let mut txn = old.write().unwrap();
+    let service = other_v1::Service {
+        id: 7,
+        node: "n".into(),
+        address: "a:1".into(),
+        weight: 1,
+    };
+    txn.services_mut().insert(service).unwrap();
+    txn.commit().unwrap();
+    let bytes = image(&old);
     let error = refused(&Store::<v2::Program>::new(), &bytes);
     match &error {
         ImageError::UnknownField {

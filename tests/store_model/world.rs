@@ -257,7 +257,6 @@ impl World {
                     self.seen.swap_remove(n).check();
                 }
             }
-            Op::LetSeen(..) => {}
             Op::Watch(query) => self.watch(query),
             Op::Record(query) => self.record(query),
             Op::Validate => self.validate(),
@@ -265,7 +264,7 @@ impl World {
             Op::Restore(image, way) if !self.forked && !self.images.is_empty() => {
                 self.restore(image % self.images.len(), way);
             }
-            Op::Image | Op::Restore(..) => {}
+            Op::LetSeen(..) | Op::Image | Op::Restore(..) => {}
             Op::Follow => {
                 let feed = self
                     .store
