@@ -6,8 +6,8 @@ mod support;
 use highwater::{ImageError, Store};
 use proptest::prelude::*;
 use support::{
-    Catalog, DRIVER, Forge, HEADER, ROWS, STAMPS, STAMPS_END, TABLE_END, TRAILER, image,
-    put_number, rows, rows_frame, seen, small,
+    Catalog, DRIVER, Forge, HEADER, ROWS, STAMPS, STAMPS_END, TABLE_END, TRAILER, at, image,
+    put_number, rows, rows_frame, seen, service, small,
 };
 
 /// Restores into a store that has content, and sees that an error changed nothing.
@@ -459,43 +459,73 @@ fn change() -> impl Strategy<Value = (usize, prop::sample::Index, Change)> {
     (any::<usize>(), any::<prop::sample::Index>(), change)
 }
 
+/// The image with these changes and right checksums.
+fn changed(image: &[u8], changes: Vec<(usize, prop::sample::Index, Change)>) -> Forge {
+    let mut forge = Forge::parse(image);
+    for (number, place, change) in changes {
+        if forge.frames.is_empty() {
+            break;
+        }
+        let number = number % forge.frames.len();
+        let frame = &mut forge.frames[number];
+        let at = place.index(frame.len().max(1)).min(frame.len());
+        match change {
+            Change::Set { byte } => {
+                if let Some(to) = frame.get_mut(at) {
+                    *to = byte;
+                }
+            }
+            Change::Insert { bytes } => drop(frame.splice(at..at, bytes)),
+            Change::Cut { len } => drop(frame.drain(at..(at + len).min(frame.len()))),
+            Change::Repeat { len } => {
+                let again = frame[at..(at + len).min(frame.len())].to_vec();
+                drop(frame.splice(at..at, again));
+            }
+            Change::RemoveFrame => drop(forge.frames.remove(number)),
+            Change::RepeatFrame => {
+                let again = frame.clone();
+                forge.frames.insert(number, again);
+            }
+            Change::SwapFrames => {
+                let other = place.index(forge.frames.len());
+                forge.frames.swap(number, other);
+            }
+        }
+    }
+    forge
+}
+
+/// An older program: it has no links, and its services have no notes.
+mod older {
+    use highwater::{Schema, Table};
+    use serde::{Deserialize, Serialize};
+
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
+    #[table(name = "services")]
+    pub(super) struct Service {
+        #[primary_key]
+        id: String,
+        #[index]
+        node: String,
+        name: String,
+        tags: Vec<String>,
+        #[index(unique)]
+        port: u16,
+    }
+
+    #[derive(Schema)]
+    pub(super) struct Catalog {
+        services: Service,
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
 
     /// With right checksums anything may come; it is refused, or it is a state like any other.
     #[test]
     fn changed_frames(changes in prop::collection::vec(change(), 1..4)) {
-        let mut forge = Forge::parse(&image(&small()));
-        for (number, place, change) in changes {
-            if forge.frames.is_empty() {
-                break;
-            }
-            let number = number % forge.frames.len();
-            let frame = &mut forge.frames[number];
-            let at = place.index(frame.len().max(1)).min(frame.len());
-            match change {
-                Change::Set { byte } => {
-                    if let Some(to) = frame.get_mut(at) {
-                        *to = byte;
-                    }
-                }
-                Change::Insert { bytes } => drop(frame.splice(at..at, bytes)),
-                Change::Cut { len } => drop(frame.drain(at..(at + len).min(frame.len()))),
-                Change::Repeat { len } => {
-                    let again = frame[at..(at + len).min(frame.len())].to_vec();
-                    drop(frame.splice(at..at, again));
-                }
-                Change::RemoveFrame => drop(forge.frames.remove(number)),
-                Change::RepeatFrame => {
-                    let again = frame.clone();
-                    forge.frames.insert(number, again);
-                }
-                Change::SwapFrames => {
-                    let other = place.index(forge.frames.len());
-                    forge.frames.swap(number, other);
-                }
-            }
-        }
+        let forge = changed(&image(&small()), changes);
         let store = small();
         let before = seen(&store);
         match store.rewind(&forge.bytes()[..]) {
@@ -512,6 +542,36 @@ proptest! {
                 }
                 prop_assert!(snapshot.services().log_index() <= position.index.max(highwater::LogIndex(1)));
             }
+        }
+    }
+
+    /// The same to a program that does not know all that is listed, in an image that has nothing of it.
+    #[test]
+    fn changed_frames_that_are_passed_over(changes in prop::collection::vec(change(), 0..4)) {
+        let newer = Store::<Catalog>::new();
+        at(&newer, 3, |txn| {
+            for port in [1, 3, 5] {
+                // Odd ones have no note.
+                txn.services_mut().insert(service(&format!("s{port}"), "n", port)).unwrap();
+            }
+        });
+        let unchanged = changes.is_empty();
+        let forge = changed(&image(&newer), changes);
+        let bytes = |store: &Store<older::Catalog>| {
+            let mut bytes = Vec::new();
+            store.snapshot().write_image(&mut bytes).unwrap();
+            bytes
+        };
+        let store = Store::<older::Catalog>::new();
+        let before = bytes(&store);
+        let taken = store.restore(&forge.bytes()[..]);
+        prop_assert!(taken.is_ok() || !unchanged, "{:?}", taken);
+        if taken.is_err() {
+            prop_assert_eq!(bytes(&store), before);
+        } else {
+            store.snapshot().check().unwrap();
+            let copy = Store::<older::Catalog>::from_image(&bytes(&store)[..]).unwrap();
+            prop_assert_eq!(bytes(&copy), bytes(&store));
         }
     }
 
