@@ -24,6 +24,7 @@ use crate::version::{Edition, Version};
 use crate::watch::ChangedKeys;
 
 /// What `write_at` says.
+#[must_use = "an entry that is to be applied comes with its transaction, which is gone if it is not kept"]
 pub enum Turn<S: Schema> {
     /// The entry is to be applied, in this transaction.
     Apply(WriteTxn<S>),
