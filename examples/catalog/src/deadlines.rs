@@ -18,9 +18,9 @@ use crate::{registry, sessions};
 const MOST: usize = 256;
 
 impl Due {
-    /// Whether somebody can put it off, by saying that he is there.
+    /// Whether somebody can put it off, by saying that he or something is there.
     fn is_heard_of(&self) -> bool {
-        matches!(self, Due::End(_) | Due::Fail(_) | Due::Deregister(_))
+        !matches!(self, Due::Unlock(_))
     }
 }
 
@@ -93,7 +93,7 @@ impl Deadline {
 fn carry_out(due: Due, context: &Context, txn: &mut WriteTxn<Catalog>) -> Result<(), Rejected> {
     match due {
         Due::End(session) => sessions::end(session, context, txn)?,
-        Due::Fail(check) => registry::fail(check, context, txn)?,
+        Due::Fail(check) => registry::fail(&check, context, txn)?,
         Due::Deregister(check) => registry::give_up(&check, context, txn)?,
         Due::Unlock(_) => {}
     }
@@ -140,6 +140,7 @@ mod tests {
     fn another_that_lets_time_pass_gives_it_anew() {
         let mut machine = Machine::default();
         machine.edit(|txn| txn.checks_mut().upsert(check("n", "beat")));
+        machine.edit(|txn| txn.sessions_mut().insert(session(Uuid::nil())));
         set_all(&mut machine, MINUTE);
         machine.pass(MINUTE / 2);
         machine.done(&Command::Begin);
@@ -159,8 +160,9 @@ mod tests {
     fn to_begin_costs_the_same_however_much_there_is() {
         let mut machine = Machine::default();
         for key in 0..1000_u128 {
-            let due = Due::End(Uuid::from_u128(key));
-            let (at, time) = (machine.now + MINUTE, MINUTE);
+            let (id, at, time) = (Uuid::from_u128(key), machine.now + MINUTE, MINUTE);
+            let due = Due::End(id);
+            machine.edit(|txn| txn.sessions_mut().insert(session(id)));
             machine.edit(|txn| txn.deadlines_mut().upsert(Deadline { due, at, time }));
         }
         machine.pass(MINUTE);
@@ -178,16 +180,19 @@ mod tests {
         }
     }
 
-    /// A session that has a key locked; whether there can be such a lock.
-    fn lock(machine: &mut Machine, id: Uuid, key: &str) -> bool {
-        let session = Session {
+    fn session(id: Uuid) -> Session {
+        Session {
             id,
             node: "n".to_owned(),
             lock_delay: GoDuration(MINUTE),
             ttl: GoDuration(MINUTE),
             ..Session::default()
-        };
-        machine.edit(|txn| txn.sessions_mut().insert(session));
+        }
+    }
+
+    /// A session that has a key locked; whether there can be such a lock.
+    fn lock(machine: &mut Machine, id: Uuid, key: &str) -> bool {
+        machine.edit(|txn| txn.sessions_mut().insert(session(id)));
         let locked = KvEntry {
             key: key.to_owned(),
             session: Some(id),

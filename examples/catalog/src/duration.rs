@@ -64,27 +64,18 @@ fn part(number: &str, unit: &str) -> Option<Duration> {
 
 impl fmt::Display for GoDuration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (seconds, nanos) = (self.0.as_secs(), self.0.subsec_nanos());
-        if seconds == 0 && nanos > 0 {
-            return if nanos % 1_000_000 == 0 {
-                write!(f, "{}ms", nanos / 1_000_000)
-            } else {
-                write!(f, "{nanos}ns")
-            };
+        let (minutes, seconds) = (self.0.as_secs() / 60, self.0.as_secs() % 60);
+        if self.is_zero() {
+            return f.write_str("0s");
+        } else if minutes == 0 {
+            // Less than a minute Rust writes alike.
+            return fmt::Debug::fmt(&self.0, f);
+        } else if minutes >= 60 {
+            write!(f, "{}h", minutes / 60)?;
         }
-        let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
-        if hours > 0 {
-            write!(f, "{hours}h")?;
-        }
-        if seconds >= 60 {
-            write!(f, "{minutes}m")?;
-        }
-        write!(f, "{}", seconds % 60)?;
-        if nanos > 0 {
-            let digits = format!("{nanos:09}");
-            write!(f, ".{}", digits.trim_end_matches('0'))?;
-        }
-        f.write_str("s")
+        let part = format!(".{:09}", self.0.subsec_nanos());
+        let part = part.trim_end_matches('0').trim_end_matches('.');
+        write!(f, "{}m{seconds}{part}s", minutes % 60)
     }
 }
 
@@ -170,7 +161,8 @@ mod tests {
     #[test]
     fn writes_what_it_reads() {
         for text in [
-            "10s", "1m0s", "1m30s", "500ms", "1.5s", "2h0m0s", "1h0m1s", "7ns", "0s",
+            "10s", "1m0s", "1m30s", "500ms", "1.5s", "2h0m0s", "1h0m1s", "1m0.05s", "1.5ms", "7ns",
+            "0s",
         ] {
             assert_eq!(text.parse::<GoDuration>().unwrap().to_string(), text);
         }

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 use crate::app::App;
 use crate::cluster::{Member, MemberId, Seen};
 use crate::command::Command;
-use crate::registry::{Deregistration, Registration, Report};
+use crate::registry::{Deregistration, Registration};
 use crate::schema::{ALIVE, CatalogView, Check, Node, Status};
 
 /// A member that has not answered for so long is taken for dead. A restart takes less, and so does
@@ -111,10 +111,7 @@ fn news(db: &CatalogView, members: &[Known]) -> Vec<Command> {
         // The one that answers, if one does.
         let member = lives.iter().min_by_key(|known| known.answers != Some(true));
         let Some(member) = member else {
-            news.push(Command::Deregister(Deregistration {
-                node,
-                ..Deregistration::default()
-            }));
+            news.push(Command::Deregister(Deregistration::Node(node)));
             continue;
         };
         let (status, output) = match member.answers {
@@ -123,12 +120,8 @@ fn news(db: &CatalogView, members: &[Known]) -> Vec<Command> {
             None => continue,
         };
         if check.status != status {
-            news.push(Command::UpdateCheck(Report {
-                node,
-                check: ALIVE.to_owned(),
-                status,
-                output: output.to_owned(),
-            }));
+            let alive = (node, ALIVE.to_owned());
+            news.push(Command::Report(alive, status, output.to_owned()));
         }
     }
     for Known { id, member, .. } in members
@@ -205,17 +198,10 @@ mod tests {
         ];
         let news = news(&machine.store.snapshot(), &members);
         let report = |node: &str, status, output: &str| {
-            Command::UpdateCheck(Report {
-                node: node.to_owned(),
-                check: ALIVE.to_owned(),
-                status,
-                output: output.to_owned(),
-            })
+            let alive = (node.to_owned(), ALIVE.to_owned());
+            Command::Report(alive, status, output.to_owned())
         };
-        let gone = Command::Deregister(Deregistration {
-            node: "gone".to_owned(),
-            ..Deregistration::default()
-        });
+        let gone = Command::Deregister(Deregistration::Node("gone".to_owned()));
         let register = |number, name: &str| {
             let node = Node {
                 id: id(number).uuid().to_string(),

@@ -2,6 +2,7 @@
 
 use axum::http::StatusCode;
 use axum::response::Response;
+use axum::routing::{MethodRouter, put};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -13,7 +14,7 @@ use crate::app::{App, DATACENTER};
 use crate::cluster::Seen;
 use crate::command::{Command, Rejected, Reply};
 use crate::probe;
-use crate::registry::{Deregistration, Registration, Report, TTL};
+use crate::registry::{Deregistration, Registration, TTL};
 use crate::schema::{ALIVE, CatalogView, Check, Definition, Service, Status};
 
 /// The version of Consul whose interface this is.
@@ -250,28 +251,21 @@ fn kind(definition: &Definition) -> Result<&'static str, String> {
 }
 
 pub async fn deregister_service(asked: Asked) -> Answered {
-    let service = Deregistration {
-        service: Some(asked.name.clone()),
-        ..Deregistration::default()
-    };
-    let absent = Rejected::UnknownService(asked.name);
-    deregister(&asked.app, service, absent).await
+    deregister(&asked, "service", Deregistration::Service).await
 }
 
 pub async fn deregister_check(asked: Asked) -> Answered {
-    let check = Deregistration {
-        check: Some(asked.name.clone()),
-        ..Deregistration::default()
-    };
-    let absent = Rejected::UnknownCheck(asked.name);
-    deregister(&asked.app, check, absent).await
+    deregister(&asked, "check", Deregistration::Check).await
 }
 
-async fn deregister(app: &App, what: Deregistration, absent: Rejected) -> Answered {
-    let node = app.agent.node.name.clone();
-    let deregister = Command::Deregister(Deregistration { node, ..what });
-    match app.write(deregister).await? {
-        (_, Reply::Was(false)) => Err(absent.into()),
+async fn deregister(
+    asked: &Asked,
+    kind: &str,
+    of: fn(String, String) -> Deregistration,
+) -> Answered {
+    let gone = of(asked.app.agent.node.name.clone(), asked.name.clone());
+    match asked.app.write(Command::Deregister(gone)).await? {
+        (_, Reply::Was(false)) => Err(Rejected::unknown(kind, &asked.name).into()),
         (index, _) => Ok(written(index, StatusCode::OK)),
     }
 }
@@ -288,33 +282,19 @@ pub async fn update(asked: Asked, JsonBody(body): JsonBody<UpdateBody>) -> Answe
     report(&asked, body.status, &body.output).await
 }
 
-pub async fn pass(asked: Asked) -> Answered {
-    report(&asked, Status::Passing, asked.text("note")).await
-}
-
-pub async fn warn(asked: Asked) -> Answered {
-    report(&asked, Status::Warning, asked.text("note")).await
-}
-
-pub async fn fail(asked: Asked) -> Answered {
-    report(&asked, Status::Critical, asked.text("note")).await
+/// The endpoint that says so of a check.
+pub fn says(status: Status) -> MethodRouter<App> {
+    put(async move |asked: Asked| report(&asked, status, asked.text("note")).await)
 }
 
 async fn report(asked: &Asked, status: Status, output: &str) -> Answered {
-    let report = Report {
-        node: asked.app.agent.node.name.clone(),
-        check: asked.name.clone(),
-        status,
-        output: output.to_owned(),
-    };
+    let check = (asked.app.agent.node.name.clone(), asked.name.clone());
     let db = asked.app.store.snapshot();
-    let known = db.checks().get((&report.node, &report.check));
-    if known.is_some_and(|known| !known.own || known.kind != TTL) {
-        return Err(HttpError::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            format!("CheckID {:?} does not have associated TTL", report.check),
-        ));
+    if (db.checks().get(&check)).is_some_and(|known| !known.own || known.kind != TTL) {
+        let text = format!("CheckID {:?} does not have associated TTL", check.1);
+        return Err(HttpError(StatusCode::INTERNAL_SERVER_ERROR, text));
     }
-    let (index, _) = asked.app.write(Command::UpdateCheck(report)).await?;
+    let report = Command::Report(check, status, output.to_owned());
+    let (index, _) = asked.app.write(report).await?;
     Ok(written(index, StatusCode::OK))
 }

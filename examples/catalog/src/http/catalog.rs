@@ -137,14 +137,23 @@ fn check_of(node: &str, mut check: Check) -> Result<Check, HttpError> {
 #[serde(default)]
 pub struct DeregisterBody {
     datacenter: String,
-    #[serde(flatten)]
-    what: Deregistration,
+    node: String,
+    #[serde(alias = "serviceid")]
+    service: Option<String>,
+    #[serde(alias = "checkid")]
+    check: Option<String>,
 }
 
 pub async fn deregister(asked: Asked, JsonBody(request): JsonBody<DeregisterBody>) -> Answered {
     own_datacenter(&request.datacenter)?;
-    if request.what.node.is_empty() {
+    let node = request.node;
+    if node.is_empty() {
         return Err(HttpError::bad_request("Must provide node"));
     }
-    asked.done(Command::Deregister(request.what)).await
+    let gone = match (request.service, request.check) {
+        (Some(id), _) => Deregistration::Service(node, id),
+        (None, Some(id)) => Deregistration::Check(node, id),
+        (None, None) => Deregistration::Node(node),
+    };
+    asked.done(Command::Deregister(gone)).await
 }

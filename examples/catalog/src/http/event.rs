@@ -1,8 +1,7 @@
 //! `/v1/event/`: events, which everybody hears of.
 
 use axum::http::StatusCode;
-use highwater::{LogIndex, Row};
-use serde_json::Value;
+use highwater::LogIndex;
 use tokio::time::{Instant, sleep_until};
 
 use super::blocking::{after_and_wait, written};
@@ -18,10 +17,8 @@ const LARGEST_PAYLOAD: usize = 512;
 
 pub async fn fire(asked: Asked, RawBody(payload): RawBody) -> Answered {
     if payload.len() > LARGEST_PAYLOAD {
-        return Err(HttpError::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            format!("Event payload too large, max size: {LARGEST_PAYLOAD} bytes"),
-        ));
+        let text = format!("Event payload too large, max size: {LARGEST_PAYLOAD} bytes");
+        return Err(HttpError(StatusCode::PAYLOAD_TOO_LARGE, text));
     }
     let mut event = Event {
         name: asked.name.clone(),
@@ -63,15 +60,21 @@ pub async fn list(asked: Asked) -> Answered {
                 "" => db.events().iter(),
                 name => db.events().by_name(name),
             };
-            events.cloned().collect::<Vec<Row<Event>>>()
+            let index = events
+                .clone()
+                .next_back()
+                .map_or(LogIndex(1), |last| index_of(last));
+            (
+                index,
+                events.map(|event| shapes::event(event)).collect::<Vec<_>>(),
+            )
         };
         let store = &asked.app.store;
-        let found = store.blocking_query_async(after, sleep_until(until), query);
-        let found = found.await?;
-        let last = found.value.last().map(|event| index_of(event));
-        let index = last.unwrap_or(LogIndex(1));
+        let found = store
+            .blocking_query_async(after, sleep_until(until), query)
+            .await?;
+        let (index, events) = found.value;
         if seen != index || Instant::now() >= until {
-            let events: Vec<Value> = found.value.iter().map(|row| shapes::event(row)).collect();
             return Ok(asked.indexed(index, asked.json(&events)));
         }
         after = found.index;

@@ -31,19 +31,18 @@ pub async fn configuration(asked: Asked) -> Answered {
 
 /// Removes a member: `?id` is its number, `?address` where it talks to the others.
 pub async fn remove(asked: Asked) -> Result<StatusCode, HttpError> {
-    asked.exclusive(&["id", "address"])?;
-    let (id, address) = (asked.number("id")?, asked.get("address"));
-    if id.is_none() && address.is_none() {
+    if asked.one_of(&["id", "address"])?.is_none() {
         return Err(HttpError::bad_request(
             "Must specify either ?id with the number of a node or ?address",
         ));
     }
+    let (id, address) = (asked.number("id")?, asked.get("address"));
     let node = cluster(&asked.app)?;
     let gone = node.members().into_iter().find(|seen| {
         Some(seen.id.number) == id || address.is_some_and(|at| at == seen.member.address)
     });
-    let absent = || HttpError::new(StatusCode::NOT_FOUND, "no such node is in the cluster");
-    let gone = gone.ok_or_else(absent)?;
+    let absent = "no such node is in the cluster".to_owned();
+    let gone = gone.ok_or(HttpError(StatusCode::NOT_FOUND, absent))?;
     node.remove(gone.id).await.map_err(HttpError::unavailable)?;
     Ok(StatusCode::OK)
 }

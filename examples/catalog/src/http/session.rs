@@ -23,11 +23,8 @@ const MOST_TTL: GoDuration = GoDuration(Duration::from_hours(24));
 
 /// The ID in a path or a parameter.
 pub fn id(text: &str) -> Result<Uuid, HttpError> {
-    text.parse().map_err(|_| {
-        HttpError::bad_request(format!(
-            "invalid session {text:?}: expected the UUID of one"
-        ))
-    })
+    let invalid = || format!("invalid session {text:?}: expected the UUID of one");
+    text.parse().map_err(|_| HttpError::bad_request(invalid()))
 }
 
 /// What `/v1/session/create` is sent.
@@ -99,14 +96,13 @@ pub async fn destroy(asked: Asked) -> Answered {
 pub async fn renew(asked: Asked) -> Answered {
     let id = id(&asked.name)?;
     let (index, _) = asked.app.write(Command::RenewSession(id)).await?;
-    let db = asked
-        .app
-        .store
-        .snapshot_at_least_async(index, sleep(CATCH_UP));
-    let db = db.await?;
+    let store = &asked.app.store;
+    let db = store
+        .snapshot_at_least_async(index, sleep(CATCH_UP))
+        .await?;
     let found = db.sessions().get(id).map(shapes::session);
     let absent = || {
-        HttpError::new(
+        HttpError(
             StatusCode::NOT_FOUND,
             format!("Session id '{id}' not found"),
         )
