@@ -35,10 +35,9 @@ impl Clock {
 
     /// In a term that this node leads in, the log has come to this time now.
     pub fn set(&self, term: u64, log: SystemTime) {
-        let log = if log == Self::AS_IT_IS {
-            SystemTime::now()
-        } else {
-            log
+        let log = match log {
+            Self::AS_IT_IS => SystemTime::now(),
+            log => log,
         };
         let here = Instant::now();
         self.0.send_replace(Some(Reading { term, log, here }));
@@ -54,7 +53,6 @@ impl Clock {
     pub async fn now_in(&self, term: u64) -> SystemTime {
         let mut changes = self.0.subscribe();
         loop {
-            changes.mark_unchanged();
             if let Some(now) = self.now(term) {
                 return now;
             }

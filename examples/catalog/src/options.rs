@@ -6,8 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use axum::http::uri::Authority;
-use clap::error::ErrorKind;
-use clap::{ArgGroup, CommandFactory, Parser, value_parser};
+use clap::{ArgGroup, Parser, value_parser};
 
 use crate::duration::GoDuration;
 
@@ -47,29 +46,6 @@ pub struct Options {
 }
 
 impl Options {
-    /// What was asked for. Ends the program, if that cannot be, or if it was for help.
-    pub fn of_program() -> Self {
-        Self::parse_from_args(std::env::args_os()).unwrap_or_else(|error| error.exit())
-    }
-
-    fn parse_from_args<A>(args: impl IntoIterator<Item = A>) -> Result<Self, clap::Error>
-    where
-        A: Into<std::ffi::OsString> + Clone,
-    {
-        let options = Self::try_parse_from(args)?;
-        if let (Some(node), Some(peers)) = (options.node, &options.peers)
-            && !peers.contains_key(&node)
-        {
-            return Err(Self::command().error(
-                ErrorKind::ValueValidation,
-                format!(
-                    "--peers: node {node} itself is missing: where is it to listen for others?"
-                ),
-            ));
-        }
-        Ok(options)
-    }
-
     /// The folder with the log.
     pub fn folder(&self) -> PathBuf {
         let own = || own_folder(|name| std::env::var(name).ok());
@@ -89,8 +65,12 @@ fn peers(text: &str) -> Result<BTreeMap<u64, String>, String> {
     for pair in text.split(',').filter(|pair| !pair.is_empty()) {
         let expected = || format!("{pair:?}: expected ID=ADDR, as 2=10.0.0.2:9500");
         let (id, address) = pair.split_once('=').ok_or_else(expected)?;
-        let id = id.trim().parse().ok().filter(|id| *id > 0);
-        let id: u64 = id.ok_or_else(expected)?;
+        let id = id
+            .trim()
+            .parse()
+            .ok()
+            .filter(|id| *id > 0)
+            .ok_or_else(expected)?;
         let address = address.trim();
         let (host, port) = address.rsplit_once(':').ok_or_else(expected)?;
         if host.is_empty() || port.parse::<u16>().is_err() {
@@ -116,19 +96,18 @@ fn own_folder(variable: impl Fn(&str) -> Option<String>) -> PathBuf {
             .filter(|value| !value.is_empty())
             .map(PathBuf::from)
     };
-    let base = set("XDG_DATA_HOME")
-        .or_else(|| set("HOME").map(|home| home.join(".local").join("share")))
-        .unwrap_or_default();
-    base.join("highwater-catalog")
+    let base = set("XDG_DATA_HOME").or_else(|| set("HOME").map(|home| home.join(".local/share")));
+    base.unwrap_or_default().join("highwater-catalog")
 }
 
 #[cfg(test)]
 mod tests {
+    use clap::error::ErrorKind;
+
     use super::*;
 
     fn parse(words: &str) -> Result<Options, clap::Error> {
-        let words = words.split_whitespace().map(str::to_owned);
-        Options::parse_from_args(std::iter::once("catalog".to_owned()).chain(words))
+        Options::try_parse_from(format!("catalog {words}").split_whitespace())
     }
 
     #[test]
@@ -189,7 +168,6 @@ mod tests {
             "--cluster 3 --node 1",
             "--node 1",
             "--peers 1=a:1",
-            "--node 3 --peers 1=a:1",
             "--node 1 --peers 1=a",
             "--node 1 --peers 1=a:x",
             "--node 1 --peers 1=::1:9500",

@@ -1,18 +1,19 @@
 //! Asks the leader, whoever that is.
 
-use std::future::pending;
 use std::io;
+use std::sync::Arc;
 
 use highwater::LogIndex;
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::wire::{self, Ask, What};
-use super::{MemberId, Node, PATIENCE, PAUSE, Seen, TRY, server};
+use super::wire::{self, What};
+use super::{MemberId, Node, PATIENCE, PAUSE, Seen, TRY, server, until};
+use crate::log::Failure;
 
 impl Node {
     /// An index at or above that of every write that was answered before this was called.
-    pub async fn read_index(&self) -> Result<LogIndex, String> {
+    pub async fn read_index(self: &Arc<Self>) -> Result<LogIndex, Failure> {
         let until = Instant::now() + PATIENCE;
         self.ask_leader(What::ReadIndex, until, &mut 0).await
     }
@@ -20,11 +21,11 @@ impl Node {
     /// Asks the leader, whoever that is, until there is an answer or it is too late. Each time that
     /// somebody is asked is counted in `tries`.
     pub async fn ask_leader<R: DeserializeOwned>(
-        &self,
+        self: &Arc<Self>,
         what: What,
         until: Instant,
         tries: &mut u32,
-    ) -> Result<R, String> {
+    ) -> Result<R, Failure> {
         loop {
             let why = match self.who_leads() {
                 Some(leader) => {
@@ -33,15 +34,15 @@ impl Node {
                     tokio::select! {
                         answer = answer => match answer {
                             Ok(Ok(answer)) => return Ok(answer),
-                            Ok(Err(error)) => error.to_string(),
-                            Err(late) => late.to_string(),
+                            Ok(Err(error)) => error.into(),
+                            Err(late) => late.into(),
                         },
-                        () = self.leader_changes(leader.id) => "the leader has changed".to_owned(),
+                        _ = self.leader_changes(leader.id) => "the leader has changed".into(),
                     }
                 }
-                None => "No cluster leader".to_owned(),
+                None => "No cluster leader".into(),
             };
-            if Instant::now() + PAUSE >= until || self.0.writes.ended() {
+            if Instant::now() + PAUSE >= until || self.writes.ended() {
                 return Err(why);
             }
             sleep(PAUSE).await;
@@ -49,25 +50,20 @@ impl Node {
     }
 
     /// Asks a member, which may be this node.
-    async fn ask<R: DeserializeOwned>(&self, whom: &Seen, what: What) -> io::Result<R> {
-        if whom.id == self.id() {
+    async fn ask<R: DeserializeOwned>(self: &Arc<Self>, whom: &Seen, what: What) -> io::Result<R> {
+        if whom.id == self.id {
             return wire::decode(&server::answer(self, what).await?);
         }
-        let to = Some(whom.id);
-        let ask = Ask { to, what };
-        self.0.peers.ask(&whom.member.address, &ask, TRY).await
+        let peer = self.peers.member(whom.id, &whom.member);
+        peer.ask(what, TRY).await
     }
 
     /// Waits until another leads.
-    async fn leader_changes(&self, from: MemberId) {
-        let another = |now: MemberId| now != from;
-        let wait = self.0.raft.wait(None);
-        let changed = wait.metrics(
-            |metrics| metrics.current_leader.is_some_and(another),
-            "another leader",
-        );
-        if changed.await.is_err() {
-            pending::<()>().await;
-        }
+    async fn leader_changes(&self, from: MemberId) -> MemberId {
+        let metrics = self.raft.server_metrics();
+        until(metrics, |now| {
+            now.current_leader.filter(|leader| *leader != from)
+        })
+        .await
     }
 }

@@ -1,6 +1,7 @@
 //! Answers what other nodes ask.
 
 use std::io::{self, Write};
+use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
@@ -17,18 +18,20 @@ use highwater::openraft_next::read_index;
 use http_body_util::BodyExt;
 use openraft::alias::SnapshotOf;
 use openraft::raft::AppendEntriesResponse;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 
 use super::wire::{Ask, Hello, Image, MAX_BODY, MEDIA_TYPE, QUESTION, What, decode, encode};
 use super::{Node, TRY, Types, membership, network};
+use crate::log::Failure;
 
 /// The answer, or why there is none.
 type Answer = Result<Vec<u8>, (StatusCode, String)>;
 
 /// Serves until the node ends, and then answers what was asked.
-pub async fn serve(node: Node, listener: TcpListener) {
+pub async fn serve(node: Arc<Node>, listener: TcpListener) {
     let routes = Router::new()
         .route("/", post(ask))
         .route("/image", post(receive))
@@ -37,7 +40,7 @@ pub async fn serve(node: Node, listener: TcpListener) {
         .with_state(node.clone());
     let listener = listener.tap_io(|socket| drop(socket.set_nodelay(true)));
     let serving = axum::serve(listener, routes.into_make_service());
-    let serving = serving.with_graceful_shutdown(async move { node.0.ending.notified().await });
+    let serving = serving.with_graceful_shutdown(async move { node.ending.notified().await });
     // It does not fail.
     let _ = serving.await;
 }
@@ -59,13 +62,13 @@ async fn of_a_node(request: Request, next: Next) -> Result<Response, (StatusCode
     Ok(next.run(request).await)
 }
 
-async fn ask(State(node): State<Node>, question: Bytes) -> Answer {
-    let what = read(&node, &question);
-    drop(question);
-    match what {
-        Ok(what) => said(answer(&node, what).await),
-        Err(error) => said(Err(error)),
-    }
+async fn ask(State(node): State<Arc<Node>>, question: Bytes) -> Answer {
+    let answered = async {
+        let what = read(&node, &question)?;
+        drop(question);
+        answer(&node, what).await
+    };
+    said(answered.await)
 }
 
 fn said(answer: io::Result<Vec<u8>>) -> Answer {
@@ -75,69 +78,61 @@ fn said(answer: io::Result<Vec<u8>>) -> Answer {
 /// What is asked of this node. What is asked of another life of it is refused.
 fn read<Q: DeserializeOwned>(node: &Node, question: &[u8]) -> io::Result<Q> {
     let Ask { to, what } = decode(question)?;
-    if to.is_some_and(|to| to != node.id()) {
-        return Err(io::Error::other(format!("this is {}", node.id())));
+    if to.is_some_and(|to| to != node.id) {
+        return Err(io::Error::other(format!("this is {}", node.id)));
     }
     Ok(what)
 }
 
 /// What this node answers.
-pub async fn answer(node: &Node, what: What) -> io::Result<Vec<u8>> {
-    let (raft, other) = (&node.0.raft, io::Error::other::<String>);
+pub async fn answer(node: &Arc<Node>, what: What) -> io::Result<Vec<u8>> {
+    let raft = &node.raft;
     match what {
         What::Append(request) => {
             let answer = raft.append_entries(request).await;
-            let answer = answer.map_err(io::Error::other)?;
             // One that was the leader is no contact.
-            if !matches!(answer, AppendEntriesResponse::HigherVote(_)) {
+            if matches!(&answer, Ok(answer) if !matches!(answer, AppendEntriesResponse::HigherVote(_)))
+            {
                 node.hear();
             }
-            encode(&answer)
+            encoded(answer)
         }
-        What::Vote(request) => encode(&raft.vote(request).await.map_err(io::Error::other)?),
-        What::PreVote(request) => encode(&raft.pre_vote(request).await.map_err(io::Error::other)?),
-        What::Transfer(request) => {
-            let answer = raft.handle_transfer_leader(request).await;
-            encode(&answer.map_err(io::Error::other)?)
-        }
-        What::Write(entry) => encode(&timeout(TRY, node.lead(entry)).await?.map_err(other)?),
-        What::ReadIndex => {
-            let index = timeout(TRY, read_index(raft)).await?;
-            encode(&index.map_err(io::Error::other)?)
-        }
+        What::Vote(request) => encoded(raft.vote(request).await),
+        What::PreVote(request) => encoded(raft.pre_vote(request).await),
+        What::Transfer(request) => encoded(raft.handle_transfer_leader(request).await),
+        What::Write(entry) => encoded(timeout(TRY, node.lead(entry)).await?),
+        What::ReadIndex => encoded(timeout(TRY, read_index(raft)).await?),
         What::Hello => encode(&hello(node)),
         // Who asks may give up: a change of members that was begun goes on.
         What::Join(id, member) => {
-            let node = node.clone();
-            let joining = tokio::spawn(async move { membership::admit(&node, id, member).await });
-            encode(&joining.await.map_err(io::Error::other)??)
+            encoded(tokio::spawn(membership::admit(node.clone(), id, member)).await?)
         }
-        What::Leave(id) => {
-            let node = node.clone();
-            let leaving = tokio::spawn(async move { membership::dismiss(&node, id).await });
-            encode(&leaving.await.map_err(io::Error::other)??)
-        }
+        What::Leave(id) => encoded(tokio::spawn(membership::dismiss(node.clone(), id)).await?),
     }
+}
+
+fn encoded<T: Serialize>(answer: Result<T, impl Into<Failure>>) -> io::Result<Vec<u8>> {
+    encode(&answer.map_err(io::Error::other)?)
 }
 
 fn hello(node: &Node) -> Hello {
     let voters = node.members().into_iter().filter(|seen| seen.voter);
     Hello {
-        id: node.id(),
-        member: node.0.member.clone(),
-        told: node.0.peers.addresses().keys().copied().collect(),
+        id: node.id,
+        member: node.member.clone(),
+        told: node.peers.addresses().keys().copied().collect(),
         voters: voters.map(|seen| seen.id).collect(),
         leader: node.who_leads().map(|seen| (seen.id, seen.member)),
     }
 }
 
 /// Takes an image into a file, and installs it. What is asked is in a header.
-async fn receive(State(node): State<Node>, headers: HeaderMap, mut image: Body) -> Answer {
+async fn receive(State(node): State<Arc<Node>>, headers: HeaderMap, mut image: Body) -> Answer {
     let installed = async {
         let question = headers.get(QUESTION).map(HeaderValue::as_bytes);
         let question = STANDARD.decode(question.unwrap_or_default());
         let Image { vote, meta, bytes } = read(&node, &question.map_err(io::Error::other)?)?;
-        let mut file = node.0.inbox.receive().map_err(io::Error::other)?;
+        let mut file = node.inbox.receive().map_err(io::Error::other)?;
         let mut received = 0;
         while received <= bytes
             && let Some(frame) = timeout(network::STALLED, image.frame()).await?
@@ -155,8 +150,7 @@ async fn receive(State(node): State<Node>, headers: HeaderMap, mut image: Body) 
             meta,
             snapshot: file,
         };
-        let installed = node.0.raft.install_full_snapshot(vote, image).await;
-        encode(&installed.map_err(io::Error::other)?)
+        encoded(node.raft.install_full_snapshot(vote, image).await)
     };
     said(installed.await)
 }

@@ -86,7 +86,7 @@ pub struct Image {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Entry {
     /// Opens a session of a node.
-    Session { ttl: Duration, window: u32 },
+    Session,
     /// A command in it.
     Command(RequestId, Command),
 }
@@ -104,7 +104,7 @@ pub struct Hello {
     pub leader: Option<(MemberId, Member)>,
 }
 
-/// Where nodes are, and connections to them.
+/// Where nodes are, and the connections to them.
 #[derive(Clone, Debug)]
 pub struct Peers {
     /// By number, as this process was told: newer than what Raft has kept.
@@ -138,23 +138,45 @@ impl Peers {
         self.addresses.get(&id.number).unwrap_or(&member.address)
     }
 
+    /// A member, to be asked.
+    pub fn member(&self, id: MemberId, member: &Member) -> Peer {
+        Peer {
+            to: Some(id),
+            ..self.at(self.address(id, member))
+        }
+    }
+
+    /// Whoever is there, to be asked.
+    pub fn at(&self, address: &str) -> Peer {
+        Peer {
+            client: self.client.clone(),
+            address: address.to_owned(),
+            to: None,
+        }
+    }
+}
+
+/// A node to be asked.
+#[derive(Debug)]
+pub struct Peer {
+    client: Client<HttpConnector, Body>,
+    address: String,
+    to: Option<MemberId>,
+}
+
+impl Peer {
     /// Asks, and waits for the answer for so long, and longer if the question is large. It is asked once
     /// more if its connection ends, as one that was kept may; not a write, whose tries are counted.
-    pub async fn ask<R: DeserializeOwned>(
-        &self,
-        address: &str,
-        ask: &Ask<What>,
-        patience: Duration,
-    ) -> io::Result<R> {
-        let question = Bytes::from(encode(ask)?);
+    pub async fn ask<R: DeserializeOwned>(&self, what: What, patience: Duration) -> io::Result<R> {
+        let again = !matches!(what, What::Write(_));
+        let question = Bytes::from(encode(&Ask { to: self.to, what })?);
         let patience = patience.saturating_add(time_for(question.len()));
         let request = || {
-            let request = Request::post(format!("http://{address}/"));
+            let request = Request::post(format!("http://{}/", self.address));
             let request = request.header(header::CONTENT_TYPE, MEDIA_TYPE);
             request.body(Body::from(question.clone()))
         };
-        let again = (!matches!(ask.what, What::Write(_))).then(request);
-        let again = again.transpose().map_err(io::Error::other)?;
+        let again = again.then(request).transpose().map_err(io::Error::other)?;
         let request = request().map_err(io::Error::other)?;
         timeout(patience, self.send(request, again)).await?
     }
@@ -163,16 +185,16 @@ impl Peers {
     /// is waited for longer if the image is large.
     pub async fn send_image<R: DeserializeOwned>(
         &self,
-        address: &str,
-        ask: &Ask<Image>,
+        what: Image,
         image: &mut (impl io::Read + Send),
         patience: Duration,
     ) -> io::Result<R> {
         const STEP: usize = 256 << 10;
         let (mut bytes, body) = Channel::<Bytes>::new(1);
-        let request = Request::post(format!("http://{address}/image"))
+        let question = encode(&Ask { to: self.to, what })?;
+        let request = Request::post(format!("http://{}/image", self.address))
             .header(header::CONTENT_TYPE, MEDIA_TYPE)
-            .header(QUESTION, STANDARD.encode(encode(ask)?))
+            .header(QUESTION, STANDARD.encode(question))
             .body(Body::new(body))
             .map_err(io::Error::other)?;
         let sending = async {
@@ -261,16 +283,11 @@ mod tests {
                 let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n\x07";
                 again.write_all(answer).unwrap();
             });
-            let ask = Ask { to: None, what };
-            let peers = Peers::new(BTreeMap::new());
-            peers
-                .ask::<u64>(&address, &ask, Duration::from_mins(1))
-                .await
+            let peer = Peers::new(BTreeMap::new()).at(&address);
+            peer.ask::<u64>(what, Duration::from_mins(1)).await
         };
         assert_eq!(ask(What::Hello).await.unwrap(), 7);
         // It may have been taken, and is numbered by who sends it.
-        let (ttl, window) = (Duration::ZERO, 1);
-        let write = What::Write(Entry::Session { ttl, window });
-        assert!(ask(write).await.is_err());
+        assert!(ask(What::Write(Entry::Session)).await.is_err());
     }
 }

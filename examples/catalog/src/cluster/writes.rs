@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use highwater::fsm::{ClientSession, MAX_WINDOW, Outcome, SessionError};
+use highwater::fsm::{ClientSession, MAX_WINDOW, Outcome, SessionError, SessionOptions};
 use highwater::openraft_next::Response;
 use tokio::sync::{Mutex, Semaphore};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -16,10 +16,13 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::wire::{Entry, What};
 use super::{Node, PATIENCE};
 use crate::command::{Command, Rejected, Reply};
-use crate::log::Written;
+use crate::log::{Failure, Written};
 
 /// A node that proposes nothing for so long opens another session.
-const SESSION: Duration = Duration::from_hours(1);
+pub const SESSION: SessionOptions = SessionOptions {
+    ttl: Duration::from_hours(1),
+    window: MAX_WINDOW,
+};
 /// So many of a node's writes the leader has at once, at most: the session tells them apart.
 const ROOM: u32 = MAX_WINDOW / 2;
 
@@ -53,13 +56,12 @@ impl Writes {
     }
 }
 
-pub async fn write(node: &Node, command: &Command) -> Result<Written, String> {
+pub async fn write(node: &Arc<Node>, command: &Command) -> Result<Written, Failure> {
     let until = Instant::now() + PATIENCE;
-    let writes = &node.0.writes;
+    let writes = &node.writes;
     let room = timeout_at(until, writes.room.acquire()).await;
-    let _room = room
-        .map_err(|_| "too many writes are under way".to_owned())?
-        .map_err(|_| "this node is ending".to_owned())?;
+    let room = room.map_err(|_| "too many writes are under way")?;
+    let _room = room.map_err(|_| "this node is ending")?;
     loop {
         let session = session(node, until).await?;
         let request = session.next_request();
@@ -68,7 +70,7 @@ pub async fn write(node: &Node, command: &Command) -> Result<Written, String> {
         let sent = node.ask_leader(What::Write(entry), until, &mut tries);
         let response: Response<Reply, Rejected> = sent.await.map_err(|why| match tries {
             0 => why,
-            _ => format!("{UNKNOWN}: {why}"),
+            _ => format!("{UNKNOWN}: {why}").into(),
         })?;
         return match response.outcome {
             Outcome::Done(result) => Ok(Written {
@@ -85,9 +87,9 @@ pub async fn write(node: &Node, command: &Command) -> Result<Written, String> {
                     // It was not applied, and is nowhere else.
                     continue;
                 }
-                Err(format!("{UNKNOWN}: its session has expired"))
+                Err(format!("{UNKNOWN}: its session has expired").into())
             }
-            other => Err(format!("{UNKNOWN}: {other:?}")),
+            other => Err(format!("{UNKNOWN}: {other:?}").into()),
         };
     }
 }
@@ -96,22 +98,20 @@ pub async fn write(node: &Node, command: &Command) -> Result<Written, String> {
 const UNKNOWN: &str = "it is not known whether this was applied";
 
 /// The node's session, which is opened if there is none.
-async fn session(node: &Node, until: Instant) -> Result<Arc<ClientSession>, String> {
+async fn session(node: &Arc<Node>, until: Instant) -> Result<Arc<ClientSession>, Failure> {
     let failed = |why: &dyn fmt::Display| format!("no session was opened: {why}");
-    let known = timeout_at(until, node.0.writes.session.lock()).await;
+    let known = timeout_at(until, node.writes.session.lock()).await;
     let mut known = known.map_err(|late| failed(&late))?;
     if let Some(session) = &*known {
         return Ok(session.clone());
     }
-    let entry = Entry::Session {
-        ttl: SESSION,
-        window: MAX_WINDOW,
-    };
     // Sent twice, it opens two, of which one is never used.
-    let sent = node.ask_leader(What::Write(entry), until, &mut 0).await;
+    let sent = node
+        .ask_leader(What::Write(Entry::Session), until, &mut 0)
+        .await;
     let response: Response<Reply, Rejected> = sent.map_err(|why| failed(&why))?;
     match response.outcome {
         Outcome::Session(id) => Ok(known.insert(Arc::new(ClientSession::new(id))).clone()),
-        other => Err(failed(&format!("{other:?}"))),
+        other => Err(failed(&format!("{other:?}")).into()),
     }
 }

@@ -1,5 +1,7 @@
 //! `/v1/operator/raft/`: the members of the cluster.
 
+use std::sync::Arc;
+
 use axum::http::StatusCode;
 use serde_json::json;
 
@@ -8,7 +10,7 @@ use super::request::Asked;
 use crate::app::App;
 use crate::cluster::Node;
 
-fn cluster(app: &App) -> Result<&Node, HttpError> {
+fn cluster(app: &App) -> Result<&Arc<Node>, HttpError> {
     let alone = || HttpError::bad_request("This node is not in a cluster");
     app.log.cluster().ok_or_else(alone)
 }
@@ -50,7 +52,7 @@ pub async fn remove(asked: Asked) -> Result<StatusCode, HttpError> {
 /// `/v1/agent/leave`: this node leaves its cluster, and ends.
 pub async fn leave(asked: Asked) -> Result<StatusCode, HttpError> {
     if let Some(node) = asked.app.log.cluster() {
-        let left = node.remove(node.id()).await;
+        let left = node.remove(node.id).await;
         left.map_err(HttpError::unavailable)?;
     }
     asked.app.end.notify_one();
