@@ -17,13 +17,6 @@ use crate::{registry, sessions};
 /// So much is done by one entry of the log, at most.
 const MOST: usize = 256;
 
-impl Due {
-    /// Whether somebody can put it off, by saying that he or something is there.
-    fn is_heard_of(&self) -> bool {
-        !matches!(self, Due::Unlock(_))
-    }
-}
-
 /// It is due when so much time has passed from now; never, if that is none, or more than there is.
 pub fn set(
     due: Due,
@@ -70,34 +63,30 @@ pub fn expire(context: &Context, txn: &mut WriteTxn<Catalog>) -> Result<(), Reje
         };
         let at = deadline.put_off(began);
         if at > context.time() {
-            let time = deadline.time;
-            txn.deadlines_mut().upsert(Deadline { due, at, time })?;
-        } else {
-            clear(&due, txn)?;
-            carry_out(due, context, txn)?;
+            txn.deadlines_mut()
+                .update_with(&due, |deadline| deadline.at = at)?;
+            continue;
+        }
+        clear(&due, txn)?;
+        match due {
+            Due::End(session) => sessions::end(session, context, txn)?,
+            Due::Fail(check) => registry::fail(&check, context, txn)?,
+            Due::Deregister(check) => registry::give_up(&check, context, txn)?,
+            Due::Unlock(_) => {}
         }
     }
     Ok(())
 }
 
 impl Deadline {
-    /// When it is due, if whoever lets time pass began to do so at `began`.
+    /// When it is due, if whoever lets time pass began to do so at `began`: what can be put off, by
+    /// saying that somebody or something is there, has its whole time from then.
     fn put_off(&self, began: Option<SystemTime>) -> SystemTime {
-        let set_before = |began: &SystemTime| began.checked_add(self.time) > Some(self.at);
-        let anew = began.filter(|began| self.due.is_heard_of() && set_before(began));
-        anew.and_then(|began| began.checked_add(self.time))
-            .unwrap_or(self.at)
+        match began.and_then(|began| began.checked_add(self.time)) {
+            Some(anew) if !matches!(self.due, Due::Unlock(_)) => self.at.max(anew),
+            _ => self.at,
+        }
     }
-}
-
-fn carry_out(due: Due, context: &Context, txn: &mut WriteTxn<Catalog>) -> Result<(), Rejected> {
-    match due {
-        Due::End(session) => sessions::end(session, context, txn)?,
-        Due::Fail(check) => registry::fail(&check, context, txn)?,
-        Due::Deregister(check) => registry::give_up(&check, context, txn)?,
-        Due::Unlock(_) => {}
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -147,9 +147,7 @@ impl KvOp {
                     return Err(Rejected::conflict("due to lock delay"));
                 }
                 if !session.is_some_and(|session| txn.sessions().contains(session)) {
-                    let id = session
-                        .map(|session| session.to_string())
-                        .unwrap_or_default();
+                    let id = session.map_or(String::new(), |session| session.to_string());
                     return Err(Rejected::Session(format!("invalid session {id:?}")));
                 }
                 match new.session {
@@ -214,9 +212,8 @@ pub fn apply_all(
     let pairs = collect(ops, |op| op.apply(context, txn))?;
     let size = |pair: &KvPair| pair.key.len() + pair.value.len();
     if pairs.iter().map(size).sum::<usize>() > LARGEST_ANSWER {
-        return Err(Rejected::Invalid(format!(
-            "a transaction that writes reads at most {LARGEST_ANSWER} bytes"
-        )));
+        let why = format!("a transaction that writes reads at most {LARGEST_ANSWER} bytes");
+        return Err(Rejected::Invalid(why));
     }
     Ok(pairs)
 }

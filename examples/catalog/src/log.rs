@@ -91,7 +91,7 @@ impl Log {
     pub fn time(&self, term: u64) -> Option<SystemTime> {
         match self {
             Log::Alone(_, clock) => clock.now(term),
-            Log::Cluster(node) => node.time(term),
+            Log::Cluster(node) => node.clock.now(term),
         }
     }
 

@@ -1,11 +1,17 @@
 //! For the tests of commands: a store that they are applied to, and a clock that the test sets.
 
+use std::ffi::OsStr;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use clap::Parser;
 use highwater::fsm::{Batch, LogEntry, Outcome, Proposal};
 use highwater::{Store, WriteTxn};
 
+use crate::cluster;
 use crate::command::{Command, Reply};
+use crate::options::Options;
 use crate::schema::{Catalog, Check, Node, Service, Status};
 
 pub struct Machine {
@@ -51,6 +57,15 @@ impl Machine {
         edit(&mut txn).unwrap();
         txn.commit().unwrap();
     }
+}
+
+/// A cluster of so many nodes, with their data below a folder.
+pub async fn in_process(nodes: u64, folder: &Path) -> Vec<Arc<cluster::Node>> {
+    let words = format!("catalog --cluster {nodes} --listen 127.0.0.1:0 --data");
+    let words = words.split(' ').map(OsStr::new).chain([folder.as_os_str()]);
+    let nodes = crate::open(&Options::parse_from(words)).await.unwrap();
+    let nodes = nodes.iter().map(|(log, ..)| log.cluster().unwrap().clone());
+    nodes.collect()
 }
 
 pub fn node(name: &str) -> Node {

@@ -93,7 +93,7 @@ async fn open(options: &Options) -> Result<Vec<(Log, String, TcpListener)>, Fail
         folder.push("cluster");
         for number in 1..=count {
             let client = bind(above(options.listen, number - 1)?).await?;
-            let peer = bind(above(client.local_addr()?, PEER_PORT)?).await?;
+            let peer = bind(above(options.listen, number - 1 + PEER_PORT)?).await?;
             peers.insert(number.into(), peer.local_addr()?.to_string());
             listeners.push((number.into(), client, peer));
         }

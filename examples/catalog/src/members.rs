@@ -74,10 +74,9 @@ pub async fn watch(app: &App) {
         let mut news = news(&app.store.snapshot(), &known);
         // A node that has just begun registers itself, with what it knows of itself.
         news.retain(|news| listened >= SILENT || !matches!(news, Command::Register(_)));
-        let Some(command) = fastrand::choice(news) else {
-            continue;
-        };
-        if let Err(error) = app.write(command.clone()).await {
+        if let Some(command) = fastrand::choice(news)
+            && let Err(error) = app.write(command.clone()).await
+        {
             eprintln!("catalog: {command:?}: {error}");
         }
     }
@@ -93,24 +92,18 @@ struct Known {
 
 /// What is otherwise in the catalog than the leader knows it to be.
 fn news(db: &CatalogView, members: &[Known]) -> Vec<Command> {
-    let of = |check: &Check| {
-        let row = db.nodes().get(&check.node);
-        let id = row.map(|node| node.id.as_str()).unwrap_or_default();
-        // A node that lost its data is another member of the same name, and registers itself anew;
-        // one whose machine was given another name is the same member.
-        let lives = members
-            .iter()
-            .filter(|known| known.member.name == check.node || known.id.uuid().to_string() == id);
-        lives.collect::<Vec<_>>()
-    };
     let (mut news, mut registered) = (Vec::new(), BTreeSet::new());
     for check in db.checks().by_own_id(ALIVE) {
         let node = check.node.clone();
-        let lives = of(check);
-        registered.extend(lives.iter().map(|known| known.id));
+        let id = db.nodes().get(&node).map(|node| node.id.clone());
+        // A node that lost its data is another member of the same name, and registers itself anew;
+        // one whose machine was given another name is the same member.
+        let is =
+            |known: &Known| known.member.name == node || Some(known.id.uuid().to_string()) == id;
+        let lives = members.iter().filter(|known| is(known));
+        registered.extend(lives.clone().map(|known| known.id));
         // The one that answers, if one does.
-        let member = lives.iter().min_by_key(|known| known.answers != Some(true));
-        let Some(member) = member else {
+        let Some(member) = lives.min_by_key(|known| known.answers != Some(true)) else {
             news.push(Command::Deregister(Deregistration::Node(node)));
             continue;
         };
@@ -124,10 +117,8 @@ fn news(db: &CatalogView, members: &[Known]) -> Vec<Command> {
             news.push(Command::Report(alive, status, output.to_owned()));
         }
     }
-    for Known { id, member, .. } in members
-        .iter()
-        .filter(|known| known.answers == Some(true) && !registered.contains(&known.id))
-    {
+    let there = members.iter().filter(|known| known.answers == Some(true));
+    for Known { id, member, .. } in there.filter(|known| !registered.contains(&known.id)) {
         let (address, _) = member.host_and_port();
         let node = Node {
             name: member.name.clone(),

@@ -115,11 +115,9 @@ fn remove_checks(
 ) -> Result<(), WriteError> {
     let checks = txn.checks().by_service((node, service));
     let gone = checks.filter(|check| kept.iter().all(|kept| kept.id != check.id));
-    let mut gone = gone
-        .map(|check| check.key())
-        .collect::<Vec<_>>()
-        .into_iter();
-    gone.try_for_each(|check| remove(&check, context, txn).map(drop))
+    let gone: Vec<CheckId> = gone.map(|check| check.key()).collect();
+    let mut gone = gone.iter();
+    gone.try_for_each(|check| remove(check, context, txn).map(drop))
 }
 
 /// Sets what is due when nothing more is heard of a check: nothing, if it is not an agent's.

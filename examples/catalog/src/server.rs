@@ -98,7 +98,7 @@ async fn register_in_cluster(app: App) {
 
 /// Puts this node into the catalog, as what is known of it otherwise says.
 async fn register(app: &App) -> Result<(), HttpError> {
-    let index = app.log.read_index().await.map_err(HttpError::unavailable)?;
+    let index = app.log.read_index().await?;
     let patience = tokio::time::sleep(Duration::from_secs(10));
     let db = app.store.snapshot_at_least_async(index, patience).await?;
     // Or it was before, and registers once more.

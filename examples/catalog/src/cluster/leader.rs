@@ -1,6 +1,5 @@
 //! Asks the leader, whoever that is.
 
-use std::io;
 use std::sync::Arc;
 
 use highwater::LogIndex;
@@ -14,8 +13,8 @@ use crate::log::Failure;
 impl Node {
     /// An index at or above that of every write that was answered before this was called.
     pub async fn read_index(self: &Arc<Self>) -> Result<LogIndex, Failure> {
-        let until = Instant::now() + PATIENCE;
-        self.ask_leader(What::ReadIndex, until, &mut 0).await
+        let late = Instant::now() + PATIENCE;
+        self.ask_leader(What::ReadIndex, late, &mut 0).await
     }
 
     /// Asks the leader, whoever that is, until there is an answer or it is too late. Each time that
@@ -23,47 +22,41 @@ impl Node {
     pub async fn ask_leader<R: DeserializeOwned>(
         self: &Arc<Self>,
         what: What,
-        until: Instant,
+        late: Instant,
         tries: &mut u32,
     ) -> Result<R, Failure> {
         loop {
-            let why = match self.who_leads() {
-                Some(leader) => {
-                    *tries += 1;
-                    let answer = timeout(TRY, self.ask(&leader, what.clone()));
-                    tokio::select! {
-                        answer = answer => match answer {
-                            Ok(Ok(answer)) => return Ok(answer),
-                            Ok(Err(error)) => error.into(),
-                            Err(late) => late.into(),
-                        },
-                        _ = self.leader_changes(leader.id) => "the leader has changed".into(),
+            let asking = async {
+                let leader = self.who_leads().ok_or("No cluster leader")?;
+                let another = |now: MemberId| (now != leader.id).then_some(());
+                *tries += 1;
+                tokio::select! {
+                    answer = timeout(TRY, self.ask(&leader, what.clone())) => answer?,
+                    () = until(self.raft.server_metrics(), |now| now.current_leader.and_then(another)) => {
+                        Err("the leader has changed".into())
                     }
                 }
-                None => "No cluster leader".into(),
             };
-            if Instant::now() + PAUSE >= until || self.writes.ended() {
-                return Err(why);
+            match asking.await {
+                Ok(answer) => return Ok(answer),
+                Err(why) if Instant::now() + PAUSE >= late || self.writes.ended() => {
+                    return Err(why);
+                }
+                Err(_) => sleep(PAUSE).await,
             }
-            sleep(PAUSE).await;
         }
     }
 
     /// Asks a member, which may be this node.
-    async fn ask<R: DeserializeOwned>(self: &Arc<Self>, whom: &Seen, what: What) -> io::Result<R> {
+    async fn ask<R: DeserializeOwned>(
+        self: &Arc<Self>,
+        whom: &Seen,
+        what: What,
+    ) -> Result<R, Failure> {
         if whom.id == self.id {
             return wire::decode(&server::answer(self, what).await?);
         }
         let peer = self.peers.member(whom.id, &whom.member);
         peer.ask(what, TRY).await
-    }
-
-    /// Waits until another leads.
-    async fn leader_changes(&self, from: MemberId) -> MemberId {
-        let metrics = self.raft.server_metrics();
-        until(metrics, |now| {
-            now.current_leader.filter(|leader| *leader != from)
-        })
-        .await
     }
 }

@@ -2,7 +2,6 @@
 //! members leave.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,7 +33,7 @@ pub async fn settle(node: Arc<Node>) {
             return;
         }
         let said = ask_all(&node).await;
-        let told = node.peers.addresses();
+        let told = &node.peers.addresses;
         let cluster = said.iter().find(|hello| !hello.voters.is_empty());
         if let Some(hello) = cluster {
             let leader = said.iter().find_map(|hello| hello.leader.as_ref());
@@ -62,7 +61,7 @@ pub async fn settle(node: Arc<Node>) {
 /// What the other nodes that this one was told of say of themselves.
 async fn ask_all(node: &Node) -> Vec<Hello> {
     let mut asking = tokio::task::JoinSet::new();
-    for (&number, address) in node.peers.addresses() {
+    for (&number, address) in node.peers.addresses.iter() {
         if number == node.id.number {
             continue;
         }
@@ -76,15 +75,15 @@ async fn ask_all(node: &Node) -> Vec<Hello> {
 }
 
 /// Asks who leads to be let in.
-async fn join(node: &Node, leader: Option<&(MemberId, Member)>) -> io::Result<()> {
-    let (leader, at) = leader.ok_or_else(|| io::Error::other("nobody says who leads"))?;
+async fn join(node: &Node, leader: Option<&(MemberId, Member)>) -> Result<(), Failure> {
+    let (leader, at) = leader.ok_or("nobody says who leads")?;
     let join = What::Join(node.id, node.member.clone());
     node.peers.member(*leader, at).ask(join, JOIN).await
 }
 
 /// Makes a node a voter, when it has nearly all that the others have. Other lives of the same number
 /// leave.
-pub async fn admit(node: Arc<Node>, id: MemberId, member: Member) -> io::Result<()> {
+pub async fn admit(node: Arc<Node>, id: MemberId, member: Member) -> Result<(), Failure> {
     let raft = &node.raft;
     let until = Instant::now() + PATIENCE;
     let mut learns = false;
@@ -101,16 +100,14 @@ pub async fn admit(node: Arc<Node>, id: MemberId, member: Member) -> io::Result<
             Err(RaftError::APIError(ClientWriteError::ChangeMembershipError(
                 ChangeMembershipError::InProgress(_),
             ))) if Instant::now() < until => sleep(ASK_AGAIN).await,
-            Err(error) => return Err(io::Error::other(error)),
+            Err(error) => return Err(error.into()),
         }
     }
 }
 
 fn admission(node: &Node, id: MemberId) -> ChangeMembers<MemberId, Member> {
-    let others = node
-        .members()
-        .into_iter()
-        .filter(|seen| seen.id.number == id.number && seen.id != id);
+    let others = node.members().into_iter();
+    let others = others.filter(|seen| seen.id.number == id.number && seen.id != id);
     let (voters, learners): (Vec<Seen>, Vec<Seen>) = others.partition(|seen| seen.voter);
     let ids = |lives: Vec<Seen>| lives.into_iter().map(|seen| seen.id).collect();
     ChangeMembers::Batch(vec![
@@ -121,18 +118,15 @@ fn admission(node: &Node, id: MemberId) -> ChangeMembers<MemberId, Member> {
 }
 
 /// Makes a node a member no longer.
-pub async fn dismiss(node: Arc<Node>, id: MemberId) -> io::Result<()> {
+pub async fn dismiss(node: Arc<Node>, id: MemberId) -> Result<(), Failure> {
     let gone = BTreeSet::from([id]);
-    let Some(seen) = node.members().into_iter().find(|seen| seen.id == id) else {
-        return Ok(());
+    let change = match node.members().into_iter().find(|seen| seen.id == id) {
+        Some(seen) if seen.voter => ChangeMembers::RemoveVoters(gone),
+        Some(_) => ChangeMembers::RemoveNodes(gone),
+        None => return Ok(()),
     };
-    let change = if seen.voter {
-        ChangeMembers::RemoveVoters(gone)
-    } else {
-        ChangeMembers::RemoveNodes(gone)
-    };
-    let changed = node.raft.change_membership(change, false).await;
-    changed.map(drop).map_err(io::Error::other)
+    node.raft.change_membership(change, false).await?;
+    Ok(())
 }
 
 impl Node {

@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::future::pending;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use highwater::Store;
 use highwater::fsm::{Outcome, Proposal};
@@ -29,11 +29,11 @@ use openraft::{Config, Instant as _, RaftMetrics, ServerState, SnapshotPolicy};
 use tokio::net::TcpListener;
 use tokio::sync::{Mutex, Notify, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 
 use crate::clock::Clock;
 use crate::command::{Command, Rejected, Reply};
-use crate::log::{Failure, Written};
+use crate::log::Failure;
 use crate::schema::Catalog;
 pub use identity::{Member, MemberId};
 use wire::{Entry, Hello, Peers, What};
@@ -90,7 +90,7 @@ pub struct Node {
     inbox: Inbox,
     peers: Peers,
     writes: Writes,
-    clock: Clock,
+    pub clock: Clock,
     /// When the leader was last heard of; at first, when this node was started.
     heard: watch::Sender<Instant>,
     /// Answers other nodes.
@@ -319,16 +319,6 @@ impl Node {
         }
     }
 
-    /// The log's time, when that has begun.
-    pub fn time(&self, term: u64) -> Option<SystemTime> {
-        self.clock.now(term)
-    }
-
-    #[cfg(test)]
-    pub fn set_time(&self, term: u64, time: SystemTime) {
-        self.clock.set(term, time);
-    }
-
     /// As the leader, has an entry logged and applied, at the log's time.
     async fn lead(&self, entry: Entry) -> Result<Response<Reply, Rejected>, Failure> {
         let term = self.term().ok_or("this node does not lead")?;
@@ -353,17 +343,6 @@ impl Node {
     ) -> Result<(u64, Response<Reply, Rejected>), Failure> {
         let written = self.raft.client_write(Request::from(&proposal)).await?;
         Ok((written.log_id.leader_id.term, written.data))
-    }
-
-    /// Has a command applied exactly once, by the leader, and waits until this node has it too.
-    pub async fn write(self: &Arc<Self>, command: &Command) -> Result<Written, Failure> {
-        let written = writes::write(self, command).await?;
-        // It is done, whether or not this node comes to know in time.
-        let here = self
-            .store
-            .snapshot_at_least_async(written.index, sleep(TRY));
-        let _ = here.await;
-        Ok(written)
     }
 
     /// Ends the node: another takes the lead, if it is asked to hand it over.

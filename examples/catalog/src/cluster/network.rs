@@ -17,6 +17,7 @@ use serde::de::DeserializeOwned;
 
 use super::wire::{Image, Peer, Peers, What};
 use super::{Member, MemberId, Types};
+use crate::log::Failure;
 
 /// A node that takes nothing of an image for so long is gone.
 pub const STALLED: Duration = Duration::from_secs(10);
@@ -29,6 +30,10 @@ impl RaftNetworkFactory<Types> for Peers {
     }
 }
 
+fn unreachable(why: Failure) -> Unreachable<Types> {
+    Unreachable::new(&io::Error::other(why))
+}
+
 impl Peer {
     async fn of_raft<R: DeserializeOwned>(
         &self,
@@ -36,7 +41,7 @@ impl Peer {
         option: &RPCOption,
     ) -> Result<R, Unreachable<Types>> {
         let answer = self.ask(what, option.hard_ttl()).await;
-        answer.map_err(|error| Unreachable::new(&error))
+        answer.map_err(unreachable)
     }
 }
 
@@ -74,16 +79,18 @@ impl RaftNetworkV2<Types> for Peer {
         cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
         _: RPCOption,
     ) -> Result<SnapshotResponse<Types>, StreamingError<Types>> {
-        let failed = |error: io::Error| Unreachable::new(&error);
         let image = Image {
             vote,
             meta: snapshot.meta,
-            bytes: snapshot.snapshot.len().map_err(failed)?,
+            bytes: snapshot
+                .snapshot
+                .len()
+                .map_err(|error| unreachable(error.into()))?,
         };
         let sending = self.send_image(image, &mut snapshot.snapshot, STALLED);
         tokio::select! {
             closed = cancel => Err(closed.into()),
-            answer = sending => Ok(answer.map_err(failed)?),
+            answer = sending => Ok(answer.map_err(unreachable)?),
         }
     }
 

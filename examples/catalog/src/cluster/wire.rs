@@ -4,7 +4,7 @@
 //! are the body. There is no authentication: these ports belong into a network of the cluster's own.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
+use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ use tokio::time::timeout;
 
 use super::{Member, MemberId, Types};
 use crate::command::Command;
-use crate::log::in_full;
+use crate::log::{Failure, in_full};
 
 /// No question or answer is longer, in bytes: some dozen of the longest commands.
 pub const MAX_BODY: usize = 64 << 20;
@@ -108,7 +108,7 @@ pub struct Hello {
 #[derive(Clone, Debug)]
 pub struct Peers {
     /// By number, as this process was told: newer than what Raft has kept.
-    addresses: Arc<BTreeMap<u64, String>>,
+    pub addresses: Arc<BTreeMap<u64, String>>,
     client: Client<HttpConnector, Body>,
 }
 
@@ -126,11 +126,6 @@ impl Peers {
             addresses: Arc::new(addresses),
             client: client.build(connector),
         }
-    }
-
-    /// All that this process was told of.
-    pub fn addresses(&self) -> &BTreeMap<u64, String> {
-        &self.addresses
     }
 
     /// Where a member is.
@@ -167,7 +162,11 @@ pub struct Peer {
 impl Peer {
     /// Asks, and waits for the answer for so long, and longer if the question is large. It is asked once
     /// more if its connection ends, as one that was kept may; not a write, whose tries are counted.
-    pub async fn ask<R: DeserializeOwned>(&self, what: What, patience: Duration) -> io::Result<R> {
+    pub async fn ask<R: DeserializeOwned>(
+        &self,
+        what: What,
+        patience: Duration,
+    ) -> Result<R, Failure> {
         let again = !matches!(what, What::Write(_));
         let question = Bytes::from(encode(&Ask { to: self.to, what })?);
         let patience = patience.saturating_add(time_for(question.len()));
@@ -176,8 +175,8 @@ impl Peer {
             let request = request.header(header::CONTENT_TYPE, MEDIA_TYPE);
             request.body(Body::from(question.clone()))
         };
-        let again = again.then(request).transpose().map_err(io::Error::other)?;
-        let request = request().map_err(io::Error::other)?;
+        let again = again.then(request).transpose()?;
+        let request = request()?;
         timeout(patience, self.send(request, again)).await?
     }
 
@@ -186,17 +185,16 @@ impl Peer {
     pub async fn send_image<R: DeserializeOwned>(
         &self,
         what: Image,
-        image: &mut (impl io::Read + Send),
+        image: &mut (impl Read + Send),
         patience: Duration,
-    ) -> io::Result<R> {
+    ) -> Result<R, Failure> {
         const STEP: usize = 256 << 10;
         let (mut bytes, body) = Channel::<Bytes>::new(1);
         let question = encode(&Ask { to: self.to, what })?;
         let request = Request::post(format!("http://{}/image", self.address))
             .header(header::CONTENT_TYPE, MEDIA_TYPE)
             .header(QUESTION, STANDARD.encode(question))
-            .body(Body::new(body))
-            .map_err(io::Error::other)?;
+            .body(Body::new(body))?;
         let sending = async {
             let mut sent = 0_usize;
             loop {
@@ -207,14 +205,13 @@ impl Peer {
                 }
                 step.truncate(read);
                 sent = sent.saturating_add(read);
-                let taken = timeout(patience, bytes.send_data(step.into())).await?;
-                taken.map_err(io::Error::other)?;
+                timeout(patience, bytes.send_data(step.into())).await??;
             }
             drop(bytes);
             // It is installed before it is answered. A node whose power is gone never does, and its
             // connection does not tell.
             tokio::time::sleep(patience.saturating_add(time_for(sent))).await;
-            Err(io::ErrorKind::TimedOut.into())
+            Err("the image was not installed in time".into())
         };
         tokio::select! {
             answer = self.send(request, None) => answer,
@@ -227,22 +224,22 @@ impl Peer {
         &self,
         request: Request<Body>,
         again: Option<Request<Body>>,
-    ) -> io::Result<R> {
+    ) -> Result<R, Failure> {
         let mut response = self.client.request(request).await;
         if let Some(again) = again
             && matches!(&response, Err(error) if !error.is_connect())
         {
             response = self.client.request(again).await;
         }
-        let response = response.map_err(|error| io::Error::other(in_full(&error)))?;
+        let response = response.map_err(|error| in_full(&error))?;
         let status = response.status();
-        let answer = Limited::new(response.into_body(), MAX_BODY).collect().await;
-        let answer = answer.map_err(io::Error::other)?.to_bytes();
+        let answer = Limited::new(response.into_body(), MAX_BODY).collect();
+        let answer = answer.await?.to_bytes();
         if status.is_success() {
             decode(&answer)
         } else {
             let why = String::from_utf8_lossy(&answer);
-            Err(io::Error::other(format!("{status}: {why}")))
+            Err(format!("{status}: {why}").into())
         }
     }
 }
@@ -252,17 +249,17 @@ fn time_for(bytes: usize) -> Duration {
     KIB.saturating_mul(u32::try_from(bytes >> 10).unwrap_or(u32::MAX))
 }
 
-pub fn encode(value: &impl Serialize) -> io::Result<Vec<u8>> {
-    rmp_serde::to_vec_named(value).map_err(io::Error::other)
+pub fn encode(value: &impl Serialize) -> Result<Vec<u8>, Failure> {
+    Ok(rmp_serde::to_vec_named(value)?)
 }
 
-pub fn decode<T: DeserializeOwned>(body: &[u8]) -> io::Result<T> {
-    rmp_serde::from_slice(body).map_err(io::Error::other)
+pub fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
+    Ok(rmp_serde::from_slice(body)?)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io::{Read, Write};
+    use std::io::Write;
     use std::net::TcpListener;
     use std::thread;
 

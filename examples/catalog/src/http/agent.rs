@@ -7,12 +7,13 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::blocking::written;
-use super::error::{Answered, HttpError};
+use super::error::{Answered, HttpError, require};
 use super::request::{Asked, JsonBody};
 use super::shapes;
 use crate::app::{App, DATACENTER};
 use crate::cluster::Seen;
 use crate::command::{Command, Rejected, Reply};
+use crate::log::Failure;
 use crate::probe;
 use crate::registry::{Deregistration, Registration, TTL};
 use crate::schema::{ALIVE, CatalogView, Check, Definition, Service, Status};
@@ -146,9 +147,7 @@ pub async fn register_service(asked: Asked, JsonBody(request): JsonBody<ServiceB
 
 pub async fn register_check(asked: Asked, JsonBody(request): JsonBody<CheckBody>) -> Answered {
     let id = request.check.name.clone();
-    if id.is_empty() {
-        return Err(HttpError::bad_request("Missing check name"));
-    }
+    require(!id.is_empty(), "Missing check name")?;
     let check = request.into_check(&asked.app.agent.node.name, id)?;
     register(&asked.app, None, vec![check], false).await
 }
@@ -174,28 +173,23 @@ async fn register(
 impl ServiceBody {
     fn into_service(self, node: &str) -> Result<(Service, Vec<Check>), HttpError> {
         let mut service = self.service;
-        if service.name.is_empty() {
-            return Err(HttpError::bad_request("Missing service name"));
-        }
-        if !self.connect.is_empty() || !self.proxy.is_empty() {
-            return Err(HttpError::bad_request("This catalog has no service mesh"));
-        }
+        require(!service.name.is_empty(), "Missing service name")?;
+        let mesh = !self.connect.is_empty() || !self.proxy.is_empty();
+        require(!mesh, "This catalog has no service mesh")?;
         if service.id.is_empty() {
             service.id.clone_from(&service.name);
         }
         node.clone_into(&mut service.node);
         let Service { id, name, .. } = &service;
-        let bodies = self.check.into_iter().chain(self.checks);
+        let mut bodies: Vec<CheckBody> = self.check.into_iter().chain(self.checks).collect();
         // Clients send empty ones, for none.
-        let bodies: Vec<CheckBody> = bodies
-            .filter(|body| *body != CheckBody::default())
-            .collect();
-        if bodies.len() > MOST_CHECKS || id.len() > LONGEST_NAME || name.len() > LONGEST_NAME {
-            return Err(HttpError::bad_request(format!(
-                "A service has at most {MOST_CHECKS} checks, and a name and an ID of at most \
-                 {LONGEST_NAME} bytes"
-            )));
-        }
+        bodies.retain(|body| *body != CheckBody::default());
+        let most = format!(
+            "A service has at most {MOST_CHECKS} checks, and a name and an ID of at most \
+             {LONGEST_NAME} bytes"
+        );
+        require(bodies.len() <= MOST_CHECKS, &most)?;
+        require(id.len().max(name.len()) <= LONGEST_NAME, &most)?;
         let several = bodies.len() > 1;
         let mut checks = Vec::new();
         for (i, mut body) in bodies.into_iter().enumerate() {
@@ -218,11 +212,13 @@ impl CheckBody {
     fn into_check(self, node: &str, default_id: String) -> Result<Check, HttpError> {
         let kind = kind(&self.definition)
             .map_err(|why| HttpError::bad_request(format!("Invalid check: {why}")))?;
-        let mut ids = [self.check.id, self.check_id].into_iter();
-        let id = ids.find(|id| !id.is_empty());
+        let ids = [self.check.id, self.check_id, default_id];
         Ok(Check {
             node: node.to_owned(),
-            id: id.unwrap_or(default_id),
+            id: ids
+                .into_iter()
+                .find(|id| !id.is_empty())
+                .unwrap_or_default(),
             output: String::new(),
             kind: kind.to_owned(),
             definition: self.definition,
@@ -233,19 +229,17 @@ impl CheckBody {
 }
 
 /// What is done for a check: wait for reports, send a request, or connect.
-fn kind(definition: &Definition) -> Result<&'static str, String> {
+fn kind(definition: &Definition) -> Result<&'static str, Failure> {
     let timed = !definition.interval.is_zero();
     let Definition { http, tcp, ttl, .. } = definition;
     match (ttl.is_zero(), http.is_empty(), tcp.is_empty(), timed) {
         (false, true, true, false) => Ok(TTL),
-        (true, false, true, true) => probe::plain(http)
-            .map(|_| "http")
-            .map_err(|error| error.to_string()),
+        (true, false, true, true) => probe::plain(http).map(|_| "http"),
         (true, true, false, true) => Ok("tcp"),
         _ => Err(
             "expected either TTL, or Interval with one of HTTP and TCP; no other checks are \
-             made here"
-                .to_owned(),
+                  made here"
+                .into(),
         ),
     }
 }

@@ -6,7 +6,7 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
 use highwater::{Answer, LogIndex, Snapshot};
@@ -73,28 +73,24 @@ impl Asked {
         if self.has("consistent") {
             let index = timeout_at(until, self.app.log.read_index()).await;
             let index = index.map_err(|_| HttpError::unavailable("No answer of a leader"))?;
-            least = least.max(index.map_err(HttpError::unavailable)?);
+            least = least.max(index?);
         } else if !self.has("stale") {
             let ready = timeout_at(until, self.app.caught_up.wait()).await;
             ready.map_err(|_| HttpError::unavailable("This node has not caught up yet"))?;
         }
-        let db = self
-            .app
-            .store
-            .snapshot_at_least_async(least, sleep_until(until));
+        let store = &self.app.store;
+        let db = store.snapshot_at_least_async(least, sleep_until(until));
         Ok(db.await?)
     }
 
     /// Adds the headers that every read has.
     pub fn indexed(&self, index: LogIndex, response: Response) -> Response {
         let contact = self.app.log.contact();
-        let known = if contact.known { "true" } else { "false" };
-        let millis = u64::try_from(contact.last.as_millis()).unwrap_or(u64::MAX);
-        let mut response = written(index, response);
-        let headers = response.headers_mut();
-        headers.insert("x-consul-knownleader", HeaderValue::from_static(known));
-        headers.insert("x-consul-lastcontact", HeaderValue::from(millis));
-        response
+        let contact = [
+            ("x-consul-knownleader", contact.known.to_string()),
+            ("x-consul-lastcontact", contact.last.as_millis().to_string()),
+        ];
+        (contact, written(index, response)).into_response()
     }
 
     /// A body of JSON, indented on `?pretty`.
@@ -107,13 +103,12 @@ impl Asked {
         } else {
             serde_json::to_writer(&mut bytes, value)
         };
-        let failed = |error: serde_json::Error| {
-            HttpError(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
-        };
-        let written = written.map_err(failed);
-        written
-            .map(|()| ([(header::CONTENT_TYPE, "application/json")], bytes))
-            .into_response()
+        match written {
+            Ok(()) => ([(header::CONTENT_TYPE, "application/json")], bytes).into_response(),
+            Err(error) => {
+                HttpError(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response()
+            }
+        }
     }
 
     /// Has a command applied, and answers `true`.
@@ -125,10 +120,7 @@ impl Asked {
 
 /// Adds the index of a write, which a read can ask to be at.
 pub fn written(index: LogIndex, response: impl IntoResponse) -> Response {
-    let mut response = response.into_response();
-    let headers = response.headers_mut();
-    headers.insert("x-consul-index", HeaderValue::from(index.0));
-    response
+    ([("x-consul-index", index.0.to_string())], response).into_response()
 }
 
 /// `?index` and `?wait`, the latter with up to a sixteenth more, so that queries that began

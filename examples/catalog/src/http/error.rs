@@ -5,9 +5,19 @@ use axum::response::{IntoResponse, Response};
 use highwater::WaitError;
 
 use crate::command::Rejected;
+use crate::log::Failure;
 
 /// What becomes of a request.
 pub type Answered = Result<Response, HttpError>;
+
+/// Refuses what a client has sent (400), if it is not as it has to be.
+pub fn require(holds: bool, otherwise: &str) -> Result<(), HttpError> {
+    if holds {
+        Ok(())
+    } else {
+        Err(HttpError::bad_request(otherwise))
+    }
+}
 
 /// A refusal.
 #[derive(Debug)]
@@ -33,6 +43,12 @@ impl std::fmt::Display for HttpError {
 impl IntoResponse for HttpError {
     fn into_response(self) -> Response {
         (self.0, self.1).into_response()
+    }
+}
+
+impl From<Failure> for HttpError {
+    fn from(error: Failure) -> Self {
+        HttpError::unavailable(error)
     }
 }
 

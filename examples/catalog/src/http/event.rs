@@ -2,6 +2,7 @@
 
 use axum::http::StatusCode;
 use highwater::LogIndex;
+use serde_json::Value;
 use tokio::time::{Instant, sleep_until};
 
 use super::blocking::{after_and_wait, written};
@@ -60,19 +61,14 @@ pub async fn list(asked: Asked) -> Answered {
                 "" => db.events().iter(),
                 name => db.events().by_name(name),
             };
-            let index = events
-                .clone()
-                .next_back()
-                .map_or(LogIndex(1), |last| index_of(last));
-            (
-                index,
-                events.map(|event| shapes::event(event)).collect::<Vec<_>>(),
-            )
+            let last = events.clone().next_back();
+            let index = last.map_or(LogIndex(1), |last| index_of(last));
+            let shown: Vec<Value> = events.map(|event| shapes::event(event)).collect();
+            (index, shown)
         };
         let store = &asked.app.store;
-        let found = store
-            .blocking_query_async(after, sleep_until(until), query)
-            .await?;
+        let found = store.blocking_query_async(after, sleep_until(until), query);
+        let found = found.await?;
         let (index, events) = found.value;
         if seen != index || Instant::now() >= until {
             return Ok(asked.indexed(index, asked.json(&events)));

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use highwater::LogIndex;
 
 use super::blocking::written;
-use super::error::{Answered, HttpError};
+use super::error::{Answered, require};
 use super::request::{Asked, RawBody};
 use super::session;
 use crate::command::{Command, Rejected};
@@ -21,9 +21,7 @@ pub async fn get(asked: Asked) -> Answered {
         return keys(&asked).await;
     }
     let recurse = asked.has("recurse");
-    if key.is_empty() && !recurse {
-        return Err(HttpError::bad_request(NO_KEY));
-    }
+    require(!key.is_empty() || recurse, NO_KEY)?;
     let found = asked.read(|db| {
         if recurse {
             db.kv().prefix(key).map(KvPair::from).collect()
@@ -101,9 +99,7 @@ pub async fn delete(asked: Asked) -> Answered {
 }
 
 async fn stored(asked: &Asked, verb: Write, value: Bytes) -> Answered {
-    if asked.name.is_empty() && verb != Write::DeleteTree {
-        return Err(HttpError::bad_request(NO_KEY));
-    }
+    require(!asked.name.is_empty() || verb == Write::DeleteTree, NO_KEY)?;
     let session = asked.get("acquire").or(asked.get("release"));
     let op = KvOp {
         verb: Verb::Write(verb),

@@ -22,7 +22,7 @@ use axum::routing::{delete, get, put};
 use crate::app::App;
 use crate::schema::Status::{Critical, Passing, Warning};
 use blocking::{read, read_now};
-pub use error::HttpError;
+pub use error::{Answered, HttpError};
 
 /// The largest body, and so the largest value, in bytes.
 const MAX_BODY: usize = 512 * 1024;

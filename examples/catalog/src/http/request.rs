@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::MAX_BODY;
-use super::error::HttpError;
+use super::error::{HttpError, require};
 use crate::app::{App, DATACENTER};
 use crate::schema::CatalogView;
 
@@ -84,10 +84,8 @@ impl Params {
     pub fn one_of<'n>(&self, names: &[&'n str]) -> Result<Option<&'n str>, HttpError> {
         let mut there = names.iter().filter(|name| self.has(name));
         let first = there.next().copied();
-        if there.next().is_some() {
-            let text = format!("Conflicting flags: {}", names.join(", "));
-            return Err(HttpError::bad_request(text));
-        }
+        let text = format!("Conflicting flags: {}", names.join(", "));
+        require(there.next().is_none(), &text)?;
         Ok(first)
     }
 
@@ -118,16 +116,10 @@ impl FromRequestParts<App> for Asked {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, HttpError> {
         let params = Params::parse(parts.uri.query().unwrap_or_default());
         own_datacenter(params.text("dc"))?;
-        if params.has("stale") && params.has("consistent") {
-            return Err(HttpError::bad_request(
-                "Cannot specify ?stale with ?consistent, conflicting semantics.",
-            ));
-        }
-        if !params.text("filter").is_empty() {
-            return Err(HttpError::bad_request(
-                "?filter is not supported by this catalog",
-            ));
-        }
+        let both = "Cannot specify ?stale with ?consistent, conflicting semantics.";
+        require(!(params.has("stale") && params.has("consistent")), both)?;
+        let filters = !params.text("filter").is_empty();
+        require(!filters, "?filter is not supported by this catalog")?;
         let name = Option::<Path<String>>::from_request_parts(parts, app).await;
         let name = name.map_err(|rejection| HttpError::bad_request(rejection.body_text()))?;
         Ok(Asked {
@@ -195,9 +187,8 @@ const NAMED_BY_USER: [&str; 4] = ["meta", "nodemeta", "taggedaddresses", "header
 fn canonical(value: Value) -> Value {
     match value {
         Value::Object(members) => {
-            let given = members
-                .into_iter()
-                .filter(|(_, member)| !member.is_null() && member != "");
+            let given = |member: &Value| !member.is_null() && member != "";
+            let given = members.into_iter().filter(|(_, member)| given(member));
             let named = given.map(|(name, member)| {
                 let name = name.replace('_', "").to_ascii_lowercase();
                 let member = match member {

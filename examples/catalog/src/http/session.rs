@@ -10,7 +10,7 @@ use tokio::time::sleep;
 use uuid::Uuid;
 
 use super::blocking::{CATCH_UP, written};
-use super::error::{Answered, HttpError};
+use super::error::{Answered, HttpError, require};
 use super::request::{Asked, JsonBody};
 use super::shapes;
 use crate::command::{Command, Reply};
@@ -62,11 +62,8 @@ fn seconds(GoDuration(given): GoDuration) -> GoDuration {
 
 pub async fn create(asked: Asked, JsonBody(request): JsonBody<SessionBody>) -> Answered {
     let (ttl, least) = (request.ttl, GoDuration(asked.app.least_ttl));
-    if !ttl.is_zero() && !(least..=MOST_TTL).contains(&ttl) {
-        return Err(HttpError::bad_request(format!(
-            "Invalid Session TTL '{ttl}', must be between [{least}={MOST_TTL}]"
-        )));
-    }
+    let text = format!("Invalid Session TTL '{ttl}', must be between [{least}={MOST_TTL}]");
+    require(ttl.is_zero() || (least..=MOST_TTL).contains(&ttl), &text)?;
     let this_node = &asked.app.agent.node.name;
     let node_checks = request.node_checks.or(request.checks);
     let service_checks = request.service_checks.into_iter();
@@ -97,17 +94,11 @@ pub async fn renew(asked: Asked) -> Answered {
     let id = id(&asked.name)?;
     let (index, _) = asked.app.write(Command::RenewSession(id)).await?;
     let store = &asked.app.store;
-    let db = store
-        .snapshot_at_least_async(index, sleep(CATCH_UP))
-        .await?;
-    let found = db.sessions().get(id).map(shapes::session);
-    let absent = || {
-        HttpError(
-            StatusCode::NOT_FOUND,
-            format!("Session id '{id}' not found"),
-        )
-    };
-    Ok(written(index, asked.json(&[found.ok_or_else(absent)?])))
+    let db = store.snapshot_at_least_async(index, sleep(CATCH_UP));
+    let found = db.await?.sessions().get(id).map(shapes::session);
+    let text = format!("Session id '{id}' not found");
+    let found = found.ok_or(HttpError(StatusCode::NOT_FOUND, text))?;
+    Ok(written(index, asked.json(&[found])))
 }
 
 pub async fn info(asked: Asked) -> Answered {

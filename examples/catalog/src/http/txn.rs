@@ -67,17 +67,13 @@ fn answer(asked: &Asked, outcome: Result<Vec<KvPair>, Rejected>) -> Answered {
 
 impl Op {
     fn parse(self) -> Result<KvOp, String> {
-        let kv = self
-            .kv
-            .ok_or("only KV operations are supported in a transaction")?;
-        let op: KvOp = serde_json::from_value(kv).map_err(|error| error.to_string())?;
-        let names_many = matches!(
-            op.verb,
-            Verb::Read(Read::GetTree) | Verb::Write(Write::DeleteTree)
-        );
-        if op.key.is_empty() && !names_many {
-            return Err(NO_KEY.to_owned());
+        let none = "only KV operations are supported in a transaction";
+        let op = serde_json::from_value(self.kv.ok_or(none)?);
+        let op: KvOp = op.map_err(|error| error.to_string())?;
+        match op.verb {
+            Verb::Read(Read::GetTree) | Verb::Write(Write::DeleteTree) => Ok(op),
+            _ if op.key.is_empty() => Err(NO_KEY.to_owned()),
+            _ => Ok(op),
         }
-        Ok(op)
     }
 }
