@@ -33,10 +33,8 @@ pub async fn run(app: App) {
     };
     loop {
         let store = &app.store;
-        let found = match store
-            .blocking_query_async(after, pending::<()>(), wanted)
-            .await
-        {
+        let found = store.blocking_query_async(after, pending::<()>(), wanted);
+        let found = match found.await {
             Ok(found) => found,
             // A node that joins a cluster was sent its tables.
             Err(WaitError::HistoryChanged { .. }) => {

@@ -60,9 +60,8 @@ pub async fn run(
     });
     // The routes are made once; as a router they would be for each connection, of 30 KB.
     let routes = http::router(app.clone()).into_make_service();
-    axum::serve(listener, routes)
-        .with_graceful_shutdown(shutdown)
-        .await?;
+    let serving = axum::serve(listener, routes);
+    serving.with_graceful_shutdown(shutdown).await?;
     ending.await?
 }
 

@@ -219,11 +219,8 @@ impl Node {
 
     /// Waits until it is as wanted.
     pub async fn leads_in(&self, wanted: impl Fn(Option<u64>) -> bool + Send) -> Option<u64> {
-        let metrics = self.raft.server_metrics();
-        until(metrics, |now| {
-            Some(term_of(now)).filter(|term| wanted(*term))
-        })
-        .await
+        let find = |now: &_| Some(term_of(now)).filter(|term| wanted(*term));
+        until(self.raft.server_metrics(), find).await
     }
 
     /// The members of the cluster, as far as this node knows.

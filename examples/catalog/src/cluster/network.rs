@@ -79,13 +79,11 @@ impl RaftNetworkV2<Types> for Peer {
         cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
         _: RPCOption,
     ) -> Result<SnapshotResponse<Types>, StreamingError<Types>> {
+        let bytes = snapshot.snapshot.len();
         let image = Image {
             vote,
             meta: snapshot.meta,
-            bytes: snapshot
-                .snapshot
-                .len()
-                .map_err(|error| unreachable(error.into()))?,
+            bytes: bytes.map_err(|error| unreachable(error.into()))?,
         };
         let sending = self.send_image(image, &mut snapshot.snapshot, STALLED);
         tokio::select! {

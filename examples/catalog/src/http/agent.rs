@@ -212,13 +212,11 @@ impl CheckBody {
     fn into_check(self, node: &str, default_id: String) -> Result<Check, HttpError> {
         let kind = kind(&self.definition)
             .map_err(|why| HttpError::bad_request(format!("Invalid check: {why}")))?;
-        let ids = [self.check.id, self.check_id, default_id];
+        let mut ids = [self.check.id, self.check_id].into_iter();
+        let id = ids.find(|id| !id.is_empty());
         Ok(Check {
             node: node.to_owned(),
-            id: ids
-                .into_iter()
-                .find(|id| !id.is_empty())
-                .unwrap_or_default(),
+            id: id.unwrap_or(default_id),
             output: String::new(),
             kind: kind.to_owned(),
             definition: self.definition,
