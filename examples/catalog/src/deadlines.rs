@@ -118,19 +118,15 @@ mod tests {
         db.deadlines().iter().map(|row| row.due.clone()).collect()
     }
 
-    fn set_all(machine: &mut Machine, time: Duration) {
-        let at = machine.now + time;
-        for due in all() {
-            machine.edit(|txn| txn.deadlines_mut().upsert(Deadline { due, at, time }));
-        }
-    }
-
     #[test]
     fn another_that_lets_time_pass_gives_it_anew() {
         let mut machine = Machine::default();
         machine.edit(|txn| txn.checks_mut().upsert(check("n", "beat")));
         machine.edit(|txn| txn.sessions_mut().insert(session(Uuid::nil())));
-        set_all(&mut machine, MINUTE);
+        let (at, time) = (machine.now + MINUTE, MINUTE);
+        for due in all() {
+            machine.edit(|txn| txn.deadlines_mut().upsert(Deadline { due, at, time }));
+        }
         machine.pass(MINUTE / 2);
         machine.done(&Command::Begin);
         machine.pass(MINUTE / 2);

@@ -1,4 +1,5 @@
-//! For the tests of commands: a store that they are applied to, and a clock that the test sets.
+//! For tests: a store that commands are applied to, with a clock that the test sets, and nodes of a
+//! cluster in this process.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -6,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use clap::Parser;
-use highwater::fsm::{Batch, LogEntry, Outcome, Proposal};
+use highwater::fsm::{Outcome, Proposal};
 use highwater::{Store, WriteTxn};
 
 use crate::cluster;
@@ -39,11 +40,10 @@ impl Machine {
     /// Applies a command, which is not refused.
     #[track_caller]
     pub fn done(&mut self, command: &Command) -> Reply {
-        let index = self.store.position().index.next();
-        let proposal = Proposal::new(command, self.now, index.0).unwrap();
-        let applied = Batch::new(vec![LogEntry::from_proposal(index, proposal)]).apply(&self.store);
-        match applied.into_result().unwrap().pop() {
-            Some(Outcome::Done(Ok(reply))) => reply,
+        let seed = self.store.position().index.0;
+        let proposal = Proposal::new(command, self.now, seed).unwrap();
+        match proposal.apply(&self.store).unwrap() {
+            Outcome::Done(Ok(reply)) => reply,
             other => panic!("{command:?}: {other:?}"),
         }
     }

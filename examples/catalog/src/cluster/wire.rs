@@ -169,7 +169,7 @@ impl Peer {
     ) -> Result<R, Failure> {
         let again = !matches!(what, What::Write(_));
         let question = Bytes::from(encode(&Ask { to: self.to, what })?);
-        let patience = patience.saturating_add(time_for(question.len()));
+        let patience = patience.saturating_add(time_for(question.len() as u64));
         let request = || {
             let request = Request::post(format!("http://{}/", self.address));
             let request = request.header(header::CONTENT_TYPE, MEDIA_TYPE);
@@ -190,13 +190,13 @@ impl Peer {
     ) -> Result<R, Failure> {
         const STEP: usize = 256 << 10;
         let (mut bytes, body) = Channel::<Bytes>::new(1);
+        let installing = patience.saturating_add(time_for(what.bytes));
         let question = encode(&Ask { to: self.to, what })?;
         let request = Request::post(format!("http://{}/image", self.address))
             .header(header::CONTENT_TYPE, MEDIA_TYPE)
             .header(QUESTION, STANDARD.encode(question))
             .body(Body::new(body))?;
         let sending = async {
-            let mut sent = 0_usize;
             loop {
                 let mut step = vec![0; STEP];
                 let read = tokio::task::block_in_place(|| image.read(&mut step))?;
@@ -204,13 +204,12 @@ impl Peer {
                     break;
                 }
                 step.truncate(read);
-                sent = sent.saturating_add(read);
                 timeout(patience, bytes.send_data(step.into())).await??;
             }
             drop(bytes);
             // It is installed before it is answered. A node whose power is gone never does, and its
             // connection does not tell.
-            tokio::time::sleep(patience.saturating_add(time_for(sent))).await;
+            tokio::time::sleep(installing).await;
             Err("the image was not installed in time".into())
         };
         tokio::select! {
@@ -245,7 +244,7 @@ impl Peer {
 }
 
 /// What so many bytes are given.
-fn time_for(bytes: usize) -> Duration {
+fn time_for(bytes: u64) -> Duration {
     KIB.saturating_mul(u32::try_from(bytes >> 10).unwrap_or(u32::MAX))
 }
 
