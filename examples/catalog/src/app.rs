@@ -54,8 +54,7 @@ impl App {
 
     /// Has a command applied, and waits until it is durable and visible.
     pub async fn propose(&self, command: Command) -> Result<Written, HttpError> {
-        let written = self.log.write(command).await;
-        written.map_err(HttpError::unavailable)
+        Ok(self.log.write(command).await?)
     }
 
     /// The same for one whose refusal is an error.

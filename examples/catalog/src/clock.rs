@@ -35,10 +35,9 @@ impl Clock {
 
     /// In a term that this node leads in, the log has come to this time now.
     pub fn set(&self, term: u64, log: SystemTime) {
-        let log = if log == Self::AS_IT_IS {
-            SystemTime::now()
-        } else {
-            log
+        let log = match log {
+            Self::AS_IT_IS => SystemTime::now(),
+            log => log,
         };
         let here = Instant::now();
         self.0.send_replace(Some(Reading { term, log, here }));
@@ -54,7 +53,6 @@ impl Clock {
     pub async fn now_in(&self, term: u64) -> SystemTime {
         let mut changes = self.0.subscribe();
         loop {
-            changes.mark_unchanged();
             if let Some(now) = self.now(term) {
                 return now;
             }
@@ -66,15 +64,13 @@ impl Clock {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
     use std::time::Duration;
 
-    use tokio::net::TcpListener;
     use tokio::time::sleep;
 
     use super::*;
-    use crate::cluster::{Node, Setup};
     use crate::command::{Command, Reply};
+    use crate::machine::in_process;
 
     const YEAR: Duration = Duration::from_hours(365 * 24);
 
@@ -98,24 +94,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn the_leader_alone_gives_entries_their_time() {
         let folder = tempfile::tempdir().unwrap();
-        let (mut listeners, mut peers) = (Vec::new(), BTreeMap::new());
-        for number in 1..=2 {
-            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            peers.insert(number, listener.local_addr().unwrap().to_string());
-            listeners.push((number, listener));
-        }
-        let mut nodes = Vec::new();
-        for (number, listener) in listeners {
-            let setup = Setup {
-                number,
-                name: format!("n-{number}"),
-                folder: folder.path().join(number.to_string()),
-                listener,
-                peers: peers.clone(),
-                keep: 1000,
-            };
-            nodes.push(Node::start(setup).await.unwrap());
-        }
+        let nodes = in_process(2, folder.path()).await;
         let (leader, term, other) = tokio::select! {
             term = nodes[0].leads_in(|term| term.is_some()) => (&nodes[0], term, &nodes[1]),
             term = nodes[1].leads_in(|term| term.is_some()) => (&nodes[1], term, &nodes[0]),
@@ -125,8 +104,8 @@ mod tests {
             sleep(Duration::from_millis(10)).await;
         }
         let ahead = SystemTime::now() + YEAR;
-        leader.set_time(term, ahead);
-        other.set_time(term, ahead + YEAR);
+        leader.clock.set(term, ahead);
+        other.clock.set(term, ahead + YEAR);
         let beginning = other.write(&Command::Begin).await.unwrap();
         let Ok(Reply::Time(time)) = beginning.result else {
             panic!("{:?}", beginning.result);

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::kv::{self, KvOp, KvPair, TxnError};
-use crate::registry::{Deregistration, Registration, Report};
-use crate::schema::{Catalog, Event, Session};
+use crate::registry::{self, Deregistration, Registration};
+use crate::schema::{Catalog, CheckId, Event, Session, Status};
 use crate::{deadlines, events, sessions};
 
 /// A change of the catalog, as it is written to the log.
@@ -23,7 +23,8 @@ pub enum Command {
     Txn(Vec<KvOp>),
     Register(Box<Registration>),
     Deregister(Deregistration),
-    UpdateCheck(Report),
+    /// What is said of a check, with its output.
+    Report(CheckId, Status, String),
     /// Its ID is drawn when it is applied.
     CreateSession(Box<Session>),
     RenewSession(Uuid),
@@ -53,49 +54,41 @@ pub enum Reply {
     Pairs(Vec<KvPair>),
 }
 
-/// Why a command was refused; it has changed nothing.
+/// Why a command was refused; it has changed nothing. The kinds are what a client can tell apart.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Rejected {
-    /// The record has another modify index than was expected.
-    Stale,
-    Absent,
-    Exists,
-    /// Somebody else has the key locked.
-    Locked,
-    /// The session has not the key locked.
-    NotLocked,
-    /// The key was locked a short while ago, by a session that has ended.
-    LockDelay,
-    InvalidSession(String),
-    /// Why there can be no such session.
+    /// A key is not as it was expected to be.
+    Conflict(String),
+    /// There is no such session, or can be none.
     Session(String),
+    /// There is no such service or check.
+    Unknown(String),
     Txn(Vec<TxnError>),
-    UnknownService(String),
-    UnknownCheck(String),
     /// A name longer than a key may be.
     Invalid(String),
+}
+
+impl Rejected {
+    pub fn conflict(why: &str) -> Self {
+        Rejected::Conflict(why.to_owned())
+    }
+
+    /// There is no `service` or `check` with this ID.
+    pub fn unknown(what: &str, id: &str) -> Self {
+        Rejected::Unknown(format!(
+            "Unknown {what} ID {id:?}. Ensure that the {what} ID is passed, not the {what} name."
+        ))
+    }
 }
 
 impl fmt::Display for Rejected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Rejected::Stale => f.write_str("index is stale"),
-            Rejected::Absent => f.write_str("it doesn't exist"),
-            Rejected::Exists => f.write_str("it exists"),
-            Rejected::Locked => f.write_str("lock is already held"),
-            Rejected::NotLocked => f.write_str("lock isn't held, or is held by another session"),
-            Rejected::LockDelay => f.write_str("due to lock delay"),
-            Rejected::InvalidSession(id) => write!(f, "invalid session {id:?}"),
             Rejected::Txn(errors) => write!(f, "{} operations were refused", errors.len()),
-            Rejected::UnknownService(id) => write!(
-                f,
-                "Unknown service ID {id:?}. Ensure that the service ID is passed, not the service name."
-            ),
-            Rejected::UnknownCheck(id) => write!(
-                f,
-                "Unknown check ID {id:?}. Ensure that the check ID is passed, not the check name."
-            ),
-            Rejected::Session(why) | Rejected::Invalid(why) => f.write_str(why),
+            Rejected::Conflict(why)
+            | Rejected::Session(why)
+            | Rejected::Unknown(why)
+            | Rejected::Invalid(why) => f.write_str(why),
         }
     }
 }
@@ -103,7 +96,7 @@ impl fmt::Display for Rejected {
 impl From<WriteError> for Rejected {
     fn from(error: WriteError) -> Self {
         match error {
-            WriteError::Conflict { .. } => Rejected::Stale,
+            WriteError::Conflict { .. } => Rejected::conflict(kv::STALE),
             other => Rejected::Invalid(other.to_string()),
         }
     }
@@ -119,7 +112,9 @@ impl fsm::Command<Catalog> for Command {
             Command::Txn(ops) => kv::apply_all(&ops, context, txn).map(Reply::Pairs),
             Command::Register(registration) => registration.apply(context, txn),
             Command::Deregister(deregistration) => deregistration.apply(context, txn),
-            Command::UpdateCheck(report) => report.apply(context, txn),
+            Command::Report(check, status, output) => {
+                registry::report(&check, status, output, context, txn)
+            }
             Command::CreateSession(session) => sessions::create(*session, context, txn),
             Command::RenewSession(id) => sessions::renew(id, context, txn),
             Command::DestroySession(id) => {

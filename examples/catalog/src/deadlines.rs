@@ -17,13 +17,6 @@ use crate::{registry, sessions};
 /// So much is done by one entry of the log, at most.
 const MOST: usize = 256;
 
-impl Due {
-    /// Whether somebody can put it off, by saying that he is there.
-    fn is_heard_of(&self) -> bool {
-        matches!(self, Due::End(_) | Due::Fail(_) | Due::Deregister(_))
-    }
-}
-
 /// It is due when so much time has passed from now; never, if that is none, or more than there is.
 pub fn set(
     due: Due,
@@ -70,34 +63,30 @@ pub fn expire(context: &Context, txn: &mut WriteTxn<Catalog>) -> Result<(), Reje
         };
         let at = deadline.put_off(began);
         if at > context.time() {
-            let time = deadline.time;
-            txn.deadlines_mut().upsert(Deadline { due, at, time })?;
-        } else {
-            clear(&due, txn)?;
-            carry_out(due, context, txn)?;
+            txn.deadlines_mut()
+                .update_with(&due, |deadline| deadline.at = at)?;
+            continue;
+        }
+        clear(&due, txn)?;
+        match due {
+            Due::End(session) => sessions::end(session, context, txn)?,
+            Due::Fail(check) => registry::fail(&check, context, txn)?,
+            Due::Deregister(check) => registry::give_up(&check, context, txn)?,
+            Due::Unlock(_) => {}
         }
     }
     Ok(())
 }
 
 impl Deadline {
-    /// When it is due, if whoever lets time pass began to do so at `began`.
+    /// When it is due, if whoever lets time pass began to do so at `began`: what can be put off, by
+    /// saying that somebody or something is there, has its whole time from then.
     fn put_off(&self, began: Option<SystemTime>) -> SystemTime {
-        let set_before = |began: &SystemTime| began.checked_add(self.time) > Some(self.at);
-        let anew = began.filter(|began| self.due.is_heard_of() && set_before(began));
-        anew.and_then(|began| began.checked_add(self.time))
-            .unwrap_or(self.at)
+        match began.and_then(|began| began.checked_add(self.time)) {
+            Some(anew) if !matches!(self.due, Due::Unlock(_)) => self.at.max(anew),
+            _ => self.at,
+        }
     }
-}
-
-fn carry_out(due: Due, context: &Context, txn: &mut WriteTxn<Catalog>) -> Result<(), Rejected> {
-    match due {
-        Due::End(session) => sessions::end(session, context, txn)?,
-        Due::Fail(check) => registry::fail(check, context, txn)?,
-        Due::Deregister(check) => registry::give_up(&check, context, txn)?,
-        Due::Unlock(_) => {}
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -129,18 +118,15 @@ mod tests {
         db.deadlines().iter().map(|row| row.due.clone()).collect()
     }
 
-    fn set_all(machine: &mut Machine, time: Duration) {
-        let at = machine.now + time;
-        for due in all() {
-            machine.edit(|txn| txn.deadlines_mut().upsert(Deadline { due, at, time }));
-        }
-    }
-
     #[test]
     fn another_that_lets_time_pass_gives_it_anew() {
         let mut machine = Machine::default();
         machine.edit(|txn| txn.checks_mut().upsert(check("n", "beat")));
-        set_all(&mut machine, MINUTE);
+        machine.edit(|txn| txn.sessions_mut().insert(session(Uuid::nil())));
+        let (at, time) = (machine.now + MINUTE, MINUTE);
+        for due in all() {
+            machine.edit(|txn| txn.deadlines_mut().upsert(Deadline { due, at, time }));
+        }
         machine.pass(MINUTE / 2);
         machine.done(&Command::Begin);
         machine.pass(MINUTE / 2);
@@ -159,8 +145,9 @@ mod tests {
     fn to_begin_costs_the_same_however_much_there_is() {
         let mut machine = Machine::default();
         for key in 0..1000_u128 {
-            let due = Due::End(Uuid::from_u128(key));
-            let (at, time) = (machine.now + MINUTE, MINUTE);
+            let (id, at, time) = (Uuid::from_u128(key), machine.now + MINUTE, MINUTE);
+            let due = Due::End(id);
+            machine.edit(|txn| txn.sessions_mut().insert(session(id)));
             machine.edit(|txn| txn.deadlines_mut().upsert(Deadline { due, at, time }));
         }
         machine.pass(MINUTE);
@@ -178,16 +165,19 @@ mod tests {
         }
     }
 
-    /// A session that has a key locked; whether there can be such a lock.
-    fn lock(machine: &mut Machine, id: Uuid, key: &str) -> bool {
-        let session = Session {
+    fn session(id: Uuid) -> Session {
+        Session {
             id,
             node: "n".to_owned(),
             lock_delay: GoDuration(MINUTE),
             ttl: GoDuration(MINUTE),
             ..Session::default()
-        };
-        machine.edit(|txn| txn.sessions_mut().insert(session));
+        }
+    }
+
+    /// A session that has a key locked; whether there can be such a lock.
+    fn lock(machine: &mut Machine, id: Uuid, key: &str) -> bool {
+        machine.edit(|txn| txn.sessions_mut().insert(session(id)));
         let locked = KvEntry {
             key: key.to_owned(),
             session: Some(id),

@@ -26,65 +26,48 @@ impl FromStr for GoDuration {
         if text == "0" {
             return Ok(GoDuration::default());
         }
-        let is_of_number = |c: char| c == '.' || c.is_ascii_digit();
-        let (mut total, mut rest) = (Duration::ZERO, text);
-        loop {
-            let unit = rest.find(|c| !is_of_number(c)).ok_or(NOT_ONE)?;
-            let (number, tail) = rest.split_at(unit);
-            let (unit, tail) = tail.split_at(tail.find(is_of_number).unwrap_or(tail.len()));
-            let part = part(number, unit).ok_or(NOT_ONE)?;
-            total = total.checked_add(part).ok_or(NOT_ONE)?;
-            rest = tail;
-            if rest.is_empty() {
-                break;
-            }
-        }
         // Go counts nanoseconds in 63 bits: about 292 years.
-        if total.as_nanos() > i64::MAX as u128 {
-            Err(NOT_ONE)
-        } else {
-            Ok(GoDuration(total))
-        }
+        let known = parse(text).filter(|time| time.as_nanos() <= i64::MAX as u128);
+        known.map(GoDuration).ok_or(NOT_ONE)
     }
 }
 
-fn part(number: &str, unit: &str) -> Option<Duration> {
-    let seconds = match unit {
-        "ns" => 1e-9,
-        "us" | "µs" | "μs" => 1e-6,
-        "ms" => 1e-3,
-        "s" => 1.0,
-        "m" => 60.0,
-        "h" => 3600.0,
-        _ => return None,
-    };
-    let number: f64 = number.parse().ok()?;
-    Duration::try_from_secs_f64(number * seconds).ok()
+fn parse(text: &str) -> Option<Duration> {
+    let is_of_number = |c: char| c == '.' || c.is_ascii_digit();
+    let (mut total, mut rest) = (Duration::ZERO, text);
+    while !rest.is_empty() {
+        let (number, tail) = rest.split_at(rest.find(|c| !is_of_number(c))?);
+        let (unit, tail) = tail.split_at(tail.find(is_of_number).unwrap_or(tail.len()));
+        let seconds = match unit {
+            "ns" => 1e-9,
+            "us" | "µs" | "μs" => 1e-6,
+            "ms" => 1e-3,
+            "s" => 1.0,
+            "m" => 60.0,
+            "h" => 3600.0,
+            _ => return None,
+        };
+        let part = number.parse::<f64>().ok()? * seconds;
+        total = total.checked_add(Duration::try_from_secs_f64(part).ok()?)?;
+        rest = tail;
+    }
+    (!text.is_empty()).then_some(total)
 }
 
 impl fmt::Display for GoDuration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (seconds, nanos) = (self.0.as_secs(), self.0.subsec_nanos());
-        if seconds == 0 && nanos > 0 {
-            return if nanos % 1_000_000 == 0 {
-                write!(f, "{}ms", nanos / 1_000_000)
-            } else {
-                write!(f, "{nanos}ns")
-            };
+        let (minutes, seconds) = (self.0.as_secs() / 60, self.0.as_secs() % 60);
+        if self.is_zero() {
+            return f.write_str("0s");
+        } else if minutes == 0 {
+            // Less than a minute Rust writes alike.
+            return fmt::Debug::fmt(&self.0, f);
+        } else if minutes >= 60 {
+            write!(f, "{}h", minutes / 60)?;
         }
-        let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
-        if hours > 0 {
-            write!(f, "{hours}h")?;
-        }
-        if seconds >= 60 {
-            write!(f, "{minutes}m")?;
-        }
-        write!(f, "{}", seconds % 60)?;
-        if nanos > 0 {
-            let digits = format!("{nanos:09}");
-            write!(f, ".{}", digits.trim_end_matches('0'))?;
-        }
-        f.write_str("s")
+        let part = format!(".{:09}", self.0.subsec_nanos());
+        let part = part.trim_end_matches('0').trim_end_matches('.');
+        write!(f, "{}m{seconds}{part}s", minutes % 60)
     }
 }
 
@@ -117,7 +100,7 @@ impl<'de> Deserialize<'de> for GoDuration {
 mod tests {
     use super::*;
 
-    fn parse(text: &str) -> Result<Duration, &str> {
+    fn read(text: &str) -> Result<Duration, &str> {
         text.parse().map(|GoDuration(duration)| duration)
     }
 
@@ -139,7 +122,7 @@ mod tests {
             ("0", 0),
             ("0s", 0),
         ] {
-            assert_eq!(parse(text), Ok(Duration::from_millis(millis)), "{text}");
+            assert_eq!(read(text), Ok(Duration::from_millis(millis)), "{text}");
         }
     }
 
@@ -163,14 +146,15 @@ mod tests {
             "é",
             "10é",
         ] {
-            assert_eq!(parse(text), Err(NOT_ONE), "{text:?}");
+            assert_eq!(read(text), Err(NOT_ONE), "{text:?}");
         }
     }
 
     #[test]
     fn writes_what_it_reads() {
         for text in [
-            "10s", "1m0s", "1m30s", "500ms", "1.5s", "2h0m0s", "1h0m1s", "7ns", "0s",
+            "10s", "1m0s", "1m30s", "500ms", "1.5s", "2h0m0s", "1h0m1s", "1m0.05s", "1.5ms", "7ns",
+            "0s",
         ] {
             assert_eq!(text.parse::<GoDuration>().unwrap().to_string(), text);
         }

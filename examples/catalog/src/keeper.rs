@@ -50,17 +50,13 @@ async fn reign(app: &App, term: u64) {
     let expiring = async {
         loop {
             until_due(app, term).await;
-            insist(app, Command::Expire).await;
+            if let Err(error) = app.write(Command::Expire).await {
+                eprintln!("catalog: cannot do what is due: {error}");
+                sleep(PAUSE).await;
+            }
         }
     };
     tokio::join!(expiring, members::watch(app));
-}
-
-async fn insist(app: &App, command: Command) {
-    while let Err(error) = app.write(command.clone()).await {
-        eprintln!("catalog: {command:?}: {error}");
-        sleep(PAUSE).await;
-    }
 }
 
 /// Waits until the first deadline, whichever that is by then; for ever if the store has ended.

@@ -84,6 +84,10 @@ pub struct KvPair {
     modify_index: LogIndex,
 }
 
+/// Why a key is not as it was expected to be.
+pub const STALE: &str = "index is stale";
+const NOT_LOCKED: &str = "lock isn't held, or is held by another session";
+
 /// Why an operation of a transaction was refused.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -114,13 +118,6 @@ impl KvPair {
             ..KvPair::from(row)
         }
     }
-
-    fn absent(key: String) -> Self {
-        KvPair {
-            key,
-            ..KvPair::default()
-        }
-    }
 }
 
 impl KvOp {
@@ -135,29 +132,35 @@ impl KvOp {
             Verb::Write(write) => write,
         };
         let KvOp { key, session, .. } = self;
-        let mut new = self.entry(txn);
+        // Who has it locked stays.
+        let mut new = KvEntry {
+            key: key.clone(),
+            value: self.value.clone(),
+            flags: self.flags,
+            ..txn.kv().get(key).map(Row::to_record).unwrap_or_default()
+        };
         match write {
             Write::Set => drop(txn.kv_mut().upsert(new)?),
             Write::Cas => drop(txn.kv_mut().upsert_if(new, self.index)?),
             Write::Lock => {
                 if deadlines::pending(&Due::Unlock(key.clone()), context, txn) {
-                    return Err(Rejected::LockDelay);
+                    return Err(Rejected::conflict("due to lock delay"));
                 }
                 if !session.is_some_and(|session| txn.sessions().contains(session)) {
-                    let text = session.map(|session| session.to_string());
-                    return Err(Rejected::InvalidSession(text.unwrap_or_default()));
+                    let id = session.map_or(String::new(), |session| session.to_string());
+                    return Err(Rejected::Session(format!("invalid session {id:?}")));
                 }
                 match new.session {
                     None => new.lock_index += 1,
                     Some(_) if new.session == *session => {}
-                    Some(_) => return Err(Rejected::Locked),
+                    Some(_) => return Err(Rejected::conflict("lock is already held")),
                 }
                 new.session = *session;
                 txn.kv_mut().upsert(new)?;
             }
             Write::Unlock => {
                 if session.is_none() || new.session.take() != *session {
-                    return Err(Rejected::NotLocked);
+                    return Err(Rejected::conflict(NOT_LOCKED));
                 }
                 txn.kv_mut().upsert(new)?;
             }
@@ -171,40 +174,27 @@ impl KvOp {
         Ok(left.into_iter().collect())
     }
 
-    /// The key as it is to be: who has it locked stays.
-    fn entry(&self, txn: &WriteTxn<Catalog>) -> KvEntry {
-        let known = txn.kv().get(&self.key);
-        KvEntry {
-            lock_index: known.map_or(0, |known| known.lock_index),
-            session: known.and_then(|known| known.session),
-            key: self.key.clone(),
-            value: self.value.clone(),
-            flags: self.flags,
-        }
-    }
-
     fn read(&self, read: Read, db: &CatalogView) -> Result<Vec<KvPair>, Rejected> {
         let found = db.kv().get(&self.key);
-        let expected = |holds: fn(&KvOp, &Row<KvEntry>) -> bool, otherwise| match found {
-            Some(row) if holds(self, row) => Ok(vec![KvPair::without_value(row)]),
-            Some(_) => Err(otherwise),
-            None => Err(Rejected::Absent),
-        };
+        let there = || found.ok_or_else(|| Rejected::conflict("it doesn't exist"));
         match read {
-            Read::Get => Ok(vec![found.ok_or(Rejected::Absent)?.into()]),
+            Read::Get => Ok(vec![there()?.into()]),
             Read::GetOrEmpty => {
-                let absent = || KvPair::absent(self.key.clone());
+                let absent = || KvPair {
+                    key: self.key.clone(),
+                    ..KvPair::default()
+                };
                 Ok(vec![found.map_or_else(absent, KvPair::from)])
             }
             Read::GetTree => Ok(db.kv().prefix(&self.key).map(KvPair::from).collect()),
-            Read::CheckIndex => expected(|op, row| row.modify_index() == op.index, Rejected::Stale),
-            Read::CheckSession => {
-                let held = |op: &KvOp, row: &Row<KvEntry>| {
-                    op.session.is_some() && row.session == op.session
-                };
-                expected(held, Rejected::NotLocked)
+            Read::CheckIndex if there()?.modify_index() != self.index => {
+                Err(Rejected::conflict(STALE))
             }
-            Read::CheckNotExists if found.is_some() => Err(Rejected::Exists),
+            Read::CheckSession if there()?.session.is_none_or(|by| Some(by) != self.session) => {
+                Err(Rejected::conflict(NOT_LOCKED))
+            }
+            Read::CheckIndex | Read::CheckSession => Ok(vec![KvPair::without_value(there()?)]),
+            Read::CheckNotExists if found.is_some() => Err(Rejected::conflict("it exists")),
             Read::CheckNotExists => Ok(Vec::new()),
         }
     }
@@ -222,9 +212,8 @@ pub fn apply_all(
     let pairs = collect(ops, |op| op.apply(context, txn))?;
     let size = |pair: &KvPair| pair.key.len() + pair.value.len();
     if pairs.iter().map(size).sum::<usize>() > LARGEST_ANSWER {
-        return Err(Rejected::Invalid(format!(
-            "a transaction that writes reads at most {LARGEST_ANSWER} bytes"
-        )));
+        let why = format!("a transaction that writes reads at most {LARGEST_ANSWER} bytes");
+        return Err(Rejected::Invalid(why));
     }
     Ok(pairs)
 }

@@ -1,6 +1,7 @@
 //! The log that writes to the store: this node's alone, or a cluster's.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use highwater::fsm::{Outcome, Proposal};
@@ -28,7 +29,7 @@ pub const ALONE: u64 = 0;
 /// Where commands go.
 pub enum Log {
     Alone(Journal<Catalog, Command>, Clock),
-    Cluster(Node),
+    Cluster(Arc<Node>),
 }
 
 /// What became of a command.
@@ -48,22 +49,20 @@ pub fn open(folder: &Path) -> Result<Log, Failure> {
 /// A log that ends with the program.
 pub fn in_memory() -> Log {
     println!("catalog: data in memory only");
-    Log::Alone(
-        Journal::in_memory(JournalOptions::default()),
-        Clock::default(),
-    )
+    let log = Journal::in_memory(JournalOptions::default());
+    Log::Alone(log, Clock::default())
 }
 
 impl Log {
     pub fn store(&self) -> &Store<Catalog> {
         match self {
             Log::Alone(journal, _) => journal.store(),
-            Log::Cluster(node) => node.store(),
+            Log::Cluster(node) => &node.store,
         }
     }
 
     /// Has a command applied. An error: it was not, or nobody knows.
-    pub async fn write(&self, command: Command) -> Result<Written, String> {
+    pub async fn write(&self, command: Command) -> Result<Written, Failure> {
         match self {
             Log::Alone(journal, clock) => {
                 let now = clock.now_in(ALONE).await;
@@ -74,12 +73,12 @@ impl Log {
     }
 
     /// In a term that this node leads in, begins to let time pass. Until then nothing is written.
-    pub async fn begin(&self, term: u64) -> Result<(), String> {
+    pub async fn begin(&self, term: u64) -> Result<(), Failure> {
         match self {
             Log::Alone(journal, clock) => {
                 let begun = submit(journal, &Command::Begin, Clock::AS_IT_IS).await?;
                 let Ok(Reply::Time(time)) = begun.result else {
-                    return Err(format!("no time: {:?}", begun.result));
+                    return Err(format!("no time: {:?}", begun.result).into());
                 };
                 clock.set(term, time);
                 Ok(())
@@ -92,12 +91,12 @@ impl Log {
     pub fn time(&self, term: u64) -> Option<SystemTime> {
         match self {
             Log::Alone(_, clock) => clock.now(term),
-            Log::Cluster(node) => node.time(term),
+            Log::Cluster(node) => node.clock.now(term),
         }
     }
 
     /// The index that a read has to wait for to see all that was answered before it was asked.
-    pub async fn read_index(&self) -> Result<LogIndex, String> {
+    pub async fn read_index(&self) -> Result<LogIndex, Failure> {
         match self {
             Log::Alone(journal, _) => Ok(journal.store().position().index),
             Log::Cluster(node) => node.read_index().await,
@@ -114,7 +113,7 @@ impl Log {
     }
 
     /// The node of a cluster, if it is one.
-    pub fn cluster(&self) -> Option<&Node> {
+    pub fn cluster(&self) -> Option<&Arc<Node>> {
         match self {
             Log::Alone(..) => None,
             Log::Cluster(node) => Some(node),
@@ -122,16 +121,17 @@ impl Log {
     }
 
     pub fn contact(&self) -> Contact {
-        self.cluster().map_or(Contact::LEADER, Node::contact)
+        self.cluster()
+            .map_or(Contact::LEADER, |node| node.contact())
     }
 
     pub fn leads(&self) -> bool {
-        self.cluster().is_none_or(Node::leads)
+        self.cluster().is_none_or(|node| node.leads())
     }
 
     /// The members of the cluster, if this is one.
     pub fn members(&self) -> Option<Vec<Seen>> {
-        self.cluster().map(Node::members)
+        self.cluster().map(|node| node.members())
     }
 
     /// Waits until the terms that this node leads in, or that it does not lead, are as wanted. One
@@ -157,12 +157,10 @@ async fn submit(
     journal: &Journal<Catalog, Command>,
     command: &Command,
     now: SystemTime,
-) -> Result<Written, String> {
-    let proposal = Proposal::new(command, now, fastrand::u64(..));
-    let proposal = proposal.map_err(|error| error.to_string())?;
-    match journal.submit_async(proposal).await {
-        Ok((index, Outcome::Done(result))) => Ok(Written { index, result }),
-        Ok((_, other)) => Err(format!("{other:?}")),
-        Err(error) => Err(error.to_string()),
+) -> Result<Written, Failure> {
+    let proposal = Proposal::new(command, now, fastrand::u64(..))?;
+    match journal.submit_async(proposal).await? {
+        (index, Outcome::Done(result)) => Ok(Written { index, result }),
+        (_, other) => Err(format!("{other:?}").into()),
     }
 }

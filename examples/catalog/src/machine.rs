@@ -1,11 +1,18 @@
-//! For the tests of commands: a store that they are applied to, and a clock that the test sets.
+//! For tests: a store that commands are applied to, with a clock that the test sets, and nodes of a
+//! cluster in this process.
 
+use std::ffi::OsStr;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use highwater::fsm::{Batch, LogEntry, Outcome, Proposal};
+use clap::Parser;
+use highwater::fsm::{Outcome, Proposal};
 use highwater::{Store, WriteTxn};
 
+use crate::cluster;
 use crate::command::{Command, Reply};
+use crate::options::Options;
 use crate::schema::{Catalog, Check, Node, Service, Status};
 
 pub struct Machine {
@@ -33,11 +40,10 @@ impl Machine {
     /// Applies a command, which is not refused.
     #[track_caller]
     pub fn done(&mut self, command: &Command) -> Reply {
-        let index = self.store.position().index.next();
-        let proposal = Proposal::new(command, self.now, index.0).unwrap();
-        let applied = Batch::new(vec![LogEntry::from_proposal(index, proposal)]).apply(&self.store);
-        match applied.into_result().unwrap().pop() {
-            Some(Outcome::Done(Ok(reply))) => reply,
+        let seed = self.store.position().index.0;
+        let proposal = Proposal::new(command, self.now, seed).unwrap();
+        match proposal.apply(&self.store).unwrap() {
+            Outcome::Done(Ok(reply)) => reply,
             other => panic!("{command:?}: {other:?}"),
         }
     }
@@ -51,6 +57,15 @@ impl Machine {
         edit(&mut txn).unwrap();
         txn.commit().unwrap();
     }
+}
+
+/// A cluster of so many nodes, with their data below a folder.
+pub async fn in_process(nodes: u64, folder: &Path) -> Vec<Arc<cluster::Node>> {
+    let words = format!("catalog --cluster {nodes} --listen 127.0.0.1:0 --data");
+    let words = words.split(' ').map(OsStr::new).chain([folder.as_os_str()]);
+    let nodes = crate::open(&Options::parse_from(words)).await.unwrap();
+    let nodes = nodes.iter().map(|(log, ..)| log.cluster().unwrap().clone());
+    nodes.collect()
 }
 
 pub fn node(name: &str) -> Node {

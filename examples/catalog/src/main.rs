@@ -28,17 +28,17 @@ mod schema;
 mod server;
 mod sessions;
 
-use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
+use clap::Parser;
 use tokio::net::{TcpListener, ToSocketAddrs};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use cluster::{Node, Setup};
+use cluster::{Member, Node, Setup};
 use log::{Failure, Log};
 use options::Options;
 
@@ -47,7 +47,7 @@ const PEER_PORT: u16 = 1000;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run(Options::of_program()).await {
+    match run(Options::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("catalog: {error}");
@@ -87,21 +87,21 @@ async fn run(options: Options) -> Result<(), Failure> {
 async fn open(options: &Options) -> Result<Vec<(Log, String, TcpListener)>, Failure> {
     let host = gethostname::gethostname().to_string_lossy().into_owned();
     let mut folder = options.folder();
-    let mut peers = BTreeMap::new();
+    let mut peers = options.peers.clone().unwrap_or_default();
     let mut listeners = Vec::new();
     if let Some(count) = options.cluster {
         folder.push("cluster");
         for number in 1..=count {
             let client = bind(above(options.listen, number - 1)?).await?;
-            let peer = bind(above(client.local_addr()?, PEER_PORT)?).await?;
+            let peer = bind(above(options.listen, number - 1 + PEER_PORT)?).await?;
             peers.insert(number.into(), peer.local_addr()?.to_string());
             listeners.push((number.into(), client, peer));
         }
-    } else if let (Some(number), Some(others)) = (options.node, &options.peers)
-        && let Some(address) = others.get(&number)
-    {
-        peers.clone_from(others);
-        let peer = bind(address).await?;
+    } else if let Some(number) = options.node {
+        let own = peers.get(&number).ok_or_else(|| {
+            format!("--peers: node {number} itself is missing: where is it to listen for others?")
+        });
+        let peer = bind(own?).await?;
         listeners.push((number, bind(options.listen).await?, peer));
     } else {
         let log = if options.memory {
@@ -113,17 +113,17 @@ async fn open(options: &Options) -> Result<Vec<(Log, String, TcpListener)>, Fail
     }
     let mut nodes = Vec::new();
     for (number, client, peer) in listeners {
-        let setup = Setup {
+        let folder = folder.join(format!("node-{number}"));
+        let node = Node::start(Setup {
             number,
             name: format!("{host}-{number}"),
-            folder: folder.join(format!("node-{number}")),
+            folder: folder.clone(),
             listener: peer,
             peers: peers.clone(),
             keep: options.keep,
-        };
-        let (name, folder) = (setup.name.clone(), setup.folder.clone());
-        let node = Node::start(setup).await?;
-        let (folder, address) = (folder.display(), node.address());
+        });
+        let node = node.await?;
+        let (folder, Member { name, address }) = (folder.display(), node.member.clone());
         println!("catalog: node {number}: data in {folder}, talks to others on {address}");
         nodes.push((Log::Cluster(node), name, client));
     }

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 use crate::app::App;
 use crate::cluster::{Member, MemberId, Seen};
 use crate::command::Command;
-use crate::registry::{Deregistration, Registration, Report};
+use crate::registry::{Deregistration, Registration};
 use crate::schema::{ALIVE, CatalogView, Check, Node, Status};
 
 /// A member that has not answered for so long is taken for dead. A restart takes less, and so does
@@ -74,10 +74,9 @@ pub async fn watch(app: &App) {
         let mut news = news(&app.store.snapshot(), &known);
         // A node that has just begun registers itself, with what it knows of itself.
         news.retain(|news| listened >= SILENT || !matches!(news, Command::Register(_)));
-        let Some(command) = fastrand::choice(news) else {
-            continue;
-        };
-        if let Err(error) = app.write(command.clone()).await {
+        if let Some(command) = fastrand::choice(news)
+            && let Err(error) = app.write(command.clone()).await
+        {
             eprintln!("catalog: {command:?}: {error}");
         }
     }
@@ -93,28 +92,19 @@ struct Known {
 
 /// What is otherwise in the catalog than the leader knows it to be.
 fn news(db: &CatalogView, members: &[Known]) -> Vec<Command> {
-    let of = |check: &Check| {
-        let row = db.nodes().get(&check.node);
-        let id = row.map(|node| node.id.as_str()).unwrap_or_default();
-        // A node that lost its data is another member of the same name, and registers itself anew;
-        // one whose machine was given another name is the same member.
-        let lives = members
-            .iter()
-            .filter(|known| known.member.name == check.node || known.id.uuid().to_string() == id);
-        lives.collect::<Vec<_>>()
-    };
     let (mut news, mut registered) = (Vec::new(), BTreeSet::new());
     for check in db.checks().by_own_id(ALIVE) {
         let node = check.node.clone();
-        let lives = of(check);
-        registered.extend(lives.iter().map(|known| known.id));
+        let id = db.nodes().get(&node).map(|node| node.id.clone());
+        // A node that lost its data is another member of the same name, and registers itself anew;
+        // one whose machine was given another name is the same member.
+        let is =
+            |known: &Known| known.member.name == node || Some(known.id.uuid().to_string()) == id;
+        let lives = members.iter().filter(|known| is(known));
+        registered.extend(lives.clone().map(|known| known.id));
         // The one that answers, if one does.
-        let member = lives.iter().min_by_key(|known| known.answers != Some(true));
-        let Some(member) = member else {
-            news.push(Command::Deregister(Deregistration {
-                node,
-                ..Deregistration::default()
-            }));
+        let Some(member) = lives.min_by_key(|known| known.answers != Some(true)) else {
+            news.push(Command::Deregister(Deregistration::Node(node)));
             continue;
         };
         let (status, output) = match member.answers {
@@ -123,18 +113,12 @@ fn news(db: &CatalogView, members: &[Known]) -> Vec<Command> {
             None => continue,
         };
         if check.status != status {
-            news.push(Command::UpdateCheck(Report {
-                node,
-                check: ALIVE.to_owned(),
-                status,
-                output: output.to_owned(),
-            }));
+            let alive = (node, ALIVE.to_owned());
+            news.push(Command::Report(alive, status, output.to_owned()));
         }
     }
-    for Known { id, member, .. } in members
-        .iter()
-        .filter(|known| known.answers == Some(true) && !registered.contains(&known.id))
-    {
+    let there = members.iter().filter(|known| known.answers == Some(true));
+    for Known { id, member, .. } in there.filter(|known| !registered.contains(&known.id)) {
         let (address, _) = member.host_and_port();
         let node = Node {
             name: member.name.clone(),
@@ -205,17 +189,10 @@ mod tests {
         ];
         let news = news(&machine.store.snapshot(), &members);
         let report = |node: &str, status, output: &str| {
-            Command::UpdateCheck(Report {
-                node: node.to_owned(),
-                check: ALIVE.to_owned(),
-                status,
-                output: output.to_owned(),
-            })
+            let alive = (node.to_owned(), ALIVE.to_owned());
+            Command::Report(alive, status, output.to_owned())
         };
-        let gone = Command::Deregister(Deregistration {
-            node: "gone".to_owned(),
-            ..Deregistration::default()
-        });
+        let gone = Command::Deregister(Deregistration::Node("gone".to_owned()));
         let register = |number, name: &str| {
             let node = Node {
                 id: id(number).uuid().to_string(),

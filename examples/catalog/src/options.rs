@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use axum::http::uri::Authority;
-use clap::error::ErrorKind;
-use clap::{ArgGroup, CommandFactory, Parser, value_parser};
+use clap::{ArgGroup, Parser, value_parser};
 
 use crate::duration::GoDuration;
 
@@ -47,29 +46,6 @@ pub struct Options {
 }
 
 impl Options {
-    /// What was asked for. Ends the program, if that cannot be, or if it was for help.
-    pub fn of_program() -> Self {
-        Self::parse_from_args(std::env::args_os()).unwrap_or_else(|error| error.exit())
-    }
-
-    fn parse_from_args<A>(args: impl IntoIterator<Item = A>) -> Result<Self, clap::Error>
-    where
-        A: Into<std::ffi::OsString> + Clone,
-    {
-        let options = Self::try_parse_from(args)?;
-        if let (Some(node), Some(peers)) = (options.node, &options.peers)
-            && !peers.contains_key(&node)
-        {
-            return Err(Self::command().error(
-                ErrorKind::ValueValidation,
-                format!(
-                    "--peers: node {node} itself is missing: where is it to listen for others?"
-                ),
-            ));
-        }
-        Ok(options)
-    }
-
     /// The folder with the log.
     pub fn folder(&self) -> PathBuf {
         let own = || own_folder(|name| std::env::var(name).ok());
@@ -89,11 +65,10 @@ fn peers(text: &str) -> Result<BTreeMap<u64, String>, String> {
     for pair in text.split(',').filter(|pair| !pair.is_empty()) {
         let expected = || format!("{pair:?}: expected ID=ADDR, as 2=10.0.0.2:9500");
         let (id, address) = pair.split_once('=').ok_or_else(expected)?;
-        let id = id.trim().parse().ok().filter(|id| *id > 0);
-        let id: u64 = id.ok_or_else(expected)?;
+        let id = id.trim().parse().map_err(|_| expected())?;
         let address = address.trim();
         let (host, port) = address.rsplit_once(':').ok_or_else(expected)?;
-        if host.is_empty() || port.parse::<u16>().is_err() {
+        if id == 0 || host.is_empty() || port.parse::<u16>().is_err() {
             return Err(expected());
         }
         if let Err(error) = address.parse::<Authority>() {
@@ -111,24 +86,23 @@ fn peers(text: &str) -> Result<BTreeMap<u64, String>, String> {
 /// The folder that is taken if none is named: `$XDG_DATA_HOME/highwater-catalog`, or
 /// `~/.local/share/highwater-catalog`, or, without a home, `highwater-catalog` where it is started.
 fn own_folder(variable: impl Fn(&str) -> Option<String>) -> PathBuf {
-    let set = |name| {
-        variable(name)
-            .filter(|value| !value.is_empty())
-            .map(PathBuf::from)
+    let set = |name| variable(name).filter(|value| !value.is_empty());
+    let base = match (set("XDG_DATA_HOME"), set("HOME")) {
+        (Some(data), _) => PathBuf::from(data),
+        (None, Some(home)) => Path::new(&home).join(".local/share"),
+        (None, None) => PathBuf::new(),
     };
-    let base = set("XDG_DATA_HOME")
-        .or_else(|| set("HOME").map(|home| home.join(".local").join("share")))
-        .unwrap_or_default();
     base.join("highwater-catalog")
 }
 
 #[cfg(test)]
 mod tests {
+    use clap::error::ErrorKind;
+
     use super::*;
 
     fn parse(words: &str) -> Result<Options, clap::Error> {
-        let words = words.split_whitespace().map(str::to_owned);
-        Options::parse_from_args(std::iter::once("catalog".to_owned()).chain(words))
+        Options::try_parse_from(format!("catalog {words}").split_whitespace())
     }
 
     #[test]
@@ -142,24 +116,30 @@ mod tests {
 
     #[test]
     fn all_forms() {
-        let alone = |words| {
+        for (words, listen, memory, data) in [
+            ("", "127.0.0.1:8500", false, None),
+            ("--memory", "127.0.0.1:8500", true, None),
+            (
+                "--data a/b --listen [::1]:80",
+                "[::1]:80",
+                false,
+                Some("a/b"),
+            ),
+            (
+                "--data=a/b --listen=0.0.0.0:0",
+                "0.0.0.0:0",
+                false,
+                Some("a/b"),
+            ),
+        ] {
             let options = parse(words).unwrap();
             assert!(options.cluster.is_none() && options.node.is_none());
-            (options.listen.to_string(), options.memory, options.data)
-        };
-        let is = |listen: &str, memory, data: Option<&str>| {
-            (listen.to_owned(), memory, data.map(PathBuf::from))
-        };
-        assert_eq!(alone(""), is("127.0.0.1:8500", false, None));
-        assert_eq!(alone("--memory"), is("127.0.0.1:8500", true, None));
-        assert_eq!(
-            alone("--data a/b --listen [::1]:80"),
-            is("[::1]:80", false, Some("a/b"))
-        );
-        assert_eq!(
-            alone("--data=a/b --listen=0.0.0.0:0"),
-            is("0.0.0.0:0", false, Some("a/b"))
-        );
+            assert_eq!(options.listen.to_string(), listen);
+            assert_eq!(
+                (options.memory, options.data),
+                (memory, data.map(PathBuf::from))
+            );
+        }
         let help = parse("--memory --help").unwrap_err();
         assert_eq!(help.kind(), ErrorKind::DisplayHelp);
         let cluster = parse("--cluster 3 --data a/b --listen 127.0.0.1:80").unwrap();
@@ -189,7 +169,6 @@ mod tests {
             "--cluster 3 --node 1",
             "--node 1",
             "--peers 1=a:1",
-            "--node 3 --peers 1=a:1",
             "--node 1 --peers 1=a",
             "--node 1 --peers 1=a:x",
             "--node 1 --peers 1=::1:9500",

@@ -47,9 +47,7 @@ async fn connect(address: &str) -> Result<(Status, String), Failure> {
 
 /// Any 2xx passes, 429 warns, all else is critical.
 async fn request(definition: &Definition) -> Result<(Status, String), Failure> {
-    let Definition {
-        http: url, method, ..
-    } = definition;
+    let (url, method) = (&definition.http, definition.method.as_str());
     let method = if method.is_empty() { "GET" } else { method };
     let mut request = Request::builder().method(method).uri(plain(url)?);
     for (name, values) in &definition.header {
@@ -69,10 +67,10 @@ async fn request(definition: &Definition) -> Result<(Status, String), Failure> {
         _ => Status::Critical,
     };
     let code = answer.status();
-    let text = Limited::new(answer.into_body(), MOST_OUTPUT)
-        .collect()
-        .await;
-    let text = text.map(|body| String::from_utf8_lossy(&body.to_bytes()).into_owned());
+    let text = Limited::new(answer.into_body(), MOST_OUTPUT).collect();
+    let text = text
+        .await
+        .map(|body| String::from_utf8_lossy(&body.to_bytes()).into_owned());
     let text = text.unwrap_or_else(|_| "(too long, or cut off)".to_owned());
     let output = format!("HTTP {method} {url}: {code} Output: {text}");
     Ok((status, output))

@@ -6,13 +6,12 @@ use std::future::pending;
 use std::time::Duration;
 
 use highwater::{LogIndex, WaitError};
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::app::App;
 use crate::command::Command;
 use crate::probe;
-use crate::registry::Report;
 use crate::schema::{CatalogView, Definition};
 
 /// No check is made more often.
@@ -23,8 +22,8 @@ const KINDS: [&str; 2] = ["http", "tcp"];
 /// Makes the checks that there are, whenever and wherever they were registered. Until the store is
 /// closed, or this is aborted.
 pub async fn run(app: App) {
-    let mut tasks = JoinSet::new();
-    let mut made: HashMap<String, (Definition, AbortHandle)> = HashMap::new();
+    // A task ends when it is dropped.
+    let mut made: HashMap<String, (Definition, JoinSet<()>)> = HashMap::new();
     let mut after = LogIndex::ZERO;
     let wanted = |db: &CatalogView| {
         let checks = db.checks().leading(&app.agent.node.name);
@@ -33,9 +32,8 @@ pub async fn run(app: App) {
             .collect::<BTreeMap<_, _>>()
     };
     loop {
-        let found = app
-            .store
-            .blocking_query_async(after, pending::<()>(), wanted);
+        let store = &app.store;
+        let found = store.blocking_query_async(after, pending::<()>(), wanted);
         let found = match found.await {
             Ok(found) => found,
             // A node that joins a cluster was sent its tables.
@@ -46,43 +44,28 @@ pub async fn run(app: App) {
             Err(_) => return,
         };
         after = found.index;
-        made.retain(|id, (definition, task)| {
-            let same = found.value.get(id) == Some(definition);
-            if !same {
-                task.abort();
-            }
-            same
-        });
-        while tasks.try_join_next().is_some() {}
+        made.retain(|id, (definition, _)| found.value.get(id) == Some(definition));
         for (id, definition) in found.value {
             made.entry(id.clone()).or_insert_with(|| {
                 let again = again_and_again(app.clone(), id, definition.clone());
-                (definition, tasks.spawn(again))
+                (definition, JoinSet::from_iter([again]))
             });
         }
     }
 }
 
 async fn again_and_again(app: App, check: String, definition: Definition) {
-    let node = &app.agent.node.name;
+    let check = (app.agent.node.name.clone(), check);
     loop {
         let (status, output) = probe::make(&definition).await;
-        let known = app
-            .store
-            .snapshot()
-            .checks()
-            .get((node, &check))
-            .map(|known| known.status);
+        let db = app.store.snapshot();
+        let known = db.checks().get(&check).map(|known| known.status);
+        drop(db);
         // What is as it was is no news, whatever words it came with.
         if known.is_some_and(|known| known != status) {
-            let report = Report {
-                node: node.clone(),
-                check: check.clone(),
-                status,
-                output,
-            };
-            if let Err(error) = app.propose(Command::UpdateCheck(report)).await {
-                eprintln!("catalog: check {check:?}: {error}");
+            let report = Command::Report(check.clone(), status, output);
+            if let Err(error) = app.propose(report).await {
+                eprintln!("catalog: check {:?}: {error}", check.1);
             }
         }
         sleep(definition.interval.0.max(LEAST_INTERVAL)).await;

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use highwater::fsm::Context;
-use highwater::{Rows, WriteError, WriteTxn};
+use highwater::{Row, WriteError, WriteTxn};
 use serde::{Deserialize, Serialize};
 
 use crate::command::{Rejected, Reply};
-use crate::schema::{Catalog, Check, CheckId, CheckReader, Due, Node, Service, Status};
+use crate::schema::{Catalog, Check, CheckId, Due, Node, Service, Status};
 use crate::{deadlines, sessions};
 
 /// The kind of the checks that somebody reports on.
@@ -29,15 +29,15 @@ pub struct Registration {
     pub replace_checks: bool,
 }
 
-/// What leaves: a service with its checks, a check, or else a node with all that is on it.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Deregistration {
-    pub node: String,
-    #[serde(alias = "serviceid")]
-    pub service: Option<String>,
-    #[serde(alias = "checkid")]
-    pub check: Option<String>,
+/// What leaves, of a node with this name.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Deregistration {
+    /// With all that is on it.
+    Node(String),
+    /// The service with this ID, with its checks.
+    Service(String, String),
+    /// The check with this ID.
+    Check(String, String),
 }
 
 impl Registration {
@@ -48,20 +48,14 @@ impl Registration {
         }
         if let Some(service) = self.service {
             if self.replace_checks {
-                let of = (&node, &service.id);
-                let known = txn.checks().by_service(of).map(|check| check.key());
-                for check in known.collect::<Vec<_>>() {
-                    if self.checks.iter().all(|kept| kept.id != check.1) {
-                        remove(&check, context, txn)?;
-                    }
-                }
+                remove_checks(&node, &service.id, &self.checks, context, txn)?;
             }
             txn.services_mut().upsert(service)?;
         }
         for mut check in self.checks {
-            if !check.service_id.is_empty() && !txn.services().contains((&node, &check.service_id))
-            {
-                return Err(Rejected::UnknownService(check.service_id));
+            let service = (&node, &check.service_id);
+            if !check.service_id.is_empty() && !txn.services().contains(service) {
+                return Err(Rejected::unknown("service", &check.service_id));
             }
             if self.keep_status
                 && let Some(known) = txn.checks().get((&node, &check.id))
@@ -69,7 +63,6 @@ impl Registration {
                 check.status = known.status;
                 check.output.clone_from(&known.output);
             }
-            follow(&check, context, txn)?;
             put(check, context, txn)?;
         }
         Ok(Reply::Done)
@@ -78,30 +71,23 @@ impl Registration {
 
 impl Deregistration {
     pub fn apply(self, context: &Context, txn: &mut WriteTxn<Catalog>) -> Result<Reply, Rejected> {
-        let Deregistration {
-            node,
-            service,
-            check,
-        } = self;
-        let was = match (service, check) {
-            (Some(service), _) => {
-                remove_all(|all| all.by_service((&node, &service)), context, txn)?;
-                txn.services_mut().delete((&node, &service))?.is_some()
-            }
-            (None, Some(check)) => remove(&(node, check), context, txn)?,
-            (None, None) => {
+        Ok(Reply::Was(match self {
+            Deregistration::Node(node) => {
                 sessions::end_all(|sessions| sessions.by_node(&node), context, txn)?;
-                remove_all(|all| all.leading(&node), context, txn)?;
-                // With its services.
                 txn.nodes_mut().delete(&node)?.is_some()
             }
-        };
-        Ok(Reply::Was(was))
+            Deregistration::Service(node, id) => {
+                remove_checks(&node, &id, &[], context, txn)?;
+                txn.services_mut().delete((&node, &id))?.is_some()
+            }
+            Deregistration::Check(node, id) => remove(&(node, id), context, txn)?,
+        }))
     }
 }
 
-/// Stores a check. The sessions of one that is critical end.
+/// Stores a check, and sets what is due for it. The sessions of one that is critical end.
 fn put(check: Check, context: &Context, txn: &mut WriteTxn<Catalog>) -> Result<(), WriteError> {
+    follow(&check, context, txn)?;
     if check.status == Status::Critical {
         sessions::end_all(|sessions| sessions.by_check(check.key()), context, txn)?;
     }
@@ -109,33 +95,34 @@ fn put(check: Check, context: &Context, txn: &mut WriteTxn<Catalog>) -> Result<(
     Ok(())
 }
 
-/// Takes a check away, with what is due for it; whether it was there.
+/// Takes a check away, and ends its sessions; whether it was there.
 fn remove(
     check: &CheckId,
     context: &Context,
     txn: &mut WriteTxn<Catalog>,
 ) -> Result<bool, WriteError> {
     sessions::end_all(|sessions| sessions.by_check(check), context, txn)?;
-    deadlines::clear(&Due::Fail(check.clone()), txn)?;
-    deadlines::clear(&Due::Deregister(check.clone()), txn)?;
     Ok(txn.checks_mut().delete(check)?.is_some())
 }
 
-/// Takes away all checks that a query finds.
-fn remove_all(
-    query: impl for<'r> FnOnce(&'r CheckReader<'r>) -> Rows<'r, Check>,
+/// Takes away the checks of a service, but for those that are `kept`.
+fn remove_checks(
+    node: &str,
+    service: &str,
+    kept: &[Check],
     context: &Context,
     txn: &mut WriteTxn<Catalog>,
 ) -> Result<(), WriteError> {
-    let checks: Vec<CheckId> = query(&txn.checks()).map(|check| check.key()).collect();
-    let mut checks = checks.iter();
-    checks.try_for_each(|check| remove(check, context, txn).map(drop))
+    let checks = txn.checks().by_service((node, service));
+    let gone = checks.filter(|check| kept.iter().all(|kept| kept.id != check.id));
+    let gone: Vec<CheckId> = gone.map(|check| check.key()).collect();
+    let mut gone = gone.iter();
+    gone.try_for_each(|check| remove(check, context, txn).map(drop))
 }
 
 /// Sets what is due when nothing more is heard of a check: nothing, if it is not an agent's.
 fn follow(check: &Check, context: &Context, txn: &mut WriteTxn<Catalog>) -> Result<(), WriteError> {
-    let critical = check.status == Status::Critical;
-    let ttl = if is_reported(check) && !critical {
+    let ttl = if is_reported(check) && check.status != Status::Critical {
         check.definition.ttl.0
     } else {
         Duration::ZERO
@@ -144,7 +131,7 @@ fn follow(check: &Check, context: &Context, txn: &mut WriteTxn<Catalog>) -> Resu
 
     let due = Due::Deregister(check.key());
     let after = check.definition.deregister_critical_service_after.0;
-    if !check.own || !critical || check.service_id.is_empty() || after.is_zero() {
+    if !is_fatal(check) || after.is_zero() {
         return deadlines::clear(&due, txn);
     }
     let after = after.max(LEAST_CRITICAL);
@@ -160,47 +147,42 @@ fn is_reported(check: &Check) -> bool {
     check.own && check.kind == TTL
 }
 
-/// What an agent says of a check of its own.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Report {
-    pub node: String,
-    pub check: String,
-    pub status: Status,
-    pub output: String,
+/// Whether its service goes, if it is so for long.
+fn is_fatal(check: &Check) -> bool {
+    check.own && check.status == Status::Critical && !check.service_id.is_empty()
 }
 
-impl Report {
-    pub fn apply(self, context: &Context, txn: &mut WriteTxn<Catalog>) -> Result<Reply, Rejected> {
-        let Some(known) = txn.checks().get((&self.node, &self.check)) else {
-            return Err(Rejected::UnknownCheck(self.check));
-        };
-        let mut check = known.to_record();
-        check.status = self.status;
-        check.output = self.output;
-        follow(&check, context, txn)?;
-        put(check, context, txn)?;
-        Ok(Reply::Done)
-    }
+/// What an agent says of a check of its own.
+pub fn report(
+    check: &CheckId,
+    status: Status,
+    output: String,
+    context: &Context,
+    txn: &mut WriteTxn<Catalog>,
+) -> Result<Reply, Rejected> {
+    let known = txn.checks().get(check).map(Row::to_record);
+    let known = known.ok_or_else(|| Rejected::unknown("check", &check.1))?;
+    let check = Check {
+        status,
+        output,
+        ..known
+    };
+    put(check, context, txn)?;
+    Ok(Reply::Done)
 }
 
 /// Nobody has reported on a check in time.
 pub fn fail(
-    check: CheckId,
+    check: &CheckId,
     context: &Context,
     txn: &mut WriteTxn<Catalog>,
 ) -> Result<(), Rejected> {
-    let known = txn.checks().get(&check);
-    if !known.is_some_and(|known| is_reported(known)) {
-        return Ok(());
+    let known = txn.checks().get(check);
+    if known.is_some_and(|known| is_reported(known)) {
+        let output = "TTL expired".to_owned();
+        report(check, Status::Critical, output, context, txn)?;
     }
-    let (node, check) = check;
-    let report = Report {
-        node,
-        check,
-        status: Status::Critical,
-        output: "TTL expired".to_owned(),
-    };
-    report.apply(context, txn).map(drop)
+    Ok(())
 }
 
 /// A check has been critical for too long: its service goes.
@@ -209,17 +191,11 @@ pub fn give_up(
     context: &Context,
     txn: &mut WriteTxn<Catalog>,
 ) -> Result<(), Rejected> {
-    let known = txn.checks().get(check);
-    let ill = known.filter(|known| known.own && known.status == Status::Critical);
-    let Some(known) = ill.filter(|known| !known.service_id.is_empty()) else {
-        return Ok(());
-    };
-    let service = Deregistration {
-        node: known.node.clone(),
-        service: Some(known.service_id.clone()),
-        ..Deregistration::default()
-    };
-    service.apply(context, txn).map(drop)
+    let known = txn.checks().get(check).filter(|known| is_fatal(known));
+    if let Some(service) = known.map(|known| known.service_id.clone()) {
+        Deregistration::Service(check.0.clone(), service).apply(context, txn)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -263,14 +239,6 @@ mod tests {
         machine.done(&Command::Register(Box::new(registration)));
     }
 
-    fn deregister(machine: &mut Machine, service: Option<&str>, check: Option<&str>) {
-        machine.done(&Command::Deregister(Deregistration {
-            node: "n".to_owned(),
-            service: service.map(str::to_owned),
-            check: check.map(str::to_owned),
-        }));
-    }
-
     fn status(machine: &Machine) -> Option<Status> {
         let db = machine.store.snapshot();
         db.checks().get(("n", "beat")).map(|check| check.status)
@@ -278,15 +246,20 @@ mod tests {
 
     #[test]
     fn what_was_due_goes_with_a_check() {
-        for (service, check) in [(Some("web"), None), (None, Some("beat")), (None, None)] {
+        let node = || "n".to_owned();
+        for gone in [
+            Deregistration::Service(node(), "web".to_owned()),
+            Deregistration::Check(node(), "beat".to_owned()),
+            Deregistration::Node(node()),
+        ] {
             // It would have been critical, or deregistered.
             for status in [Status::Passing, Status::Critical] {
                 let mut machine = Machine::default();
                 register(&mut machine, web(status, MINUTE, 2 * MINUTE));
                 assert!(!machine.store.snapshot().deadlines().is_empty());
-                deregister(&mut machine, service, check);
+                machine.done(&Command::Deregister(gone.clone()));
                 let db = machine.store.snapshot();
-                assert!(db.deadlines().is_empty(), "{service:?}, {check:?}");
+                assert!(db.deadlines().is_empty(), "{gone:?}");
             }
         }
     }
@@ -311,12 +284,8 @@ mod tests {
         machine.pass(2 * MINUTE);
         // The same again does not prolong it, nor does a report.
         register(&mut machine, ill(5 * MINUTE));
-        machine.done(&Command::UpdateCheck(Report {
-            node: "n".to_owned(),
-            check: "beat".to_owned(),
-            status: Status::Critical,
-            output: "still".to_owned(),
-        }));
+        let beat = ("n".to_owned(), "beat".to_owned());
+        machine.done(&Command::Report(beat, Status::Critical, "still".to_owned()));
         machine.pass(3 * MINUTE);
         machine.done(&Command::Expire);
         assert_eq!(status(&machine), None);

@@ -5,8 +5,9 @@
 //! are those that clients have for them.
 //!
 //! The references say what belongs to what: what is on a node goes with it, the checks of a service
-//! go with it, what a session had locked is unlocked when it ends. A session refers to its node and
-//! its checks, and these must not go before it has been ended: see `sessions.rs`.
+//! go with it, what a session had locked is unlocked when it ends, and what was due for a session or
+//! a check goes with it. A session refers to its node and its checks, and these must not go before it
+//! has been ended: see `sessions.rs`.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
@@ -69,11 +70,7 @@ pub struct Session {
 
 impl Session {
     pub fn checks(&self) -> Vec<String> {
-        self.node_checks
-            .iter()
-            .chain(&self.service_checks)
-            .cloned()
-            .collect()
+        [&*self.node_checks, &*self.service_checks].concat()
     }
 }
 
@@ -265,9 +262,11 @@ pub struct Event {
     pub tag_filter: String,
 }
 
-/// What is done when the log's clock has come so far, unless it is put off.
+/// What is done when the log's clock has come so far, unless it is put off, or what it is of goes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
 #[table(name = "deadlines")]
+#[index(references = Session, cascade, by_session(sparse(with = Self::session -> Option<Uuid>)))]
+#[index(references = Check, cascade, by_check(sparse(with = Self::check -> Option<CheckId>)))]
 pub struct Deadline {
     #[primary_key]
     pub due: Due,
@@ -275,6 +274,22 @@ pub struct Deadline {
     pub at: SystemTime,
     /// How far it is put off each time.
     pub time: Duration,
+}
+
+impl Deadline {
+    fn session(&self) -> Option<Uuid> {
+        match self.due {
+            Due::End(session) => Some(session),
+            _ => None,
+        }
+    }
+
+    fn check(&self) -> Option<CheckId> {
+        match &self.due {
+            Due::Fail(check) | Due::Deregister(check) => Some(check.clone()),
+            _ => None,
+        }
+    }
 }
 
 /// When somebody began to let time pass, the last time.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
+use tokio::task::JoinSet;
 
 use crate::app::{Agent, App};
 use crate::command::{Command, uuid};
@@ -26,38 +27,32 @@ pub async fn run(
 ) -> Result<(), Failure> {
     let agent = agent(&log, name, listener.local_addr()?);
     let app = App::new(log, agent, least_ttl);
-    let registering = match &*app.log {
-        Log::Alone(..) => {
-            app.log.begin(ALONE).await?;
-            let registered = register(&app).await;
-            registered.map_err(|error| format!("cannot register this node: {error}"))?;
-            None
-        }
-        // The cluster may take its time, and reads need not wait for it.
-        Log::Cluster(_) => Some(tokio::spawn(register_in_cluster(app.clone()))),
-    };
-    let keeping = tokio::spawn(keeper::run(app.clone()));
-    let probing = tokio::spawn(prober::run(app.clone()));
+    // They end with this.
+    let mut tasks = JoinSet::new();
+    if app.log.cluster().is_some() {
+        // It may take its time, and reads need not wait for it.
+        tasks.spawn(register_in_cluster(app.clone()));
+    } else {
+        app.log.begin(ALONE).await?;
+        let registered = register(&app).await;
+        registered.map_err(|error| format!("cannot register this node: {error}"))?;
+    }
+    let keeper = tasks.spawn(keeper::run(app.clone()));
+    tasks.spawn(prober::run(app.clone()));
 
-    let (closing, keeper) = (app.clone(), keeping.abort_handle());
+    let (ended, ending) = oneshot::channel();
+    let this = app.clone();
     let shutdown = async move {
         let failed = tokio::select! {
             _ = end.wait_for(|end| *end) => None,
-            () = closing.end.notified() => None,
-            why = closing.log.failed() => Some(why),
+            () = this.end.notified() => None,
+            why = this.log.failed() => Some(format!("{}: {why}", this.agent.node.name)),
         };
         // Another lets time pass, or nobody does.
         keeper.abort();
         // What is under way is answered; then the store is closed, and held queries are.
-        let closed = closing.log.close(hand_over).await;
-        match failed {
-            Some(why) => Err(format!("{}: {why}", closing.agent.node.name).into()),
-            None => closed,
-        }
-    };
-    let (closed, closing) = oneshot::channel();
-    let shutdown = async move {
-        let _ = closed.send(shutdown.await);
+        let closed = this.log.close(hand_over).await;
+        let _ = ended.send(failed.map_or(closed, |why| Err(why.into())));
     };
     let listener = listener.tap_io(|socket| {
         // An answer is one write: nothing is won by waiting for more.
@@ -65,25 +60,18 @@ pub async fn run(
     });
     // The routes are made once; as a router they would be for each connection, of 30 KB.
     let routes = http::router(app.clone()).into_make_service();
-    axum::serve(listener, routes)
-        .with_graceful_shutdown(shutdown)
-        .await?;
-    if let Some(task) = registering {
-        task.abort();
-    }
-    probing.abort();
-    closing.await?
+    let serving = axum::serve(listener, routes);
+    serving.with_graceful_shutdown(shutdown).await?;
+    ending.await?
 }
 
 /// This node, with the id it was given at its first start.
 pub fn agent(log: &Log, name: String, address: SocketAddr) -> Agent {
     let db = log.store().snapshot();
-    let id = match log {
-        Log::Alone(..) => match db.nodes().get(&name) {
-            Some(known) => known.id.clone(),
-            None => uuid(fastrand::u128(..)).to_string(),
-        },
-        Log::Cluster(node) => node.id().uuid().to_string(),
+    let known = db.nodes().get(&name).map(|known| known.id.clone());
+    let id = match log.cluster() {
+        Some(node) => node.id.uuid().to_string(),
+        None => known.unwrap_or_else(|| uuid(fastrand::u128(..)).to_string()),
     };
     let reachable = match address.ip() {
         ip if ip.is_unspecified() => IpAddr::from(Ipv4Addr::LOCALHOST),
@@ -109,7 +97,7 @@ async fn register_in_cluster(app: App) {
 
 /// Puts this node into the catalog, as what is known of it otherwise says.
 async fn register(app: &App) -> Result<(), HttpError> {
-    let index = app.log.read_index().await.map_err(HttpError::unavailable)?;
+    let index = app.log.read_index().await?;
     let patience = tokio::time::sleep(Duration::from_secs(10));
     let db = app.store.snapshot_at_least_async(index, patience).await?;
     // Or it was before, and registers once more.

@@ -42,8 +42,7 @@ pub fn create(
 /// Gives a session its whole time again. Only what is due changes: nobody who waits for the
 /// session to change is woken.
 pub fn renew(id: Uuid, context: &Context, txn: &mut WriteTxn<Catalog>) -> Result<Reply, Rejected> {
-    let session = txn.sessions().get(id).cloned();
-    let Some(session) = session else {
+    let Some(session) = txn.sessions().get(id).cloned() else {
         return Ok(Reply::Was(false));
     };
     deadlines::set(Due::End(id), session.ttl.0 * GRACE, context, txn)?;
@@ -53,8 +52,7 @@ pub fn renew(id: Uuid, context: &Context, txn: &mut WriteTxn<Catalog>) -> Result
 /// Ends a session, if it is there. What it had locked is unlocked or deleted, and nobody can lock
 /// it for a while: somebody who does not know yet that his session has ended may still be at work.
 pub fn end(id: Uuid, context: &Context, txn: &mut WriteTxn<Catalog>) -> Result<(), WriteError> {
-    let session = txn.sessions().get(id).cloned();
-    let Some(session) = session else {
+    let Some(session) = txn.sessions().get(id).cloned() else {
         return Ok(());
     };
     let held = txn.kv().by_session(id).map(|row| row.key.clone());
@@ -67,7 +65,7 @@ pub fn end(id: Uuid, context: &Context, txn: &mut WriteTxn<Catalog>) -> Result<(
     }
     // The keys that are left are unlocked by their reference to it.
     txn.sessions_mut().delete(id)?;
-    deadlines::clear(&Due::End(id), txn)
+    Ok(())
 }
 
 /// Ends all sessions that a query finds.

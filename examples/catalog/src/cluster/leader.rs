@@ -1,73 +1,62 @@
 //! Asks the leader, whoever that is.
 
-use std::future::pending;
-use std::io;
+use std::sync::Arc;
 
 use highwater::LogIndex;
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::wire::{self, Ask, What};
-use super::{MemberId, Node, PATIENCE, PAUSE, Seen, TRY, server};
+use super::wire::{self, What};
+use super::{MemberId, Node, PATIENCE, PAUSE, Seen, TRY, server, until};
+use crate::log::Failure;
 
 impl Node {
     /// An index at or above that of every write that was answered before this was called.
-    pub async fn read_index(&self) -> Result<LogIndex, String> {
-        let until = Instant::now() + PATIENCE;
-        self.ask_leader(What::ReadIndex, until, &mut 0).await
+    pub async fn read_index(self: &Arc<Self>) -> Result<LogIndex, Failure> {
+        let late = Instant::now() + PATIENCE;
+        self.ask_leader(What::ReadIndex, late, &mut 0).await
     }
 
     /// Asks the leader, whoever that is, until there is an answer or it is too late. Each time that
     /// somebody is asked is counted in `tries`.
     pub async fn ask_leader<R: DeserializeOwned>(
-        &self,
+        self: &Arc<Self>,
         what: What,
-        until: Instant,
+        late: Instant,
         tries: &mut u32,
-    ) -> Result<R, String> {
+    ) -> Result<R, Failure> {
         loop {
-            let why = match self.who_leads() {
-                Some(leader) => {
-                    *tries += 1;
-                    let answer = timeout(TRY, self.ask(&leader, what.clone()));
-                    tokio::select! {
-                        answer = answer => match answer {
-                            Ok(Ok(answer)) => return Ok(answer),
-                            Ok(Err(error)) => error.to_string(),
-                            Err(late) => late.to_string(),
-                        },
-                        () = self.leader_changes(leader.id) => "the leader has changed".to_owned(),
+            let asking = async {
+                let leader = self.who_leads().ok_or("No cluster leader")?;
+                let another = |now: MemberId| (now != leader.id).then_some(());
+                *tries += 1;
+                tokio::select! {
+                    answer = timeout(TRY, self.ask(&leader, what.clone())) => answer?,
+                    () = until(self.raft.server_metrics(), |now| now.current_leader.and_then(another)) => {
+                        Err("the leader has changed".into())
                     }
                 }
-                None => "No cluster leader".to_owned(),
             };
-            if Instant::now() + PAUSE >= until || self.0.writes.ended() {
-                return Err(why);
+            match asking.await {
+                Ok(answer) => return Ok(answer),
+                Err(why) if Instant::now() + PAUSE >= late || self.writes.ended() => {
+                    return Err(why);
+                }
+                Err(_) => sleep(PAUSE).await,
             }
-            sleep(PAUSE).await;
         }
     }
 
     /// Asks a member, which may be this node.
-    async fn ask<R: DeserializeOwned>(&self, whom: &Seen, what: What) -> io::Result<R> {
-        if whom.id == self.id() {
+    async fn ask<R: DeserializeOwned>(
+        self: &Arc<Self>,
+        whom: &Seen,
+        what: What,
+    ) -> Result<R, Failure> {
+        if whom.id == self.id {
             return wire::decode(&server::answer(self, what).await?);
         }
-        let to = Some(whom.id);
-        let ask = Ask { to, what };
-        self.0.peers.ask(&whom.member.address, &ask, TRY).await
-    }
-
-    /// Waits until another leads.
-    async fn leader_changes(&self, from: MemberId) {
-        let another = |now: MemberId| now != from;
-        let wait = self.0.raft.wait(None);
-        let changed = wait.metrics(
-            |metrics| metrics.current_leader.is_some_and(another),
-            "another leader",
-        );
-        if changed.await.is_err() {
-            pending::<()>().await;
-        }
+        let peer = self.peers.member(whom.id, &whom.member);
+        peer.ask(what, TRY).await
     }
 }

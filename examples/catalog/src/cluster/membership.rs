@@ -2,15 +2,16 @@
 //! members leave.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use openraft::ChangeMembers;
 use openraft::errors::{ChangeMembershipError, ClientWriteError, RaftError};
 use tokio::time::{Instant, sleep};
 
-use super::wire::{Ask, Hello, What};
+use super::wire::{Hello, What};
 use super::{Member, MemberId, Node, PATIENCE, Seen};
+use crate::log::Failure;
 
 const ASK_AGAIN: Duration = Duration::from_millis(200);
 const HELLO: Duration = Duration::from_secs(1);
@@ -19,12 +20,12 @@ const JOIN: Duration = Duration::from_mins(10);
 
 /// Makes a node a voter of its cluster: one that all begin together, or one that is there. Until
 /// then it asks, also after a restart.
-pub async fn settle(node: Node) {
-    let id = node.id();
+pub async fn settle(node: Arc<Node>) {
+    let id = node.id;
     loop {
         // Of its state and not of its metrics, which say of no members at all until it has begun: a node
         // that was removed while it was away must not ask.
-        let voter = node.0.raft.with_raft_state(move |state| {
+        let voter = node.raft.with_raft_state(move |state| {
             let members = state.membership_state.effective();
             members.voter_ids().any(|voter| voter == id)
         });
@@ -32,7 +33,7 @@ pub async fn settle(node: Node) {
             return;
         }
         let said = ask_all(&node).await;
-        let told = node.0.peers.addresses();
+        let told = &node.peers.addresses;
         let cluster = said.iter().find(|hello| !hello.voters.is_empty());
         if let Some(hello) = cluster {
             let leader = said.iter().find_map(|hello| hello.leader.as_ref());
@@ -48,8 +49,8 @@ pub async fn settle(node: Node) {
         {
             let others = said.into_iter().map(|hello| (hello.id, hello.member));
             let mut members: BTreeMap<_, _> = others.collect();
-            members.insert(id, node.0.member.clone());
-            if let Err(error) = node.0.raft.initialize(members).await {
+            members.insert(id, node.member.clone());
+            if let Err(error) = node.raft.initialize(members).await {
                 eprintln!("catalog: cannot begin a cluster: {error}");
             }
         }
@@ -60,17 +61,13 @@ pub async fn settle(node: Node) {
 /// What the other nodes that this one was told of say of themselves.
 async fn ask_all(node: &Node) -> Vec<Hello> {
     let mut asking = tokio::task::JoinSet::new();
-    for (&number, address) in node.0.peers.addresses() {
-        if number == node.id().number {
+    for (&number, address) in node.peers.addresses.iter() {
+        if number == node.id.number {
             continue;
         }
-        let (peers, address) = (node.0.peers.clone(), address.clone());
+        let peer = node.peers.at(address);
         asking.spawn(async move {
-            let hello = Ask {
-                to: None,
-                what: What::Hello,
-            };
-            let answer = peers.ask::<Hello>(&address, &hello, HELLO).await;
+            let answer = peer.ask::<Hello>(What::Hello, HELLO).await;
             answer.ok().filter(|hello| hello.id.number == number)
         });
     }
@@ -78,25 +75,21 @@ async fn ask_all(node: &Node) -> Vec<Hello> {
 }
 
 /// Asks who leads to be let in.
-async fn join(node: &Node, leader: Option<&(MemberId, Member)>) -> io::Result<()> {
-    let (leader, at) = leader.ok_or_else(|| io::Error::other("nobody says who leads"))?;
-    let question = Ask {
-        to: Some(*leader),
-        what: What::Join(node.id(), node.0.member.clone()),
-    };
-    let address = node.0.peers.address(*leader, at);
-    node.0.peers.ask(address, &question, JOIN).await
+async fn join(node: &Node, leader: Option<&(MemberId, Member)>) -> Result<(), Failure> {
+    let (leader, at) = leader.ok_or("nobody says who leads")?;
+    let join = What::Join(node.id, node.member.clone());
+    node.peers.member(*leader, at).ask(join, JOIN).await
 }
 
 /// Makes a node a voter, when it has nearly all that the others have. Other lives of the same number
 /// leave.
-pub async fn admit(node: &Node, id: MemberId, member: Member) -> io::Result<()> {
-    let raft = &node.0.raft;
+pub async fn admit(node: Arc<Node>, id: MemberId, member: Member) -> Result<(), Failure> {
+    let raft = &node.raft;
     let until = Instant::now() + PATIENCE;
     let mut learns = false;
     loop {
         let changed = if learns {
-            raft.change_membership(admission(node, id), false).await
+            raft.change_membership(admission(&node, id), false).await
         } else {
             raft.add_learner(id, member.clone(), true).await
         };
@@ -107,16 +100,14 @@ pub async fn admit(node: &Node, id: MemberId, member: Member) -> io::Result<()> 
             Err(RaftError::APIError(ClientWriteError::ChangeMembershipError(
                 ChangeMembershipError::InProgress(_),
             ))) if Instant::now() < until => sleep(ASK_AGAIN).await,
-            Err(error) => return Err(io::Error::other(error)),
+            Err(error) => return Err(error.into()),
         }
     }
 }
 
 fn admission(node: &Node, id: MemberId) -> ChangeMembers<MemberId, Member> {
-    let others = node
-        .members()
-        .into_iter()
-        .filter(|seen| seen.id.number == id.number && seen.id != id);
+    let others = node.members().into_iter();
+    let others = others.filter(|seen| seen.id.number == id.number && seen.id != id);
     let (voters, learners): (Vec<Seen>, Vec<Seen>) = others.partition(|seen| seen.voter);
     let ids = |lives: Vec<Seen>| lives.into_iter().map(|seen| seen.id).collect();
     ChangeMembers::Batch(vec![
@@ -127,23 +118,20 @@ fn admission(node: &Node, id: MemberId) -> ChangeMembers<MemberId, Member> {
 }
 
 /// Makes a node a member no longer.
-pub async fn dismiss(node: &Node, id: MemberId) -> io::Result<()> {
+pub async fn dismiss(node: Arc<Node>, id: MemberId) -> Result<(), Failure> {
     let gone = BTreeSet::from([id]);
-    let Some(seen) = node.members().into_iter().find(|seen| seen.id == id) else {
-        return Ok(());
+    let change = match node.members().into_iter().find(|seen| seen.id == id) {
+        Some(seen) if seen.voter => ChangeMembers::RemoveVoters(gone),
+        Some(_) => ChangeMembers::RemoveNodes(gone),
+        None => return Ok(()),
     };
-    let change = if seen.voter {
-        ChangeMembers::RemoveVoters(gone)
-    } else {
-        ChangeMembers::RemoveNodes(gone)
-    };
-    let changed = node.0.raft.change_membership(change, false).await;
-    changed.map(drop).map_err(io::Error::other)
+    node.raft.change_membership(change, false).await?;
+    Ok(())
 }
 
 impl Node {
     /// Removes a member, this one or another.
-    pub async fn remove(&self, id: MemberId) -> Result<(), String> {
+    pub async fn remove(self: &Arc<Self>, id: MemberId) -> Result<(), Failure> {
         let until = Instant::now() + PATIENCE;
         self.ask_leader(What::Leave(id), until, &mut 0).await
     }

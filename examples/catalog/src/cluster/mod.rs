@@ -16,26 +16,27 @@ use std::collections::BTreeMap;
 use std::future::pending;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use highwater::Store;
-use highwater::fsm::{Outcome, Proposal, ProposalError, SessionOptions};
+use highwater::fsm::{Outcome, Proposal};
 use highwater::openraft_next::{Inbox, NodeOptions, Request, Response, StateMachine, open};
+use openraft::alias::WatchReceiverOf;
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::Fatal;
-use openraft::{Config, Instant as _, ServerState, SnapshotPolicy};
+use openraft::metrics::RaftServerMetrics;
+use openraft::{Config, Instant as _, RaftMetrics, ServerState, SnapshotPolicy};
 use tokio::net::TcpListener;
-use tokio::sync::{Mutex, Notify};
+use tokio::sync::{Mutex, Notify, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 
 use crate::clock::Clock;
 use crate::command::{Command, Rejected, Reply};
-use crate::log::{Failure, Written};
+use crate::log::Failure;
 use crate::schema::Catalog;
 pub use identity::{Member, MemberId};
-use wire::{Ask, Entry, Peers, What};
+use wire::{Entry, Hello, Peers, What};
 use writes::Writes;
 
 openraft::declare_raft_types!(
@@ -80,22 +81,18 @@ pub struct Setup {
     pub keep: u64,
 }
 
-/// A running node. Cheap to clone.
-#[derive(Clone)]
-pub struct Node(Arc<Inner>);
-
-struct Inner {
-    id: MemberId,
-    member: Member,
+/// A running node.
+pub struct Node {
+    pub id: MemberId,
+    pub member: Member,
+    pub store: Store<Catalog>,
     raft: Raft,
-    store: Store<Catalog>,
     inbox: Inbox,
     peers: Peers,
     writes: Writes,
-    clock: Clock,
-    /// When the leader was last heard of, in milliseconds after `started`, plus one.
-    heard: AtomicU64,
-    started: Instant,
+    pub clock: Clock,
+    /// When the leader was last heard of; at first, when this node was started.
+    heard: watch::Sender<Instant>,
     /// Answers other nodes.
     serving: Mutex<JoinSet<()>>,
     /// Told when this node ends.
@@ -148,40 +145,56 @@ fn config(keep: u64) -> Result<Arc<Config>, Failure> {
     Ok(Arc::new(config.validate()?))
 }
 
+/// The term that a node leads in, if it does.
+fn term_of(now: &RaftServerMetrics<Types>) -> Option<u64> {
+    let leads = now.state == ServerState::Leader;
+    leads.then_some(now.vote.leader_id().term)
+}
+
+/// What is found in what is watched, when there is something; for ever, if it ends before.
+async fn until<T: Send + Sync + 'static, R>(
+    mut watched: WatchReceiverOf<Types, T>,
+    find: impl Fn(&T) -> Option<R>,
+) -> R {
+    loop {
+        if let Some(found) = find(&watched.borrow_watched()) {
+            return found;
+        }
+        if watched.changed().await.is_err() {
+            return pending().await;
+        }
+    }
+}
+
 impl Node {
     /// Opens a node's folder and takes part in its cluster, which it begins or joins meanwhile.
-    pub async fn start(setup: Setup) -> Result<Self, Failure> {
+    pub async fn start(setup: Setup) -> Result<Arc<Self>, Failure> {
         let id = identity::of_folder(setup.number, &setup.folder)?;
-        let address = setup.listener.local_addr()?;
+        let (address, given) = (setup.listener.local_addr()?, setup.peers.get(&setup.number));
         let member = Member {
             name: setup.name,
-            address: match setup.peers.get(&setup.number) {
-                Some(given) => given.clone(),
-                None => address.to_string(),
-            },
+            address: given.cloned().unwrap_or_else(|| address.to_string()),
         };
         let (log, machine) =
             open::<Catalog, Command, Types>(&id, &setup.folder, NodeOptions::default())?;
         let (store, inbox) = (machine.store().clone(), machine.inbox());
         let peers = Peers::new(setup.peers);
-        let network = network::Network(peers.clone());
-        let raft = Raft::new(id, config(setup.keep)?, network, log, machine).await?;
-        let node = Node(Arc::new(Inner {
+        let raft = Raft::new(id, config(setup.keep)?, peers.clone(), log, machine).await?;
+        let node = Arc::new(Node {
             id,
             member,
-            raft,
             store,
+            raft,
             inbox,
             peers,
             writes: Writes::default(),
             clock: Clock::default(),
-            heard: AtomicU64::new(0),
-            started: Instant::now(),
+            heard: watch::Sender::new(Instant::now()),
             serving: Mutex::default(),
             ending: Notify::new(),
-        }));
+        });
         let (serving, settling) = (node.clone(), node.clone());
-        node.0.serving.lock().await.spawn(async move {
+        node.serving.lock().await.spawn(async move {
             tokio::select! {
                 () = server::serve(serving, setup.listener) => {}
                 () = async { membership::settle(settling).await; pending().await } => {}
@@ -190,21 +203,8 @@ impl Node {
         Ok(node)
     }
 
-    pub fn id(&self) -> MemberId {
-        self.0.id
-    }
-
-    pub fn store(&self) -> &Store<Catalog> {
-        &self.0.store
-    }
-
-    /// Where this node is asked by others.
-    pub fn address(&self) -> &str {
-        &self.0.member.address
-    }
-
     fn leader(&self) -> Option<MemberId> {
-        self.0.raft.server_metrics().borrow_watched().current_leader
+        self.raft.server_metrics().borrow_watched().current_leader
     }
 
     /// Whether this node is the leader, or takes itself for it.
@@ -212,38 +212,27 @@ impl Node {
         self.term().is_some()
     }
 
-    /// The term that this node leads in, if it does.
+    /// The term that this node leads in.
     fn term(&self) -> Option<u64> {
-        let metrics = self.0.raft.server_metrics();
-        let now = metrics.borrow_watched();
-        let leads = now.state == ServerState::Leader;
-        leads.then_some(now.vote.leader_id().term)
+        term_of(&self.raft.server_metrics().borrow_watched())
     }
 
     /// Waits until it is as wanted.
     pub async fn leads_in(&self, wanted: impl Fn(Option<u64>) -> bool + Send) -> Option<u64> {
-        let mut metrics = self.0.raft.server_metrics();
-        loop {
-            let term = self.term();
-            if wanted(term) {
-                return term;
-            }
-            if metrics.changed().await.is_err() {
-                pending::<()>().await;
-            }
-        }
+        let find = |now: &_| Some(term_of(now)).filter(|term| wanted(*term));
+        until(self.raft.server_metrics(), find).await
     }
 
     /// The members of the cluster, as far as this node knows.
     pub fn members(&self) -> Vec<Seen> {
         let leader = self.leader();
-        let metrics = self.0.raft.server_metrics();
+        let metrics = self.raft.server_metrics();
         let config = &metrics.borrow_watched().membership_config;
         let voters: Vec<MemberId> = config.voter_ids().collect();
         let seen = config.nodes().map(|(&id, member)| Seen {
             id,
             member: Member {
-                address: self.0.peers.address(id, member).to_owned(),
+                address: self.peers.address(id, member).to_owned(),
                 ..member.clone()
             },
             voter: voters.contains(&id),
@@ -260,22 +249,12 @@ impl Node {
     /// A leader is in contact with itself while a majority answers it. One that is cut off does not
     /// know of another.
     pub fn contact(&self) -> Contact {
-        if self.leads()
-            && let Some(answered) = self.answered()
-        {
-            return Contact {
-                known: answered < LONG_AGO,
-                last: if answered < ELECTION.start {
-                    Duration::ZERO
-                } else {
-                    answered
-                },
-            };
-        }
-        let up = self.0.started.elapsed();
-        // Never heard of: not since the start, at least.
-        let heard = self.0.heard.load(Ordering::Relaxed).saturating_sub(1);
-        let last = up.saturating_sub(Duration::from_millis(heard));
+        let answered = self.leads().then(|| self.answered()).flatten();
+        let last = match answered {
+            Some(ago) if ago < ELECTION.start => Duration::ZERO,
+            Some(ago) => ago,
+            None => self.heard.borrow().elapsed(),
+        };
         Contact {
             known: self.leader().is_some() && last < LONG_AGO,
             last,
@@ -284,26 +263,19 @@ impl Node {
 
     /// Why Raft has ended on this node without being asked to: until then this waits.
     pub async fn failed(&self) -> String {
-        let mut metrics = self.0.raft.metrics();
-        loop {
-            let ended = metrics.borrow_watched().running_state.clone();
-            if let Err(fatal) = ended
-                && !matches!(fatal, Fatal::Stopped)
-            {
-                return fatal.to_string();
-            }
-            if metrics.changed().await.is_err() {
-                pending::<()>().await;
-            }
-        }
+        let why = |now: &RaftMetrics<Types>| match &now.running_state {
+            Ok(()) | Err(Fatal::Stopped) => None,
+            Err(fatal) => Some(fatal.to_string()),
+        };
+        until(self.raft.metrics(), why).await
     }
 
     /// How long ago a majority has answered this node as the leader.
     fn answered(&self) -> Option<Duration> {
-        let metrics = self.0.raft.metrics();
+        let metrics = self.raft.metrics();
         let metrics = metrics.borrow_watched();
         let mut voters = metrics.membership_config.voter_ids();
-        if voters.all(|voter| voter == self.0.id) {
+        if voters.all(|voter| voter == self.id) {
             return Some(Duration::ZERO);
         }
         Some(metrics.last_quorum_acked?.elapsed())
@@ -316,10 +288,10 @@ impl Node {
         if !self.leads() || self.answered()? >= ELECTION.start {
             return None;
         }
-        let metrics = self.0.raft.metrics();
+        let metrics = self.raft.metrics();
         let heard = metrics.borrow_watched().heartbeat.clone()?;
         let with_answer = |seen: Seen| match heard.get(&seen.id) {
-            _ if seen.id == self.0.id => (seen, Some(Duration::ZERO)),
+            _ if seen.id == self.id => (seen, Some(Duration::ZERO)),
             Some(Some(at)) => (seen, Some(at.elapsed())),
             _ => (seen, None),
         };
@@ -327,49 +299,35 @@ impl Node {
     }
 
     fn hear(&self) {
-        let now = millis(self.0.started.elapsed());
-        self.0.heard.store(now + 1, Ordering::Relaxed);
+        self.heard.send_replace(Instant::now());
     }
 
     /// In a term that this node leads in, begins to let time pass.
-    pub async fn begin(&self, term: u64) -> Result<(), String> {
+    pub async fn begin(&self, term: u64) -> Result<(), Failure> {
         let seed = fastrand::u64(..);
-        let proposal = Proposal::new(&Command::Begin, Clock::AS_IT_IS, seed);
-        let written = timeout(TRY, self.propose(proposal)).await;
-        let (of_term, response) = written.map_err(|late| late.to_string())??;
+        let proposal = Proposal::new(&Command::Begin, Clock::AS_IT_IS, seed)?;
+        let (of_term, response) = timeout(TRY, self.propose(proposal)).await??;
         match response.outcome {
             Outcome::Done(Ok(Reply::Time(time))) if of_term == term => {
-                self.0.clock.set(term, time);
+                self.clock.set(term, time);
                 Ok(())
             }
-            other => Err(format!("no time: {other:?}")),
+            other => Err(format!("no time: {other:?}").into()),
         }
     }
 
-    /// The log's time, when that has begun.
-    pub fn time(&self, term: u64) -> Option<SystemTime> {
-        self.0.clock.now(term)
-    }
-
-    #[cfg(test)]
-    pub fn set_time(&self, term: u64, time: SystemTime) {
-        self.0.clock.set(term, time);
-    }
-
     /// As the leader, has an entry logged and applied, at the log's time.
-    async fn lead(&self, entry: Entry) -> Result<Response<Reply, Rejected>, String> {
+    async fn lead(&self, entry: Entry) -> Result<Response<Reply, Rejected>, Failure> {
         let term = self.term().ok_or("this node does not lead")?;
         let now = tokio::select! {
-            now = self.0.clock.now_in(term) => now,
-            _ = self.leads_in(|now| now != Some(term)) => return Err("this node leads no more".to_owned()),
+            now = self.clock.now_in(term) => now,
+            _ = self.leads_in(|now| now != Some(term)) => return Err("this node leads no more".into()),
         };
         let proposal = match entry {
-            Entry::Session { ttl, window } => {
-                Ok(Proposal::open_session(SessionOptions { ttl, window }, now))
-            }
+            Entry::Session => Proposal::open_session(writes::SESSION, now),
             // What not every node can apply must not come into the log.
             Entry::Command(id, command) => {
-                Proposal::in_session(id, &command, now, fastrand::u64(..))
+                Proposal::in_session(id, &command, now, fastrand::u64(..))?
             }
         };
         self.propose(proposal).await.map(|(_, response)| response)
@@ -378,23 +336,10 @@ impl Node {
     /// Has it logged and applied; with the term of its entry.
     async fn propose(
         &self,
-        proposal: Result<Proposal<Command>, ProposalError>,
-    ) -> Result<(u64, Response<Reply, Rejected>), String> {
-        let request = Request::from(&proposal.map_err(|error| error.to_string())?);
-        let written = self.0.raft.client_write(request).await;
-        let written = written.map_err(|error| error.to_string())?;
+        proposal: Proposal<Command>,
+    ) -> Result<(u64, Response<Reply, Rejected>), Failure> {
+        let written = self.raft.client_write(Request::from(&proposal)).await?;
         Ok((written.log_id.leader_id.term, written.data))
-    }
-
-    /// Has a command applied exactly once, by the leader, and waits until this node has it too.
-    pub async fn write(&self, command: &Command) -> Result<Written, String> {
-        let written = writes::write(self, command).await?;
-        // It is done, whether or not this node comes to know in time.
-        let here = self
-            .store()
-            .snapshot_at_least_async(written.index, sleep(TRY));
-        let _ = here.await;
-        Ok(written)
     }
 
     /// Ends the node: another takes the lead, if it is asked to hand it over.
@@ -403,31 +348,27 @@ impl Node {
             self.hand_over().await;
         }
         // Writes that are under way go to who leads now.
-        self.0.writes.end(TRY).await;
-        let ended = self.0.raft.shutdown().await;
-        self.0.ending.notify_one();
-        let mut serving = self.0.serving.lock().await;
+        self.writes.end(TRY).await;
+        let ended = self.raft.shutdown().await;
+        self.ending.notify_one();
+        let mut serving = self.serving.lock().await;
         let _ = timeout(ENDING, serving.join_next()).await;
         serving.shutdown().await;
         // What is asked now is refused.
-        self.0.store.close();
+        self.store.close();
         Ok(ended?)
     }
 
     /// Lets another voter lead, if this node does and there is one that answers in time.
     async fn hand_over(&self) {
-        let (raft, peers) = (&self.0.raft, &self.0.peers);
+        let (raft, peers) = (&self.raft, &self.peers);
         let others = self.members().into_iter();
-        for other in others.filter(|seen| seen.voter && seen.id != self.id()) {
+        for other in others.filter(|seen| seen.voter && seen.id != self.id) {
             if !self.leads() {
                 return;
             }
-            let question = Ask {
-                to: Some(other.id),
-                what: What::Hello,
-            };
-            let answer = peers.ask::<wire::Hello>(&other.member.address, &question, HEARTBEAT);
-            if answer.await.is_err() {
+            let peer = peers.member(other.id, &other.member);
+            if peer.ask::<Hello>(What::Hello, HEARTBEAT).await.is_err() {
                 continue;
             }
             if raft.trigger().transfer_leader(other.id).await.is_err() {

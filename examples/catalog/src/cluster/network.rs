@@ -15,50 +15,37 @@ use openraft::raft::{
 use openraft::{OptionalSend, RaftNetworkFactory, RaftNetworkV2};
 use serde::de::DeserializeOwned;
 
-use super::wire::{Ask, Image, Peers, What};
+use super::wire::{Image, Peer, Peers, What};
 use super::{Member, MemberId, Types};
+use crate::log::Failure;
 
 /// A node that takes nothing of an image for so long is gone.
 pub const STALLED: Duration = Duration::from_secs(10);
 
-/// Makes connections for Raft.
-#[derive(Debug)]
-pub struct Network(pub Peers);
+impl RaftNetworkFactory<Types> for Peers {
+    type Network = Peer;
 
-/// One node, for Raft.
-#[derive(Debug)]
-pub struct Connection {
-    peers: Peers,
-    to: MemberId,
-    address: String,
-}
-
-impl RaftNetworkFactory<Types> for Network {
-    type Network = Connection;
-
-    async fn new_client(&mut self, to: MemberId, member: &Member) -> Connection {
-        Connection {
-            peers: self.0.clone(),
-            to,
-            address: self.0.address(to, member).to_owned(),
-        }
+    async fn new_client(&mut self, to: MemberId, member: &Member) -> Peer {
+        self.member(to, member)
     }
 }
 
-impl Connection {
-    async fn ask<R: DeserializeOwned>(
+fn unreachable(why: Failure) -> Unreachable<Types> {
+    Unreachable::new(&io::Error::other(why))
+}
+
+impl Peer {
+    async fn of_raft<R: DeserializeOwned>(
         &self,
         what: What,
         option: &RPCOption,
     ) -> Result<R, Unreachable<Types>> {
-        let to = Some(self.to);
-        let question = Ask { to, what };
-        let answer = self.peers.ask(&self.address, &question, option.hard_ttl());
-        answer.await.map_err(|error| Unreachable::new(&error))
+        let answer = self.ask(what, option.hard_ttl()).await;
+        answer.map_err(unreachable)
     }
 }
 
-impl RaftNetworkV2<Types> for Connection {
+impl RaftNetworkV2<Types> for Peer {
     type SnapshotData = ImageFile;
 
     async fn append_entries(
@@ -66,7 +53,7 @@ impl RaftNetworkV2<Types> for Connection {
         request: AppendEntriesRequest<Types>,
         option: RPCOption,
     ) -> Result<AppendEntriesResponse<Types>, RPCError<Types>> {
-        Ok(self.ask(What::Append(request), &option).await?)
+        Ok(self.of_raft(What::Append(request), &option).await?)
     }
 
     async fn vote(
@@ -74,7 +61,7 @@ impl RaftNetworkV2<Types> for Connection {
         request: VoteRequest<Types>,
         option: RPCOption,
     ) -> Result<VoteResponse<Types>, RPCError<Types>> {
-        Ok(self.ask(What::Vote(request), &option).await?)
+        Ok(self.of_raft(What::Vote(request), &option).await?)
     }
 
     async fn pre_vote(
@@ -82,7 +69,7 @@ impl RaftNetworkV2<Types> for Connection {
         request: VoteRequest<Types>,
         option: RPCOption,
     ) -> Result<VoteResponse<Types>, RPCError<Types>> {
-        Ok(self.ask(What::PreVote(request), &option).await?)
+        Ok(self.of_raft(What::PreVote(request), &option).await?)
     }
 
     async fn full_snapshot(
@@ -92,22 +79,16 @@ impl RaftNetworkV2<Types> for Connection {
         cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
         _: RPCOption,
     ) -> Result<SnapshotResponse<Types>, StreamingError<Types>> {
-        let failed = |error: io::Error| Unreachable::new(&error);
+        let bytes = snapshot.snapshot.len();
         let image = Image {
             vote,
             meta: snapshot.meta,
-            bytes: snapshot.snapshot.len().map_err(failed)?,
+            bytes: bytes.map_err(|error| unreachable(error.into()))?,
         };
-        let question = Ask {
-            to: Some(self.to),
-            what: image,
-        };
-        let sending =
-            self.peers
-                .send_image(&self.address, &question, &mut snapshot.snapshot, STALLED);
+        let sending = self.send_image(image, &mut snapshot.snapshot, STALLED);
         tokio::select! {
             closed = cancel => Err(closed.into()),
-            answer = sending => Ok(answer.map_err(failed)?),
+            answer = sending => Ok(answer.map_err(unreachable)?),
         }
     }
 
@@ -116,6 +97,6 @@ impl RaftNetworkV2<Types> for Connection {
         request: TransferLeaderRequest<Types>,
         option: RPCOption,
     ) -> Result<TransferLeaderResponse<Types>, RPCError<Types>> {
-        Ok(self.ask(What::Transfer(request), &option).await?)
+        Ok(self.of_raft(What::Transfer(request), &option).await?)
     }
 }

@@ -4,7 +4,7 @@
 //! are the body. There is no authentication: these ports belong into a network of the cluster's own.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
+use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ use tokio::time::timeout;
 
 use super::{Member, MemberId, Types};
 use crate::command::Command;
-use crate::log::in_full;
+use crate::log::{Failure, in_full};
 
 /// No question or answer is longer, in bytes: some dozen of the longest commands.
 pub const MAX_BODY: usize = 64 << 20;
@@ -86,7 +86,7 @@ pub struct Image {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Entry {
     /// Opens a session of a node.
-    Session { ttl: Duration, window: u32 },
+    Session,
     /// A command in it.
     Command(RequestId, Command),
 }
@@ -104,11 +104,11 @@ pub struct Hello {
     pub leader: Option<(MemberId, Member)>,
 }
 
-/// Where nodes are, and connections to them.
+/// Where nodes are, and the connections to them.
 #[derive(Clone, Debug)]
 pub struct Peers {
     /// By number, as this process was told: newer than what Raft has kept.
-    addresses: Arc<BTreeMap<u64, String>>,
+    pub addresses: Arc<BTreeMap<u64, String>>,
     client: Client<HttpConnector, Body>,
 }
 
@@ -128,34 +128,55 @@ impl Peers {
         }
     }
 
-    /// All that this process was told of.
-    pub fn addresses(&self) -> &BTreeMap<u64, String> {
-        &self.addresses
-    }
-
     /// Where a member is.
     pub fn address<'a>(&'a self, id: MemberId, member: &'a Member) -> &'a str {
         self.addresses.get(&id.number).unwrap_or(&member.address)
     }
 
+    /// A member, to be asked.
+    pub fn member(&self, id: MemberId, member: &Member) -> Peer {
+        Peer {
+            to: Some(id),
+            ..self.at(self.address(id, member))
+        }
+    }
+
+    /// Whoever is there, to be asked.
+    pub fn at(&self, address: &str) -> Peer {
+        Peer {
+            client: self.client.clone(),
+            address: address.to_owned(),
+            to: None,
+        }
+    }
+}
+
+/// A node to be asked.
+#[derive(Debug)]
+pub struct Peer {
+    client: Client<HttpConnector, Body>,
+    address: String,
+    to: Option<MemberId>,
+}
+
+impl Peer {
     /// Asks, and waits for the answer for so long, and longer if the question is large. It is asked once
     /// more if its connection ends, as one that was kept may; not a write, whose tries are counted.
     pub async fn ask<R: DeserializeOwned>(
         &self,
-        address: &str,
-        ask: &Ask<What>,
+        what: What,
         patience: Duration,
-    ) -> io::Result<R> {
-        let question = Bytes::from(encode(ask)?);
-        let patience = patience.saturating_add(time_for(question.len()));
+    ) -> Result<R, Failure> {
+        let again = !matches!(what, What::Write(_));
+        let question = Bytes::from(encode(&Ask { to: self.to, what })?);
+        let patience = patience.saturating_add(time_for(question.len() as u64));
         let request = || {
-            let request = Request::post(format!("http://{address}/"));
+            let request = Request::post(format!("http://{}/", self.address));
             let request = request.header(header::CONTENT_TYPE, MEDIA_TYPE);
             request.body(Body::from(question.clone()))
         };
-        let again = (!matches!(ask.what, What::Write(_))).then(request);
-        let again = again.transpose().map_err(io::Error::other)?;
-        let request = request().map_err(io::Error::other)?;
+        let again = again.then(request).transpose()?;
+        let request = request()?;
         timeout(patience, self.send(request, again)).await?
     }
 
@@ -163,20 +184,19 @@ impl Peers {
     /// is waited for longer if the image is large.
     pub async fn send_image<R: DeserializeOwned>(
         &self,
-        address: &str,
-        ask: &Ask<Image>,
-        image: &mut (impl io::Read + Send),
+        what: Image,
+        image: &mut (impl Read + Send),
         patience: Duration,
-    ) -> io::Result<R> {
+    ) -> Result<R, Failure> {
         const STEP: usize = 256 << 10;
         let (mut bytes, body) = Channel::<Bytes>::new(1);
-        let request = Request::post(format!("http://{address}/image"))
+        let installing = patience.saturating_add(time_for(what.bytes));
+        let question = encode(&Ask { to: self.to, what })?;
+        let request = Request::post(format!("http://{}/image", self.address))
             .header(header::CONTENT_TYPE, MEDIA_TYPE)
-            .header(QUESTION, STANDARD.encode(encode(ask)?))
-            .body(Body::new(body))
-            .map_err(io::Error::other)?;
+            .header(QUESTION, STANDARD.encode(question))
+            .body(Body::new(body))?;
         let sending = async {
-            let mut sent = 0_usize;
             loop {
                 let mut step = vec![0; STEP];
                 let read = tokio::task::block_in_place(|| image.read(&mut step))?;
@@ -184,15 +204,13 @@ impl Peers {
                     break;
                 }
                 step.truncate(read);
-                sent = sent.saturating_add(read);
-                let taken = timeout(patience, bytes.send_data(step.into())).await?;
-                taken.map_err(io::Error::other)?;
+                timeout(patience, bytes.send_data(step.into())).await??;
             }
             drop(bytes);
             // It is installed before it is answered. A node whose power is gone never does, and its
             // connection does not tell.
-            tokio::time::sleep(patience.saturating_add(time_for(sent))).await;
-            Err(io::ErrorKind::TimedOut.into())
+            tokio::time::sleep(installing).await;
+            Err("the image was not installed in time".into())
         };
         tokio::select! {
             answer = self.send(request, None) => answer,
@@ -205,42 +223,42 @@ impl Peers {
         &self,
         request: Request<Body>,
         again: Option<Request<Body>>,
-    ) -> io::Result<R> {
+    ) -> Result<R, Failure> {
         let mut response = self.client.request(request).await;
         if let Some(again) = again
             && matches!(&response, Err(error) if !error.is_connect())
         {
             response = self.client.request(again).await;
         }
-        let response = response.map_err(|error| io::Error::other(in_full(&error)))?;
+        let response = response.map_err(|error| in_full(&error))?;
         let status = response.status();
-        let answer = Limited::new(response.into_body(), MAX_BODY).collect().await;
-        let answer = answer.map_err(io::Error::other)?.to_bytes();
+        let answer = Limited::new(response.into_body(), MAX_BODY).collect();
+        let answer = answer.await?.to_bytes();
         if status.is_success() {
             decode(&answer)
         } else {
             let why = String::from_utf8_lossy(&answer);
-            Err(io::Error::other(format!("{status}: {why}")))
+            Err(format!("{status}: {why}").into())
         }
     }
 }
 
 /// What so many bytes are given.
-fn time_for(bytes: usize) -> Duration {
+fn time_for(bytes: u64) -> Duration {
     KIB.saturating_mul(u32::try_from(bytes >> 10).unwrap_or(u32::MAX))
 }
 
-pub fn encode(value: &impl Serialize) -> io::Result<Vec<u8>> {
-    rmp_serde::to_vec_named(value).map_err(io::Error::other)
+pub fn encode(value: &impl Serialize) -> Result<Vec<u8>, Failure> {
+    Ok(rmp_serde::to_vec_named(value)?)
 }
 
-pub fn decode<T: DeserializeOwned>(body: &[u8]) -> io::Result<T> {
-    rmp_serde::from_slice(body).map_err(io::Error::other)
+pub fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
+    Ok(rmp_serde::from_slice(body)?)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io::{Read, Write};
+    use std::io::Write;
     use std::net::TcpListener;
     use std::thread;
 
@@ -261,16 +279,11 @@ mod tests {
                 let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n\x07";
                 again.write_all(answer).unwrap();
             });
-            let ask = Ask { to: None, what };
-            let peers = Peers::new(BTreeMap::new());
-            peers
-                .ask::<u64>(&address, &ask, Duration::from_mins(1))
-                .await
+            let peer = Peers::new(BTreeMap::new()).at(&address);
+            peer.ask::<u64>(what, Duration::from_mins(1)).await
         };
         assert_eq!(ask(What::Hello).await.unwrap(), 7);
         // It may have been taken, and is numbered by who sends it.
-        let (ttl, window) = (Duration::ZERO, 1);
-        let write = What::Write(Entry::Session { ttl, window });
-        assert!(ask(write).await.is_err());
+        assert!(ask(What::Write(Entry::Session)).await.is_err());
     }
 }

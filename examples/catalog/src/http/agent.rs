@@ -2,18 +2,20 @@
 
 use axum::http::StatusCode;
 use axum::response::Response;
+use axum::routing::{MethodRouter, put};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::blocking::written;
-use super::error::{Answered, HttpError};
+use super::error::{Answered, HttpError, require};
 use super::request::{Asked, JsonBody};
 use super::shapes;
 use crate::app::{App, DATACENTER};
 use crate::cluster::Seen;
 use crate::command::{Command, Rejected, Reply};
+use crate::log::Failure;
 use crate::probe;
-use crate::registry::{Deregistration, Registration, Report, TTL};
+use crate::registry::{Deregistration, Registration, TTL};
 use crate::schema::{ALIVE, CatalogView, Check, Definition, Service, Status};
 
 /// The version of Consul whose interface this is.
@@ -145,9 +147,7 @@ pub async fn register_service(asked: Asked, JsonBody(request): JsonBody<ServiceB
 
 pub async fn register_check(asked: Asked, JsonBody(request): JsonBody<CheckBody>) -> Answered {
     let id = request.check.name.clone();
-    if id.is_empty() {
-        return Err(HttpError::bad_request("Missing check name"));
-    }
+    require(!id.is_empty(), "Missing check name")?;
     let check = request.into_check(&asked.app.agent.node.name, id)?;
     register(&asked.app, None, vec![check], false).await
 }
@@ -173,28 +173,23 @@ async fn register(
 impl ServiceBody {
     fn into_service(self, node: &str) -> Result<(Service, Vec<Check>), HttpError> {
         let mut service = self.service;
-        if service.name.is_empty() {
-            return Err(HttpError::bad_request("Missing service name"));
-        }
-        if !self.connect.is_empty() || !self.proxy.is_empty() {
-            return Err(HttpError::bad_request("This catalog has no service mesh"));
-        }
+        require(!service.name.is_empty(), "Missing service name")?;
+        let mesh = !self.connect.is_empty() || !self.proxy.is_empty();
+        require(!mesh, "This catalog has no service mesh")?;
         if service.id.is_empty() {
             service.id.clone_from(&service.name);
         }
         node.clone_into(&mut service.node);
         let Service { id, name, .. } = &service;
-        let bodies = self.check.into_iter().chain(self.checks);
+        let mut bodies: Vec<CheckBody> = self.check.into_iter().chain(self.checks).collect();
         // Clients send empty ones, for none.
-        let bodies: Vec<CheckBody> = bodies
-            .filter(|body| *body != CheckBody::default())
-            .collect();
-        if bodies.len() > MOST_CHECKS || id.len() > LONGEST_NAME || name.len() > LONGEST_NAME {
-            return Err(HttpError::bad_request(format!(
-                "A service has at most {MOST_CHECKS} checks, and a name and an ID of at most \
-                 {LONGEST_NAME} bytes"
-            )));
-        }
+        bodies.retain(|body| *body != CheckBody::default());
+        let most = format!(
+            "A service has at most {MOST_CHECKS} checks, and a name and an ID of at most \
+             {LONGEST_NAME} bytes"
+        );
+        require(bodies.len() <= MOST_CHECKS, &most)?;
+        require(id.len().max(name.len()) <= LONGEST_NAME, &most)?;
         let several = bodies.len() > 1;
         let mut checks = Vec::new();
         for (i, mut body) in bodies.into_iter().enumerate() {
@@ -232,46 +227,37 @@ impl CheckBody {
 }
 
 /// What is done for a check: wait for reports, send a request, or connect.
-fn kind(definition: &Definition) -> Result<&'static str, String> {
+fn kind(definition: &Definition) -> Result<&'static str, Failure> {
     let timed = !definition.interval.is_zero();
     let Definition { http, tcp, ttl, .. } = definition;
     match (ttl.is_zero(), http.is_empty(), tcp.is_empty(), timed) {
         (false, true, true, false) => Ok(TTL),
-        (true, false, true, true) => probe::plain(http)
-            .map(|_| "http")
-            .map_err(|error| error.to_string()),
+        (true, false, true, true) => probe::plain(http).map(|_| "http"),
         (true, true, false, true) => Ok("tcp"),
         _ => Err(
             "expected either TTL, or Interval with one of HTTP and TCP; no other checks are \
-             made here"
-                .to_owned(),
+                  made here"
+                .into(),
         ),
     }
 }
 
 pub async fn deregister_service(asked: Asked) -> Answered {
-    let service = Deregistration {
-        service: Some(asked.name.clone()),
-        ..Deregistration::default()
-    };
-    let absent = Rejected::UnknownService(asked.name);
-    deregister(&asked.app, service, absent).await
+    deregister(&asked, "service", Deregistration::Service).await
 }
 
 pub async fn deregister_check(asked: Asked) -> Answered {
-    let check = Deregistration {
-        check: Some(asked.name.clone()),
-        ..Deregistration::default()
-    };
-    let absent = Rejected::UnknownCheck(asked.name);
-    deregister(&asked.app, check, absent).await
+    deregister(&asked, "check", Deregistration::Check).await
 }
 
-async fn deregister(app: &App, what: Deregistration, absent: Rejected) -> Answered {
-    let node = app.agent.node.name.clone();
-    let deregister = Command::Deregister(Deregistration { node, ..what });
-    match app.write(deregister).await? {
-        (_, Reply::Was(false)) => Err(absent.into()),
+async fn deregister(
+    asked: &Asked,
+    kind: &str,
+    of: fn(String, String) -> Deregistration,
+) -> Answered {
+    let gone = of(asked.app.agent.node.name.clone(), asked.name.clone());
+    match asked.app.write(Command::Deregister(gone)).await? {
+        (_, Reply::Was(false)) => Err(Rejected::unknown(kind, &asked.name).into()),
         (index, _) => Ok(written(index, StatusCode::OK)),
     }
 }
@@ -288,33 +274,19 @@ pub async fn update(asked: Asked, JsonBody(body): JsonBody<UpdateBody>) -> Answe
     report(&asked, body.status, &body.output).await
 }
 
-pub async fn pass(asked: Asked) -> Answered {
-    report(&asked, Status::Passing, asked.text("note")).await
-}
-
-pub async fn warn(asked: Asked) -> Answered {
-    report(&asked, Status::Warning, asked.text("note")).await
-}
-
-pub async fn fail(asked: Asked) -> Answered {
-    report(&asked, Status::Critical, asked.text("note")).await
+/// The endpoint that says so of a check.
+pub fn says(status: Status) -> MethodRouter<App> {
+    put(async move |asked: Asked| report(&asked, status, asked.text("note")).await)
 }
 
 async fn report(asked: &Asked, status: Status, output: &str) -> Answered {
-    let report = Report {
-        node: asked.app.agent.node.name.clone(),
-        check: asked.name.clone(),
-        status,
-        output: output.to_owned(),
-    };
+    let check = (asked.app.agent.node.name.clone(), asked.name.clone());
     let db = asked.app.store.snapshot();
-    let known = db.checks().get((&report.node, &report.check));
-    if known.is_some_and(|known| !known.own || known.kind != TTL) {
-        return Err(HttpError::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            format!("CheckID {:?} does not have associated TTL", report.check),
-        ));
+    if (db.checks().get(&check)).is_some_and(|known| !known.own || known.kind != TTL) {
+        let text = format!("CheckID {:?} does not have associated TTL", check.1);
+        return Err(HttpError(StatusCode::INTERNAL_SERVER_ERROR, text));
     }
-    let (index, _) = asked.app.write(Command::UpdateCheck(report)).await?;
+    let report = Command::Report(check, status, output.to_owned());
+    let (index, _) = asked.app.write(report).await?;
     Ok(written(index, StatusCode::OK))
 }

@@ -3,9 +3,10 @@
 //! A handler gives a function from the tables to an answer. The store knows what the function
 //! read, which log index that has, and when it has changed.
 
+use std::str::FromStr;
 use std::time::Duration;
 
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
 use highwater::{Answer, LogIndex, Snapshot};
@@ -68,35 +69,28 @@ impl Asked {
     /// `?stale`, what it had before it was started.
     pub async fn snapshot(&self) -> Result<Snapshot<Catalog>, HttpError> {
         let mut least = LogIndex(self.number("at-least")?.unwrap_or(0));
-        let until = Instant::now()
-            + match wait(self)? {
-                Duration::ZERO => CATCH_UP,
-                wait => wait.min(MOST_WAIT),
-            };
+        let until = Instant::now() + wait(self, CATCH_UP)?;
         if self.has("consistent") {
             let index = timeout_at(until, self.app.log.read_index()).await;
             let index = index.map_err(|_| HttpError::unavailable("No answer of a leader"))?;
-            least = least.max(index.map_err(HttpError::unavailable)?);
+            least = least.max(index?);
         } else if !self.has("stale") {
             let ready = timeout_at(until, self.app.caught_up.wait()).await;
             ready.map_err(|_| HttpError::unavailable("This node has not caught up yet"))?;
         }
         let store = &self.app.store;
-        Ok(store
-            .snapshot_at_least_async(least, sleep_until(until))
-            .await?)
+        let db = store.snapshot_at_least_async(least, sleep_until(until));
+        Ok(db.await?)
     }
 
     /// Adds the headers that every read has.
     pub fn indexed(&self, index: LogIndex, response: Response) -> Response {
         let contact = self.app.log.contact();
-        let known = if contact.known { "true" } else { "false" };
-        let millis = u64::try_from(contact.last.as_millis()).unwrap_or(u64::MAX);
-        let mut response = written(index, response);
-        let headers = response.headers_mut();
-        headers.insert("x-consul-knownleader", HeaderValue::from_static(known));
-        headers.insert("x-consul-lastcontact", HeaderValue::from(millis));
-        response
+        let contact = [
+            ("x-consul-knownleader", contact.known.to_string()),
+            ("x-consul-lastcontact", contact.last.as_millis().to_string()),
+        ];
+        (contact, written(index, response)).into_response()
     }
 
     /// A body of JSON, indented on `?pretty`.
@@ -112,7 +106,7 @@ impl Asked {
         match written {
             Ok(()) => ([(header::CONTENT_TYPE, "application/json")], bytes).into_response(),
             Err(error) => {
-                HttpError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response()
+                HttpError(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response()
             }
         }
     }
@@ -126,35 +120,31 @@ impl Asked {
 
 /// Adds the index of a write, which a read can ask to be at.
 pub fn written(index: LogIndex, response: impl IntoResponse) -> Response {
-    let mut response = response.into_response();
-    let headers = response.headers_mut();
-    headers.insert("x-consul-index", HeaderValue::from(index.0));
-    response
+    ([("x-consul-index", index.0.to_string())], response).into_response()
 }
 
 /// `?index` and `?wait`, the latter with up to a sixteenth more, so that queries that began
 /// together do not end together.
 pub fn after_and_wait(params: &Params) -> Result<(LogIndex, Duration), HttpError> {
-    let after = match params.text("index") {
-        "" => Ok(0),
-        text => text.parse(),
-    };
-    let after = after.map_err(|_| HttpError::bad_request("Invalid index"))?;
-    let wait = match wait(params)? {
-        Duration::ZERO => DEFAULT_WAIT,
-        wait => wait.min(MOST_WAIT),
-    };
-    Ok((LogIndex(after), wait + wait.mul_f64(fastrand::f64() / 16.0)))
+    let after = LogIndex(given(params, "index", "Invalid index")?);
+    let wait = wait(params, DEFAULT_WAIT)?;
+    Ok((after, wait + wait.mul_f64(fastrand::f64() / 16.0)))
 }
 
-/// `?wait`; zero if it is not given.
-fn wait(params: &Params) -> Result<Duration, HttpError> {
-    let wait = match params.text("wait") {
-        "" => Ok(GoDuration::default()),
-        text => text.parse(),
-    };
-    let GoDuration(wait) = wait.map_err(|_| HttpError::bad_request("Invalid wait time"))?;
-    Ok(wait)
+/// `?wait`, or so long, if it is not given.
+fn wait(params: &Params, otherwise: Duration) -> Result<Duration, HttpError> {
+    Ok(match given(params, "wait", "Invalid wait time")? {
+        GoDuration(Duration::ZERO) => otherwise,
+        GoDuration(wait) => wait.min(MOST_WAIT),
+    })
+}
+
+/// A parameter, which may be empty or not there.
+fn given<T: FromStr + Default>(params: &Params, name: &str, why: &str) -> Result<T, HttpError> {
+    match params.text(name) {
+        "" => Ok(T::default()),
+        text => text.parse().map_err(|_| HttpError::bad_request(why)),
+    }
 }
 
 #[cfg(test)]

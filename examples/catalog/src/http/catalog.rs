@@ -7,7 +7,7 @@ use highwater::Row;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::error::{Answered, HttpError};
+use super::error::{Answered, HttpError, require};
 use super::request::{Asked, JsonBody, own_datacenter};
 use super::shapes;
 use crate::app::DATACENTER;
@@ -46,7 +46,8 @@ pub fn services(db: &CatalogView, asked: &Asked) -> BTreeMap<String, BTreeSet<St
 
 /// The instances of a service.
 pub fn service(db: &CatalogView, asked: &Asked) -> Vec<Value> {
-    instances(db, asked)
+    let instances = instances(db, asked);
+    instances
         .map(|(service, node)| shapes::service_node(service, node))
         .collect()
 }
@@ -80,17 +81,10 @@ pub struct RegisterBody {
 pub async fn register(asked: Asked, JsonBody(request): JsonBody<RegisterBody>) -> Answered {
     own_datacenter(&request.datacenter)?;
     let node = request.node;
-    if node.name.is_empty() {
-        return Err(HttpError::bad_request("Must provide node"));
-    }
-    if node.address.is_empty() && !request.skip_node_update {
-        return Err(HttpError::bad_request(
-            "Must provide address if SkipNodeUpdate is not set",
-        ));
-    }
-    let service = request
-        .service
-        .map(|service| service_on(&node.name, service));
+    require(!node.name.is_empty(), "Must provide node")?;
+    let address = !node.address.is_empty() || request.skip_node_update;
+    require(address, "Must provide address if SkipNodeUpdate is not set")?;
+    let service = request.service.map(|of| service_on(&node.name, of));
     let checks = request.checks.into_iter().chain(request.check);
     let checks = checks.map(|check| check_of(&node.name, check));
     let registration = Registration {
@@ -104,9 +98,10 @@ pub async fn register(asked: Asked, JsonBody(request): JsonBody<RegisterBody>) -
 }
 
 fn service_on(node: &str, mut service: Service) -> Result<Service, HttpError> {
-    if service.name.is_empty() {
-        return Err(HttpError::bad_request("Must provide service name with ID"));
-    }
+    require(
+        !service.name.is_empty(),
+        "Must provide service name with ID",
+    )?;
     if service.id.is_empty() {
         service.id.clone_from(&service.name);
     }
@@ -115,18 +110,15 @@ fn service_on(node: &str, mut service: Service) -> Result<Service, HttpError> {
 }
 
 fn check_of(node: &str, mut check: Check) -> Result<Check, HttpError> {
-    if !check.node.is_empty() && check.node != node {
-        let text = format!("check node {:?} does not match node {node:?}", check.node);
-        return Err(HttpError::bad_request(text));
-    }
+    let other = format!("check node {:?} does not match node {node:?}", check.node);
+    require(check.node.is_empty() || check.node == node, &other)?;
     if check.id.is_empty() {
         check.id.clone_from(&check.name);
     }
-    if check.id.is_empty() {
-        return Err(HttpError::bad_request(
-            "Must provide CheckID or Name of the check",
-        ));
-    }
+    require(
+        !check.id.is_empty(),
+        "Must provide CheckID or Name of the check",
+    )?;
     node.clone_into(&mut check.node);
     check.own = false;
     Ok(check)
@@ -137,14 +129,21 @@ fn check_of(node: &str, mut check: Check) -> Result<Check, HttpError> {
 #[serde(default)]
 pub struct DeregisterBody {
     datacenter: String,
-    #[serde(flatten)]
-    what: Deregistration,
+    node: String,
+    #[serde(alias = "serviceid")]
+    service: Option<String>,
+    #[serde(alias = "checkid")]
+    check: Option<String>,
 }
 
 pub async fn deregister(asked: Asked, JsonBody(request): JsonBody<DeregisterBody>) -> Answered {
     own_datacenter(&request.datacenter)?;
-    if request.what.node.is_empty() {
-        return Err(HttpError::bad_request("Must provide node"));
-    }
-    asked.done(Command::Deregister(request.what)).await
+    let node = request.node;
+    require(!node.is_empty(), "Must provide node")?;
+    let gone = match (request.service, request.check) {
+        (Some(id), _) => Deregistration::Service(node, id),
+        (None, Some(id)) => Deregistration::Check(node, id),
+        (None, None) => Deregistration::Node(node),
+    };
+    asked.done(Command::Deregister(gone)).await
 }

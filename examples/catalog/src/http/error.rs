@@ -5,44 +5,50 @@ use axum::response::{IntoResponse, Response};
 use highwater::WaitError;
 
 use crate::command::Rejected;
+use crate::log::Failure;
 
 /// What becomes of a request.
 pub type Answered = Result<Response, HttpError>;
 
-/// A refusal.
-#[derive(Debug)]
-pub struct HttpError {
-    status: StatusCode,
-    text: String,
+/// Refuses what a client has sent (400), if it is not as it has to be.
+pub fn require(holds: bool, otherwise: &str) -> Result<(), HttpError> {
+    if holds {
+        Ok(())
+    } else {
+        Err(HttpError::bad_request(otherwise))
+    }
 }
 
-impl HttpError {
-    pub fn new(status: StatusCode, text: impl Into<String>) -> Self {
-        HttpError {
-            status,
-            text: text.into(),
-        }
-    }
+/// A refusal.
+#[derive(Debug)]
+pub struct HttpError(pub StatusCode, pub String);
 
+impl HttpError {
     pub fn bad_request(text: impl Into<String>) -> Self {
-        HttpError::new(StatusCode::BAD_REQUEST, text)
+        HttpError(StatusCode::BAD_REQUEST, text.into())
     }
 
     /// The catalog cannot take or answer this now; another try may succeed.
     pub fn unavailable(error: impl std::fmt::Display) -> Self {
-        HttpError::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+        HttpError(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
     }
 }
 
 impl std::fmt::Display for HttpError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.text)
+        f.write_str(&self.1)
     }
 }
 
 impl IntoResponse for HttpError {
     fn into_response(self) -> Response {
-        (self.status, self.text).into_response()
+        (self.0, self.1).into_response()
+    }
+}
+
+impl From<Failure> for HttpError {
+    fn from(error: Failure) -> Self {
+        HttpError::unavailable(error)
     }
 }
 
@@ -55,18 +61,12 @@ impl From<WaitError> for HttpError {
 impl From<Rejected> for HttpError {
     fn from(rejected: Rejected) -> Self {
         let status = match rejected {
-            Rejected::UnknownService(_) | Rejected::UnknownCheck(_) => StatusCode::NOT_FOUND,
-            Rejected::Stale
-            | Rejected::Absent
-            | Rejected::Exists
-            | Rejected::Locked
-            | Rejected::NotLocked
-            | Rejected::LockDelay
-            | Rejected::Txn(_) => StatusCode::CONFLICT,
+            Rejected::Unknown(_) => StatusCode::NOT_FOUND,
+            Rejected::Conflict(_) | Rejected::Txn(_) => StatusCode::CONFLICT,
             // As Consul does.
-            Rejected::InvalidSession(_) | Rejected::Session(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Rejected::Session(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Rejected::Invalid(_) => StatusCode::BAD_REQUEST,
         };
-        HttpError::new(status, rejected.to_string())
+        HttpError(status, rejected.to_string())
     }
 }

@@ -1,7 +1,7 @@
 //! `/v1/event/`: events, which everybody hears of.
 
 use axum::http::StatusCode;
-use highwater::{LogIndex, Row};
+use highwater::LogIndex;
 use serde_json::Value;
 use tokio::time::{Instant, sleep_until};
 
@@ -18,10 +18,8 @@ const LARGEST_PAYLOAD: usize = 512;
 
 pub async fn fire(asked: Asked, RawBody(payload): RawBody) -> Answered {
     if payload.len() > LARGEST_PAYLOAD {
-        return Err(HttpError::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            format!("Event payload too large, max size: {LARGEST_PAYLOAD} bytes"),
-        ));
+        let text = format!("Event payload too large, max size: {LARGEST_PAYLOAD} bytes");
+        return Err(HttpError(StatusCode::PAYLOAD_TOO_LARGE, text));
     }
     let mut event = Event {
         name: asked.name.clone(),
@@ -63,15 +61,16 @@ pub async fn list(asked: Asked) -> Answered {
                 "" => db.events().iter(),
                 name => db.events().by_name(name),
             };
-            events.cloned().collect::<Vec<Row<Event>>>()
+            let last = events.clone().next_back();
+            let index = last.map_or(LogIndex(1), |last| index_of(last));
+            let shown: Vec<Value> = events.map(|event| shapes::event(event)).collect();
+            (index, shown)
         };
         let store = &asked.app.store;
         let found = store.blocking_query_async(after, sleep_until(until), query);
         let found = found.await?;
-        let last = found.value.last().map(|event| index_of(event));
-        let index = last.unwrap_or(LogIndex(1));
+        let (index, events) = found.value;
         if seen != index || Instant::now() >= until {
-            let events: Vec<Value> = found.value.iter().map(|row| shapes::event(row)).collect();
             return Ok(asked.indexed(index, asked.json(&events)));
         }
         after = found.index;

@@ -17,11 +17,9 @@ pub fn node(db: &CatalogView, asked: &Asked) -> Vec<Value> {
 /// The checks of all instances of a service.
 pub fn checks(db: &CatalogView, asked: &Asked) -> Vec<Value> {
     let services = db.services().by_name(&asked.name);
-    services
-        .filter(|service| asked.wants_node(db, &service.node))
-        .flat_map(|service| db.checks().by_service((&service.node, &service.id)))
-        .map(|check| shapes::check(db, check))
-        .collect()
+    let wanted = services.filter(|service| asked.wants_node(db, &service.node));
+    let checks = wanted.flat_map(|of| db.checks().by_service((&of.node, &of.id)));
+    checks.map(|check| shapes::check(db, check)).collect()
 }
 
 /// The checks in a state, or in `any`.
@@ -42,9 +40,8 @@ pub async fn state(asked: Asked) -> Answered {
             None => db.checks().iter(),
         };
         let wanted = checks.filter(|check| asked.wants_node(db, &check.node));
-        wanted
-            .map(|check| shapes::check(db, check))
-            .collect::<Vec<_>>()
+        let shown = wanted.map(|check| shapes::check(db, check));
+        shown.collect::<Vec<_>>()
     };
     asked.answer(query).await
 }

@@ -6,11 +6,13 @@ use bytes::Bytes;
 use highwater::LogIndex;
 
 use super::blocking::written;
-use super::error::{Answered, HttpError};
+use super::error::{Answered, require};
 use super::request::{Asked, RawBody};
 use super::session;
 use crate::command::{Command, Rejected};
 use crate::kv::{KvOp, KvPair, Verb, Write};
+
+pub const NO_KEY: &str = "Missing key name";
 
 /// One key, all keys below a prefix (`?recurse`), or their names alone (`?keys`).
 pub async fn get(asked: Asked) -> Answered {
@@ -19,9 +21,7 @@ pub async fn get(asked: Asked) -> Answered {
         return keys(&asked).await;
     }
     let recurse = asked.has("recurse");
-    if !recurse {
-        required(key)?;
-    }
+    require(!key.is_empty() || recurse, NO_KEY)?;
     let found = asked.read(|db| {
         if recurse {
             db.kv().prefix(key).map(KvPair::from).collect()
@@ -44,14 +44,11 @@ async fn keys(asked: &Asked) -> Answered {
     let separator = asked.get("separator").or(asked.get("seperator"));
     let separator = separator.unwrap_or_default();
     let found = asked.read(|db| {
-        let mut names: Vec<String> = Vec::new();
-        for entry in db.kv().prefix(prefix) {
-            let name = up_to_separator(&entry.key, prefix.len(), separator);
-            if names.last().is_none_or(|last| last != name) {
-                names.push(name.to_owned());
-            }
-        }
-        names
+        let entries = db.kv().prefix(prefix);
+        let names = entries.map(|kv| up_to_separator(&kv.key, prefix.len(), separator));
+        let mut names: Vec<&str> = names.collect();
+        names.dedup();
+        names.into_iter().map(str::to_owned).collect::<Vec<_>>()
     });
     let found = found.await?;
     let response = if found.value.is_empty() && !prefix.is_empty() {
@@ -82,37 +79,27 @@ fn raw(pair: &KvPair) -> Response {
 
 /// Answers whether the value was stored: always, but with `?cas`, `?acquire`, and `?release`.
 pub async fn put(asked: Asked, RawBody(value): RawBody) -> Answered {
-    required(&asked.name)?;
-    asked.exclusive(&["cas", "acquire", "release"])?;
-    let verb = if asked.has("cas") {
-        Write::Cas
-    } else if asked.has("acquire") {
-        Write::Lock
-    } else if asked.has("release") {
-        Write::Unlock
-    } else {
-        Write::Set
+    let verb = match asked.one_of(&["cas", "acquire", "release"])? {
+        Some("cas") => Write::Cas,
+        Some("acquire") => Write::Lock,
+        Some(_) => Write::Unlock,
+        None => Write::Set,
     };
     stored(&asked, verb, value).await
 }
 
 /// Answers whether the key is gone: always, but with `?cas`.
 pub async fn delete(asked: Asked) -> Answered {
-    asked.exclusive(&["recurse", "cas"])?;
-    let verb = if asked.has("recurse") {
-        Write::DeleteTree
-    } else {
-        required(&asked.name)?;
-        if asked.has("cas") {
-            Write::DeleteCas
-        } else {
-            Write::Delete
-        }
+    let verb = match asked.one_of(&["recurse", "cas"])? {
+        Some("recurse") => Write::DeleteTree,
+        Some(_) => Write::DeleteCas,
+        None => Write::Delete,
     };
     stored(&asked, verb, Bytes::new()).await
 }
 
 async fn stored(asked: &Asked, verb: Write, value: Bytes) -> Answered {
+    require(!asked.name.is_empty() || verb == Write::DeleteTree, NO_KEY)?;
     let session = asked.get("acquire").or(asked.get("release"));
     let op = KvOp {
         verb: Verb::Write(verb),
@@ -125,20 +112,10 @@ async fn stored(asked: &Asked, verb: Write, value: Bytes) -> Answered {
     let stored = asked.app.propose(Command::Kv(op)).await?;
     let answer = match stored.result {
         Ok(_) => true,
-        Err(Rejected::Stale | Rejected::Locked | Rejected::NotLocked | Rejected::LockDelay) => {
-            false
-        }
+        Err(Rejected::Conflict(_)) => false,
         Err(other) => return Err(other.into()),
     };
     Ok(written(stored.index, asked.json(&answer)))
-}
-
-fn required(key: &str) -> Result<(), HttpError> {
-    if key.is_empty() {
-        Err(HttpError::bad_request("Missing key name"))
-    } else {
-        Ok(())
-    }
 }
 
 #[cfg(test)]

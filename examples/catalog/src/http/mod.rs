@@ -20,8 +20,9 @@ use axum::http::{Method, StatusCode, Uri};
 use axum::routing::{delete, get, put};
 
 use crate::app::App;
+use crate::schema::Status::{Critical, Passing, Warning};
 use blocking::{read, read_now};
-pub use error::HttpError;
+pub use error::{Answered, HttpError};
 
 /// The largest body, and so the largest value, in bytes.
 const MAX_BODY: usize = 512 * 1024;
@@ -54,9 +55,9 @@ pub fn router(app: App) -> Router {
             "/v1/agent/check/deregister/{*id}",
             put(agent::deregister_check),
         )
-        .route("/v1/agent/check/pass/{*id}", put(agent::pass))
-        .route("/v1/agent/check/warn/{*id}", put(agent::warn))
-        .route("/v1/agent/check/fail/{*id}", put(agent::fail))
+        .route("/v1/agent/check/pass/{*id}", agent::says(Passing))
+        .route("/v1/agent/check/warn/{*id}", agent::says(Warning))
+        .route("/v1/agent/check/fail/{*id}", agent::says(Critical))
         .route("/v1/agent/check/update/{*id}", put(agent::update))
         .route("/v1/agent/leave", put(operator::leave))
         .route("/v1/catalog/register", put(catalog::register))
@@ -84,16 +85,11 @@ pub fn router(app: App) -> Router {
 }
 
 async fn unknown(uri: Uri) -> HttpError {
-    let path = uri.path();
-    HttpError::new(
-        StatusCode::NOT_FOUND,
-        format!("Invalid URL path: {path} is no endpoint here"),
-    )
+    let text = format!("Invalid URL path: {} is no endpoint here", uri.path());
+    HttpError(StatusCode::NOT_FOUND, text)
 }
 
 async fn not_allowed(method: Method) -> HttpError {
-    HttpError::new(
-        StatusCode::METHOD_NOT_ALLOWED,
-        format!("method {method} not allowed"),
-    )
+    let text = format!("method {method} not allowed");
+    HttpError(StatusCode::METHOD_NOT_ALLOWED, text)
 }

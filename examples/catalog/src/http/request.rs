@@ -11,7 +11,8 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::error::HttpError;
+use super::MAX_BODY;
+use super::error::{HttpError, require};
 use crate::app::{App, DATACENTER};
 use crate::schema::CatalogView;
 
@@ -37,11 +38,8 @@ pub struct Params(Vec<(String, String)>);
 
 impl Params {
     pub fn parse(query: &str) -> Self {
-        Params(
-            form_urlencoded::parse(query.as_bytes())
-                .into_owned()
-                .collect(),
-        )
+        let pairs = form_urlencoded::parse(query.as_bytes());
+        Params(pairs.into_owned().collect())
     }
 
     pub fn has(&self, name: &str) -> bool {
@@ -82,15 +80,13 @@ impl Params {
         }
     }
 
-    /// At most one of these may be there.
-    pub fn exclusive(&self, names: &[&str]) -> Result<(), HttpError> {
-        if names.iter().filter(|name| self.has(name)).count() > 1 {
-            return Err(HttpError::bad_request(format!(
-                "Conflicting flags: {}",
-                names.join(", ")
-            )));
-        }
-        Ok(())
+    /// Which of these is there: at most one may be.
+    pub fn one_of<'n>(&self, names: &[&'n str]) -> Result<Option<&'n str>, HttpError> {
+        let mut there = names.iter().filter(|name| self.has(name));
+        let first = there.next().copied();
+        let text = format!("Conflicting flags: {}", names.join(", "));
+        require(there.next().is_none(), &text)?;
+        Ok(first)
     }
 
     /// Whether a service with these tags has every `?tag` asked for.
@@ -120,16 +116,10 @@ impl FromRequestParts<App> for Asked {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, HttpError> {
         let params = Params::parse(parts.uri.query().unwrap_or_default());
         own_datacenter(params.text("dc"))?;
-        if params.has("stale") && params.has("consistent") {
-            return Err(HttpError::bad_request(
-                "Cannot specify ?stale with ?consistent, conflicting semantics.",
-            ));
-        }
-        if !params.text("filter").is_empty() {
-            return Err(HttpError::bad_request(
-                "?filter is not supported by this catalog",
-            ));
-        }
+        let both = "Cannot specify ?stale with ?consistent, conflicting semantics.";
+        require(!(params.has("stale") && params.has("consistent")), both)?;
+        let filters = !params.text("filter").is_empty();
+        require(!filters, "?filter is not supported by this catalog")?;
         let name = Option::<Path<String>>::from_request_parts(parts, app).await;
         let name = name.map_err(|rejection| HttpError::bad_request(rejection.body_text()))?;
         Ok(Asked {
@@ -145,10 +135,8 @@ pub fn own_datacenter(name: &str) -> Result<(), HttpError> {
     if name.is_empty() || name == DATACENTER {
         return Ok(());
     }
-    Err(HttpError::new(
-        StatusCode::INTERNAL_SERVER_ERROR,
-        "No path to datacenter",
-    ))
+    let text = "No path to datacenter".to_owned();
+    Err(HttpError(StatusCode::INTERNAL_SERVER_ERROR, text))
 }
 
 /// The bytes of a body, refused with 413 beyond the limit.
@@ -159,21 +147,17 @@ impl<S: Send + Sync> FromRequest<S> for RawBody {
     type Rejection = HttpError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, HttpError> {
-        Bytes::from_request(request, state)
-            .await
-            .map(RawBody)
-            .map_err(|rejection| {
-                let status = rejection.status();
-                if status == StatusCode::PAYLOAD_TOO_LARGE {
-                    let most = super::MAX_BODY;
-                    HttpError::new(
-                        status,
-                        format!("Request body too large, max size: {most} bytes"),
-                    )
-                } else {
-                    HttpError::new(status, rejection.body_text())
+        let body = Bytes::from_request(request, state).await;
+        body.map(RawBody).map_err(|rejection| {
+            let status = rejection.status();
+            let text = match status {
+                StatusCode::PAYLOAD_TOO_LARGE => {
+                    format!("Request body too large, max size: {MAX_BODY} bytes")
                 }
-            })
+                _ => rejection.body_text(),
+            };
+            HttpError(status, text)
+        })
     }
 }
 
@@ -202,30 +186,26 @@ const NAMED_BY_USER: [&str; 4] = ["meta", "nodemeta", "taggedaddresses", "header
 
 fn canonical(value: Value) -> Value {
     match value {
-        Value::Object(members) => members
-            .into_iter()
-            .filter(|(_, member)| !member.is_null() && member != "")
-            .map(|(name, member)| {
-                let name: String = name
-                    .chars()
-                    .filter(|c| *c != '_')
-                    .map(|c| c.to_ascii_lowercase())
-                    .collect();
+        Value::Object(members) => {
+            let given = |member: &Value| !member.is_null() && member != "";
+            let given = members.into_iter().filter(|(_, member)| given(member));
+            let named = given.map(|(name, member)| {
+                let name = name.replace('_', "").to_ascii_lowercase();
                 let member = match member {
-                    Value::Object(named) if NAMED_BY_USER.contains(&name.as_str()) => named
-                        .into_iter()
-                        .map(|(key, value)| (key, canonical(value)))
-                        .collect(),
+                    Value::Object(named) if NAMED_BY_USER.contains(&name.as_str()) => {
+                        let named = named.into_iter();
+                        named.map(|(key, value)| (key, canonical(value))).collect()
+                    }
                     other => canonical(other),
                 };
                 (name, member)
-            })
-            .collect(),
-        Value::Array(items) => items
-            .into_iter()
-            .filter(|item| !item.is_null())
-            .map(canonical)
-            .collect(),
+            });
+            named.collect()
+        }
+        Value::Array(items) => {
+            let given = items.into_iter().filter(|item| !item.is_null());
+            given.map(canonical).collect()
+        }
         other => other,
     }
 }
@@ -247,8 +227,9 @@ mod tests {
         assert!(params.flag("recurse").unwrap());
         assert!(!params.flag("stale").unwrap());
         assert!(params.flag("passing").is_err());
-        assert!(params.exclusive(&["recurse", "raw"]).is_ok());
-        assert!(params.exclusive(&["recurse", "cas"]).is_err());
+        assert_eq!(params.one_of(&["raw", "recurse"]).unwrap(), Some("recurse"));
+        assert_eq!(params.one_of(&["raw", "stale"]).unwrap(), None);
+        assert!(params.one_of(&["recurse", "cas"]).is_err());
     }
 
     #[test]

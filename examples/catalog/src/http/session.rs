@@ -10,7 +10,7 @@ use tokio::time::sleep;
 use uuid::Uuid;
 
 use super::blocking::{CATCH_UP, written};
-use super::error::{Answered, HttpError};
+use super::error::{Answered, HttpError, require};
 use super::request::{Asked, JsonBody};
 use super::shapes;
 use crate::command::{Command, Reply};
@@ -23,11 +23,8 @@ const MOST_TTL: GoDuration = GoDuration(Duration::from_hours(24));
 
 /// The ID in a path or a parameter.
 pub fn id(text: &str) -> Result<Uuid, HttpError> {
-    text.parse().map_err(|_| {
-        HttpError::bad_request(format!(
-            "invalid session {text:?}: expected the UUID of one"
-        ))
-    })
+    let invalid = || format!("invalid session {text:?}: expected the UUID of one");
+    text.parse().map_err(|_| HttpError::bad_request(invalid()))
 }
 
 /// What `/v1/session/create` is sent.
@@ -65,11 +62,8 @@ fn seconds(GoDuration(given): GoDuration) -> GoDuration {
 
 pub async fn create(asked: Asked, JsonBody(request): JsonBody<SessionBody>) -> Answered {
     let (ttl, least) = (request.ttl, GoDuration(asked.app.least_ttl));
-    if !ttl.is_zero() && !(least..=MOST_TTL).contains(&ttl) {
-        return Err(HttpError::bad_request(format!(
-            "Invalid Session TTL '{ttl}', must be between [{least}={MOST_TTL}]"
-        )));
-    }
+    let text = format!("Invalid Session TTL '{ttl}', must be between [{least}={MOST_TTL}]");
+    require(ttl.is_zero() || (least..=MOST_TTL).contains(&ttl), &text)?;
     let this_node = &asked.app.agent.node.name;
     let node_checks = request.node_checks.or(request.checks);
     let service_checks = request.service_checks.into_iter();
@@ -99,19 +93,12 @@ pub async fn destroy(asked: Asked) -> Answered {
 pub async fn renew(asked: Asked) -> Answered {
     let id = id(&asked.name)?;
     let (index, _) = asked.app.write(Command::RenewSession(id)).await?;
-    let db = asked
-        .app
-        .store
-        .snapshot_at_least_async(index, sleep(CATCH_UP));
-    let db = db.await?;
-    let found = db.sessions().get(id).map(shapes::session);
-    let absent = || {
-        HttpError::new(
-            StatusCode::NOT_FOUND,
-            format!("Session id '{id}' not found"),
-        )
-    };
-    Ok(written(index, asked.json(&[found.ok_or_else(absent)?])))
+    let store = &asked.app.store;
+    let db = store.snapshot_at_least_async(index, sleep(CATCH_UP));
+    let found = db.await?.sessions().get(id).map(shapes::session);
+    let text = format!("Session id '{id}' not found");
+    let found = found.ok_or(HttpError(StatusCode::NOT_FOUND, text))?;
+    Ok(written(index, asked.json(&[found])))
 }
 
 pub async fn info(asked: Asked) -> Answered {

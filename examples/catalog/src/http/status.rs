@@ -4,26 +4,23 @@
 use axum::response::Response;
 
 use super::request::Asked;
+use crate::cluster::Seen;
 
 /// Empty, if nobody does.
 pub async fn leader(asked: Asked) -> Response {
-    let leader = match asked.app.log.members() {
-        None => asked.app.agent.address.to_string(),
-        Some(members) => {
-            let leader = members.into_iter().find(|seen| seen.leader);
-            leader.map(|seen| seen.member.address).unwrap_or_default()
-        }
-    };
-    asked.json(&leader)
+    let leader = addresses(&asked, |seen| seen.leader).pop();
+    asked.json(&leader.unwrap_or_default())
 }
 
 pub async fn peers(asked: Asked) -> Response {
-    let peers = match asked.app.log.members() {
-        None => vec![asked.app.agent.address.to_string()],
-        Some(members) => {
-            let voters = members.into_iter().filter(|seen| seen.voter);
-            voters.map(|seen| seen.member.address).collect()
-        }
+    asked.json(&addresses(&asked, |seen| seen.voter))
+}
+
+/// Where the members are that are so. One alone is all of it.
+fn addresses(asked: &Asked, are: fn(&Seen) -> bool) -> Vec<String> {
+    let Some(members) = asked.app.log.members() else {
+        return vec![asked.app.agent.address.to_string()];
     };
-    asked.json(&peers)
+    let members = members.into_iter().filter(are);
+    members.map(|seen| seen.member.address).collect()
 }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::blocking::written;
 use super::error::{Answered, HttpError};
+use super::kv::NO_KEY;
 use super::request::{Asked, JsonBody};
 use crate::command::{Command, Rejected, Reply};
 use crate::kv::{self, KvOp, KvPair, Read, TxnError, Verb, Write};
@@ -23,13 +24,9 @@ pub struct Op {
 /// from a snapshot, and does not come into the log.
 pub async fn put(asked: Asked, JsonBody(ops): JsonBody<Vec<Op>>) -> Answered {
     if ops.len() > MOST_OPS {
-        return Err(HttpError::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            format!(
-                "Transaction contains too many operations ({} > {MOST_OPS})",
-                ops.len()
-            ),
-        ));
+        let many = ops.len();
+        let text = format!("Transaction contains too many operations ({many} > {MOST_OPS})");
+        return Err(HttpError(StatusCode::PAYLOAD_TOO_LARGE, text));
     }
     let (mut parsed, mut refused) = (Vec::new(), Vec::new());
     for (op_index, op) in ops.into_iter().enumerate() {
@@ -70,17 +67,13 @@ fn answer(asked: &Asked, outcome: Result<Vec<KvPair>, Rejected>) -> Answered {
 
 impl Op {
     fn parse(self) -> Result<KvOp, String> {
-        let kv = self
-            .kv
-            .ok_or("only KV operations are supported in a transaction")?;
-        let op: KvOp = serde_json::from_value(kv).map_err(|error| error.to_string())?;
-        let names_many = matches!(
-            op.verb,
-            Verb::Read(Read::GetTree) | Verb::Write(Write::DeleteTree)
-        );
-        if op.key.is_empty() && !names_many {
-            return Err("Missing key name".to_owned());
+        let none = "only KV operations are supported in a transaction";
+        let op = serde_json::from_value(self.kv.ok_or(none)?);
+        let op: KvOp = op.map_err(|error| error.to_string())?;
+        match op.verb {
+            Verb::Read(Read::GetTree) | Verb::Write(Write::DeleteTree) => Ok(op),
+            _ if op.key.is_empty() => Err(NO_KEY.to_owned()),
+            _ => Ok(op),
         }
-        Ok(op)
     }
 }

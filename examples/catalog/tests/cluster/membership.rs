@@ -184,3 +184,13 @@ fn nodes_of_one_process() {
         assert!(catalog.terminate().success());
     }
 }
+
+#[test]
+fn a_node_is_one_of_those_that_are_named() {
+    let mut program = Catalog::program();
+    let ended = program.args(["--node", "3", "--peers", "1=127.0.0.1:9501"]);
+    let ended = ended.output().unwrap();
+    assert!(!ended.status.success());
+    let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert!(said.contains("node 3 itself is missing"), "{said}");
+}
