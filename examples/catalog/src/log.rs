@@ -99,7 +99,8 @@ impl Log {
     pub async fn read_index(&self) -> Result<LogIndex, Failure> {
         match self {
             Log::Alone(journal, _) => Ok(journal.store().position().index),
-            Log::Cluster(node) => node.read_index().await,
+            // Boxed: the compiler lays futures within futures out only so deep.
+            Log::Cluster(node) => Box::pin(node.read_index()).await,
         }
     }
 
