@@ -332,6 +332,7 @@ impl RawChanges {
 
 /// Iterator over one table's changes of an entry, in the order in which the records were first
 /// touched.
+#[must_use = "iterators do nothing unless they are used"]
 pub struct Changes<'a, T>(std::slice::Iter<'a, Replaced<T>>);
 
 impl<'a, T> Changes<'a, T> {

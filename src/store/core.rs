@@ -28,13 +28,13 @@ pub struct StoreOptions {
     pub history: HistoryId,
     /// How many recent entries are kept for feeds to resume from, and to decide whether a
     /// range changed between being read and being watched. At least one is kept; entries with a
-    /// great many changes count for more.
+    /// great many changes count for more. 1024 by default.
     pub window: usize,
     /// How much of the past is retained for [`Store::as_of`](crate::Store::as_of): nothing, by
     /// default.
     pub retain: Option<Retention>,
     /// How many threads a restore, or [`insert_all`](crate::TableWriter::insert_all), may build
-    /// indexes on. One: only that of the caller. A fork has no more.
+    /// indexes on. One: only that of the caller. A fork has no more. One by default.
     pub threads: usize,
 }
 

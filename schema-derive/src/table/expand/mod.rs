@@ -46,7 +46,7 @@ fn table(model: &TableModel<'_>) -> TokenStream {
         let check = Ident::new("check", Span::mixed_site());
         quote_spanned!(at(path)=> {
             let #check: fn(&#ident) -> ::core::primitive::bool = #path;
-            #krate::schema::CheckDef { name: #name, holds: #check }
+            #krate::schema::CheckDef::new(#name, #check)
         })
     });
     let earlier = (0..model.earlier.len()).map(|i| earlier(model, i));
