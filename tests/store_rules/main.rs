@@ -1,6 +1,7 @@
 //! References between tables and checks of records: what a deletion does, what the end of an entry
 //! refuses, and a model of both.
 
+mod by_hand;
 mod local;
 mod mixed;
 mod namesakes;
