@@ -414,14 +414,22 @@ fn a_guard_names_what_has_changed() {
     let json = serde_json::to_string(&point).unwrap();
     assert_eq!(serde_json::from_str::<Guard>(&json).unwrap(), point);
     drop(txn);
+}
 
+#[test]
+fn a_guard_of_elsewhere_says_so() {
+    let store = Store::<Catalog>::new();
+    let tag = store
+        .snapshot()
+        .guarded(|db| db.services().by_tags("x").count())
+        .1;
     let other = Store::<Catalog>::with_options(StoreOptions {
         history: HistoryId(3),
         ..StoreOptions::default()
     });
     let txn = other.write().unwrap();
     assert!(matches!(
-        txn.validate(&point),
+        txn.validate(&tag),
         Err(Conflict::OtherHistory {
             now: HistoryId(3),
             ..

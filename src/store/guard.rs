@@ -261,7 +261,7 @@ impl fmt::Display for Conflict {
                     (Some(read), Some(_)) => write!(f, "was {read} when it was read")?,
                     (Some(read), None) => write!(f, "its log index was {read} when it was read")?,
                     (None, _) => {
-                        f.write_str("nothing had been written there before it was read")?
+                        f.write_str("nothing had been written there before it was read")?;
                     }
                 }
                 f.write_str("; read it again")

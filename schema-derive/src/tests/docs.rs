@@ -73,7 +73,7 @@ fn assert_docs(docs: &BTreeMap<String, String>, expected: &[(&str, &str)]) {
 }
 
 #[test]
-fn of_the_look_ups_of_a_table() {
+fn of_look_ups() {
     let docs = docs(
         0,
         quote! {
@@ -86,14 +86,7 @@ fn of_the_look_ups_of_a_table() {
                 name: String,
                 #[index(unique)]
                 port: u16,
-                #[index(references = Node)]
-                node: String,
-                #[index(sparse, references = infra::Node, set_null)]
-                backup: Option<String>,
-                #[index(each, references = Self, cascade)]
                 tags: Vec<String>,
-                #[expires]
-                until: Option<SystemTime>,
             }
         },
     );
@@ -135,6 +128,35 @@ fn of_the_look_ups_of_a_table() {
                 "ServiceReader::port_index",
                 "The unique index `port` over `port`.\n\nThe key is a `u16`.",
             ),
+        ],
+    );
+}
+
+#[test]
+fn of_references() {
+    let docs = docs(
+        0,
+        quote! {
+            #[table(name = "services")]
+            pub struct Service {
+                #[primary_key]
+                id: String,
+                #[index(references = Node)]
+                node: String,
+                #[index(sparse, references = infra::Node, set_null)]
+                backup: Option<String>,
+                #[index(each, references = Self, cascade)]
+                tags: Vec<String>,
+            }
+        },
+    );
+    assert_docs(
+        &docs,
+        &[
+            (
+                "ServiceReader",
+                "Reads of the table `services`: those of every table, and a look-up for each index of `Service`.",
+            ),
             (
                 "ServiceReader::by_node",
                 "The records with this key in the index `node`, by primary key.\n\nThe index is over `node`; the \
@@ -166,6 +188,31 @@ fn of_the_look_ups_of_a_table() {
                 "ServiceReader::tags_index",
                 "The index `tags` over the items of `tags`.\n\nThe key is an item of `Vec<String>`. It refers to a \
                  `Service`, and the record is deleted with that.",
+            ),
+        ],
+    );
+}
+
+#[test]
+fn of_expiry() {
+    let docs = docs(
+        0,
+        quote! {
+            #[table(name = "services")]
+            pub struct Service {
+                #[primary_key]
+                id: String,
+                #[expires]
+                until: Option<SystemTime>,
+            }
+        },
+    );
+    assert_docs(
+        &docs,
+        &[
+            (
+                "ServiceReader",
+                "Reads of the table `services`: those of every table, and a look-up for each index of `Service`.",
             ),
             (
                 "ServiceReader::by_until",
