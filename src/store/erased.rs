@@ -32,7 +32,7 @@ pub trait TableOps: Erased {
 }
 
 /// The operations of a table with records `T`, for `Schema::tables`.
-pub fn table_ops<T: Readable>() -> Box<dyn TableOps> {
+pub fn table_ops<T: Table + Readable>() -> Box<dyn TableOps> {
     Box::new(Typed::<T>(PhantomData))
 }
 
@@ -229,7 +229,7 @@ pub(crate) trait Erased: Send + Sync {
 
 struct Typed<T>(PhantomData<fn() -> T>);
 
-impl<T: Readable> TableOps for Typed<T> {
+impl<T: Table + Readable> TableOps for Typed<T> {
     fn name(&self) -> &'static str {
         T::NAME
     }
@@ -272,7 +272,7 @@ fn for_each_entry<T: Table>(tree: Tree<'_, Row<T>>, f: &mut dyn FnMut(&[u8], Sta
     }
 }
 
-impl<T: Readable> Erased for Typed<T> {
+impl<T: Table + Readable> Erased for Typed<T> {
     fn record(&self) -> TypeId {
         TypeId::of::<T>()
     }

@@ -86,7 +86,7 @@ pub(super) fn everything() -> Scope {
     Scope::Prefix(KeyBuf::new())
 }
 
-impl<'a, T: Table> TableReader<'a, T> {
+impl<'a, T> TableReader<'a, T> {
     pub(super) fn new(view: &'a RawView, table: usize, base: usize) -> Self {
         TableReader {
             view,
@@ -95,7 +95,9 @@ impl<'a, T: Table> TableReader<'a, T> {
             record: PhantomData,
         }
     }
+}
 
+impl<'a, T: Table> TableReader<'a, T> {
     /// Tree number `which` of the table.
     fn of(&self, which: usize) -> TreeOf<'a> {
         TreeOf {

@@ -155,6 +155,13 @@ mod tests {
                 type Reader<'a> = TableReader<'a, Self>;
                 type Writer<'a> = TableWriter<'a, Self>;
                 const DERIVATIONS: &'static [Derivation<Self>] = &$sources;
+                const TABLE: &'static str = <Self as Table>::NAME;
+                const OWN: bool = <Self as Table>::LOCAL && !Self::DERIVED;
+                const REFERRING: &'static [IndexDef<Self>] = <Self as Table>::INDEXES;
+
+                fn ops() -> Box<dyn TableOps> {
+                    table_ops::<Self>()
+                }
             }
         };
     }
@@ -209,7 +216,7 @@ mod tests {
         [from!(Plain)]
     );
 
-    fn flaw_of<T: Readable>() -> Option<String> {
+    fn flaw_of<T: Table + Readable>() -> Option<String> {
         let tables = [
             table_ops::<Plain>(),
             table_ops::<Own>(),

@@ -1,7 +1,7 @@
 //! A record type that no derive has looked at: what the derives refuse is refused when a store is made.
 
 use super::*;
-use highwater::__private::Readable;
+use highwater::__private::{Readable, TableOps, table_ops};
 use highwater::key::KeyBuf;
 use highwater::schema::IndexDef;
 use highwater::{Key, TableReader, TableWriter};
@@ -31,6 +31,13 @@ impl Table for Seen {
 impl Readable for Seen {
     type Reader<'a> = TableReader<'a, Seen>;
     type Writer<'a> = TableWriter<'a, Seen>;
+    const TABLE: &'static str = <Self as Table>::NAME;
+    const OWN: bool = <Self as Table>::LOCAL && !Self::DERIVED;
+    const REFERRING: &'static [IndexDef<Self>] = <Self as Table>::INDEXES;
+
+    fn ops() -> Box<dyn TableOps> {
+        table_ops::<Self>()
+    }
 }
 
 #[derive(Schema)]
