@@ -57,16 +57,16 @@ fn what_is_rejected_uses_its_index_and_changes_nothing() {
 #[test]
 fn it_keeps_no_images() {
     let journal = in_memory();
-    journal.propose(count("a")).unwrap();
+    journal.propose(count("a")).unwrap().result.unwrap();
     assert!(matches!(journal.checkpoint(), Err(JournalError::InMemory)));
     // And goes on.
-    journal.propose(count("a")).unwrap();
+    journal.propose(count("a")).unwrap().result.unwrap();
 }
 
 #[test]
 fn a_panic_halts_it() {
     let journal = in_memory();
-    journal.propose(count("a")).unwrap();
+    journal.propose(count("a")).unwrap().result.unwrap();
     assert!(matches!(
         journal.propose(Request::Panic),
         Err(ProposeError::Halted { .. })
@@ -101,7 +101,7 @@ fn who_proposes_to_a_halted_one_is_told_why() {
 /// close, or the drop, has nothing to do.
 fn closes(journal: Journal<Bank, Request>) {
     let journal = Arc::new(journal);
-    journal.propose(count("a")).unwrap();
+    journal.propose(count("a")).unwrap().result.unwrap();
     let store = journal.store().clone();
     let waiter = thread::spawn({
         let store = store.clone();

@@ -267,3 +267,91 @@ mod networks {
         );
     }
 }
+
+#[cfg(feature = "uuid")]
+mod ids {
+    //! Ids by their first digits.
+
+    use highwater::key::UuidPrefix;
+    use highwater::{Key, Rows, Schema, Store, Table};
+    use serde::{Deserialize, Serialize};
+    use uuid::Uuid;
+
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Key)]
+    struct Owner(Uuid);
+
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
+    #[index(by_zone_id(zone, id))]
+    struct Task {
+        #[primary_key]
+        id: Uuid,
+        #[primary_key]
+        zone: String,
+        #[index]
+        owner: Owner,
+        #[index(sparse)]
+        parent: Option<Uuid>,
+    }
+
+    #[derive(Schema)]
+    struct Tasks {
+        tasks: Task,
+    }
+
+    fn found(rows: Rows<'_, Task>) -> Vec<(Uuid, &str)> {
+        rows.map(|task| (task.id, &*task.zone)).collect()
+    }
+
+    #[test]
+    fn every_key_that_begins_with_an_id_is_found_by_its_digits() {
+        let store = Store::<Tasks>::new();
+        let mut txn = store.write().unwrap();
+        let ids = [
+            "4f1a0000-0000-4000-8000-000000000000",
+            "4f1b0000-0000-4000-8000-000000000000",
+        ];
+        let [a, b] = ids.map(|id| id.parse::<Uuid>().unwrap());
+        for (id, zone) in [
+            (a, "x"),
+            (a, "y"),
+            (b, "x"),
+            (Uuid::max(), "x"),
+            (Uuid::nil(), "x"),
+        ] {
+            let task = Task {
+                id,
+                zone: zone.into(),
+                owner: Owner(id),
+                parent: Some(id),
+            };
+            txn.tasks_mut().insert(task).unwrap();
+        }
+        let tasks = txn.tasks();
+        let all = [(a, "x"), (a, "y"), (b, "x")];
+        for (text, expected) in [
+            ("4f1", &all[..]),
+            ("4f1a", &all[..2]),
+            ("4f1B", &all[2..]),
+            ("5", &[]),
+        ] {
+            let prefix: UuidPrefix = text.parse().unwrap();
+            assert_eq!(found(tasks.range(prefix)), expected);
+            assert_eq!(found(tasks.owner_index().range(prefix)), expected);
+            assert_eq!(found(tasks.parent_index().range(prefix)), expected);
+            let in_x: Vec<_> = expected
+                .iter()
+                .copied()
+                .filter(|(_, zone)| *zone == "x")
+                .collect();
+            assert_eq!(
+                found(tasks.zone_id_index().leading_range("x", prefix)),
+                in_x
+            );
+            assert_eq!(tasks.matching(prefix).count(), expected.len());
+        }
+        let every: UuidPrefix = "".parse().unwrap();
+        assert_eq!(tasks.range(every).count(), 5);
+        let last: UuidPrefix = "ffffffff-ffff-ffff-ffff-ffffffffffff".parse().unwrap();
+        assert_eq!(found(tasks.range(last)), [(Uuid::max(), "x")]);
+    }
+}

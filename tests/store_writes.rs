@@ -307,6 +307,34 @@ fn hooks_run_after_a_commit_and_only_then() {
 }
 
 #[test]
+fn a_guard_tells_that_nothing_is_there_any_more() {
+    let store = Store::<Catalog>::new();
+    let mut empty = Vec::new();
+    store.snapshot().write_image(&mut empty).unwrap();
+    commit_at(&store, 5, |txn| {
+        txn.services_mut().insert(service("a", "n", "s")).unwrap();
+    });
+    let read = |db: &CatalogView| db.services().contains("a");
+    let (found, guard) = store.snapshot().guarded(read);
+    assert!(found);
+    store.rewind(&empty[..]).unwrap();
+    let conflict = store.write().unwrap().validate(&guard).unwrap_err();
+    assert!(matches!(
+        conflict,
+        Conflict::Changed {
+            read: Some(LogIndex(5)),
+            now: None,
+            ..
+        }
+    ));
+    assert_eq!(
+        conflict.to_string(),
+        "table services, record \"a\" has changed: nothing has been written there yet, and its log index was \
+         5 when it was read; read it again"
+    );
+}
+
+#[test]
 fn a_guard_names_what_has_changed() {
     let store = Store::<Catalog>::new();
     commit_at(&store, 1, |txn| {
@@ -350,7 +378,7 @@ fn a_guard_names_what_has_changed() {
             changed("table services, record \"b\""),
             Ok(()),
             Err("table services, index tags, what begins with \"x\" has changed: its log index is 5, and \
-                 was 0 when it was read; read it again"
+                 nothing had been written there before it was read; read it again"
                 .to_owned()),
             Ok(()),
             changed("table services"),
@@ -376,7 +404,8 @@ fn a_guard_names_what_has_changed() {
         conflict,
         Conflict::Changed {
             keys: ReadKeys::One(_),
-            now: LogIndex(7),
+            read: None,
+            now: Some(LogIndex(7)),
             ..
         }
     ));
@@ -385,14 +414,22 @@ fn a_guard_names_what_has_changed() {
     let json = serde_json::to_string(&point).unwrap();
     assert_eq!(serde_json::from_str::<Guard>(&json).unwrap(), point);
     drop(txn);
+}
 
+#[test]
+fn a_guard_of_elsewhere_says_so() {
+    let store = Store::<Catalog>::new();
+    let tag = store
+        .snapshot()
+        .guarded(|db| db.services().by_tags("x").count())
+        .1;
     let other = Store::<Catalog>::with_options(StoreOptions {
         history: HistoryId(3),
         ..StoreOptions::default()
     });
     let txn = other.write().unwrap();
     assert!(matches!(
-        txn.validate(&point),
+        txn.validate(&tag),
         Err(Conflict::OtherHistory {
             now: HistoryId(3),
             ..

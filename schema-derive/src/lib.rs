@@ -34,6 +34,7 @@ use syn::{DeriveInput, parse_macro_input};
 /// | `#[index(by_name_node(name, node))]` | an index over several fields, in this order; its name is `name_node` |
 /// | `#[index(unique, by_name_node(name, node))]` | the same, with at most one record a key |
 /// | `#[index(when = path, by_name_node(name, node))]` | the same of the records for which `path(&record)` is true |
+/// | `#[index(by_domain(with = path -> Type))]` | an index over what `path(&record)` returns, alone or beside fields |
 ///
 /// On its fields:
 ///
@@ -48,6 +49,7 @@ use syn::{DeriveInput, parse_macro_input};
 /// | `#[index(reverse)]` | in falling order; the key is within `Reverse` |
 /// | `#[index(when = path)]` | only records for which `path(&record)` is true are in the index |
 /// | `#[index(name = "owner")]` | another name for the index |
+/// | `#[index(references = Other)]` | the keys are primary keys of another table, and cannot be deleted there; with `cascade` or `set_null` beside it they can; see [below](#references) |
 /// | `#[expires]` | the field is the time that the record is due at: a `SystemTime`, or an `Option` of one |
 ///
 /// The options of `#[index]` can be combined; a field can have several, of different names.

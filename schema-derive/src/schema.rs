@@ -409,7 +409,6 @@ fn changes_method(names: &Names<'_>, table: &TableField<'_>) -> TokenStream {
     let krate = krate.at(ty.span());
     quote_spanned! {ty.span()=>
         #[doc = #doc]
-        #[must_use]
         #visibility fn #ident(&self) -> #krate::Changes<'_, #ty> {
             #readable::changes(&self.0, #ordinal)
         }

@@ -1,4 +1,7 @@
-//! What can be tested of the macros without a compiler: that they never panic, and what they name.
+//! What can be tested of the macros without a compiler: that they never panic, what they name, and what the
+//! docs of what they generate say.
+
+mod docs;
 
 use crate::names::{Rule, snake_case, type_text};
 use proc_macro2::{TokenStream, TokenTree};

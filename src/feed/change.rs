@@ -160,7 +160,7 @@ impl dyn TableChanges {
     }
 
     /// The changes as those of table `T`; none if they are another table's.
-    pub(crate) fn typed<T: Table>(&self) -> &[Replaced<T>] {
+    pub(crate) fn typed<T: 'static>(&self) -> &[Replaced<T>] {
         let any: &dyn Any = self;
         any.downcast_ref::<Log<T>>().map_or(&[], |log| &log.ops)
     }
@@ -316,7 +316,7 @@ impl RawChanges {
     }
 
     /// The changes of table number `table`, whose records are `T`.
-    pub fn table<T: Table>(&self, table: usize) -> Changes<'_, T> {
+    pub fn table<T: 'static>(&self, table: usize) -> Changes<'_, T> {
         let changes = self
             .0
             .table(table)
@@ -332,6 +332,7 @@ impl RawChanges {
 
 /// Iterator over one table's changes of an entry, in the order in which the records were first
 /// touched.
+#[must_use = "iterators do nothing unless they are used"]
 pub struct Changes<'a, T>(std::slice::Iter<'a, Replaced<T>>);
 
 impl<'a, T> Changes<'a, T> {
@@ -354,7 +355,7 @@ impl<T> fmt::Debug for Changes<'_, T> {
     }
 }
 
-impl<'a, T: Table> Iterator for Changes<'a, T> {
+impl<'a, T> Iterator for Changes<'a, T> {
     type Item = Change<'a, T>;
 
     fn next(&mut self) -> Option<Change<'a, T>> {
@@ -369,4 +370,4 @@ impl<'a, T: Table> Iterator for Changes<'a, T> {
     }
 }
 
-impl<T: Table> ExactSizeIterator for Changes<'_, T> {}
+impl<T> ExactSizeIterator for Changes<'_, T> {}

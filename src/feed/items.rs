@@ -188,6 +188,7 @@ pub(crate) type Pick<E> = Box<dyn FnMut(Position, RawChanges) -> Option<E> + Sen
 /// # });
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+#[must_use = "a feed tells nothing unless it is read"]
 pub struct Feed<E> {
     stream: Stream,
     pick: Pick<E>,
@@ -232,7 +233,6 @@ impl<E> Feed<E> {
     /// Has a [bookmark](FeedItem::Bookmark) told when entries have gone by without an item for so long:
     /// at the first of them after that time. Each entry wakes who waits, also if it changes nothing that
     /// is followed.
-    #[must_use]
     pub fn bookmark_when_idle(mut self, idle: Duration) -> Self {
         self.idle = Some(idle);
         // What it waits for may be its part alone.
@@ -390,7 +390,6 @@ impl<T: Table> Feed<TableEvent<T>> {
     ///
     /// It is asked with the record before and after: who follows the records of which something holds
     /// wants the change in which that ends, too.
-    #[must_use]
     pub fn filter(mut self, mut which: impl FnMut(Change<'_, T>) -> bool + Send + 'static) -> Self {
         let mut pick = self.pick;
         self.pick = Box::new(move |position, changes| {
@@ -440,6 +439,7 @@ impl Waking for Unpark {
 
 /// The items of a [`Feed`], each waited for; the last one is the error with which it ends.
 #[derive(Debug)]
+#[must_use = "iterators do nothing unless they are used"]
 pub struct FeedIter<E>(Feed<E>);
 
 impl<E> Iterator for FeedIter<E> {

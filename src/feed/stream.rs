@@ -17,6 +17,7 @@ use crate::watch::{Ended, IndexWaiter, Region, Watch, Watches};
 
 /// Where a [`Feed`](crate::Feed) begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Start {
     /// With the first commit after this moment.
     Now,

@@ -70,6 +70,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 /// # }
 /// ```
 #[derive(Debug)]
+#[must_use = "a batch does nothing until it is applied"]
 pub struct Batch<C> {
     entries: Vec<LogEntry<C>>,
     driver: Option<Vec<u8>>,
@@ -96,7 +97,6 @@ impl<C> Batch<C> {
 
     /// For a driver that sees every entry of its log: an index that is not the one after the last
     /// halts the store, because something between the two was lost.
-    #[must_use]
     pub fn dense(mut self) -> Self {
         self.dense = true;
         self
@@ -104,7 +104,6 @@ impl<C> Batch<C> {
 
     /// For a driver that applies again what it had applied in an earlier run: what commands have
     /// asked to be done after the commit ([`WriteTxn::after_commit`]) is not done.
-    #[must_use]
     pub fn replayed(mut self) -> Self {
         self.replayed = true;
         self
@@ -114,7 +113,6 @@ impl<C> Batch<C> {
     /// term and membership of a consensus protocol, say. Kept until a later batch gives another;
     /// read back with [`Snapshot::driver_state`](crate::Snapshot::driver_state). Not stored if the
     /// batch halts.
-    #[must_use]
     pub fn driver_state(mut self, bytes: Vec<u8>) -> Self {
         self.driver = Some(bytes);
         self
@@ -273,6 +271,7 @@ impl<C> Proposal<C> {
 /// [`into_result`](Self::into_result), in which the halt cannot be overlooked.
 #[derive(Debug)]
 #[must_use = "a batch may have halted the store: see `into_result`"]
+#[non_exhaustive]
 pub struct Applied<R, E> {
     /// One for each entry, in order; if the batch halted, for those before the entry that did it.
     pub outcomes: Vec<Outcome<R, E>>,
@@ -329,6 +328,7 @@ impl<R, E> Outcome<R, E> {
 
 /// Why and where a store was halted by an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Halt {
     /// The entry that could not be applied.
     pub index: LogIndex,

@@ -18,6 +18,7 @@ mod kind {
 /// A command that is ready for the log: its bytes, and the command those bytes decode to. Or what
 /// opens, renews or closes a session.
 #[derive(Debug)]
+#[must_use = "a proposal does nothing until it is in a log"]
 pub struct Proposal<C> {
     bytes: Vec<u8>,
     content: Content<C>,

@@ -1,4 +1,4 @@
-//! Keys that are addresses or identifiers: IP and socket addresses, networks, `Uuid`.
+//! Keys that are addresses: IP and socket addresses, networks.
 
 use super::columns::by_from_str;
 use super::number::by_value;
@@ -136,38 +136,6 @@ by_value!(
     SocketAddrV6,
     SocketAddr
 );
-
-#[cfg(feature = "uuid")]
-mod uuid {
-    use super::{AsKey, Encoded, Key, KeyBuf, by_from_str, by_value, display};
-    use crate::key::PrefixKey;
-    use crate::key::text::extend_beginning;
-    use ::uuid::Uuid;
-
-    impl Key for Uuid {
-        #[inline]
-        fn encode(&self, out: &mut KeyBuf) {
-            out.extend(self.as_bytes());
-        }
-
-        by_from_str!();
-
-        fn show(encoded: &mut Encoded<'_>, out: &mut String) -> Option<()> {
-            display(&Uuid::from_bytes(encoded.take()?), out)
-        }
-    }
-
-    /// Begins with up to 16 bytes: `&id.as_bytes()[..4]`.
-    impl PrefixKey for Uuid {
-        type Borrowed = [u8];
-
-        fn encode_content(bytes: &[u8], out: &mut KeyBuf) {
-            extend_beginning(bytes, size_of::<Uuid>(), out);
-        }
-    }
-
-    by_value!(Uuid);
-}
 
 #[cfg(feature = "ipnet")]
 pub use net::Within;

@@ -58,6 +58,8 @@ pub(crate) mod shown;
 mod sink;
 mod text;
 pub(crate) mod time;
+#[cfg(feature = "uuid")]
+mod uuid;
 
 #[cfg(test)]
 mod tests;
@@ -74,6 +76,8 @@ pub(crate) use shown::{Encoded, Show};
 pub use sink::KeySink;
 pub use text::{PrefixKey, TextKey};
 pub(crate) use time::first_millisecond;
+#[cfg(feature = "uuid")]
+pub use uuid::{UuidPrefix, UuidPrefixError};
 
 /// The longest encoded key, in bytes, an entry of a tree may have.
 pub const MAX_KEY_LEN: usize = 4096;

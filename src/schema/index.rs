@@ -158,6 +158,7 @@ pub struct Reference<T> {
 }
 
 /// What becomes of records that refer to one that is deleted.
+#[non_exhaustive]
 pub enum OnDelete<T> {
     /// The deletion is refused, unless they are gone too at the end of the entry.
     Restrict,
@@ -229,11 +230,21 @@ impl<T> fmt::Debug for OnDelete<T> {
 }
 
 /// A condition that each record of a table meets at the end of every entry that changed it.
+#[non_exhaustive]
 pub struct CheckDef<T> {
     /// What it is called in errors: the function's path.
     pub name: &'static str,
     /// Whether a record meets it. A function of the record alone.
     pub holds: fn(row: &T) -> bool,
+}
+
+impl<T> CheckDef<T> {
+    /// A check by the function of this path.
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn new(name: &'static str, holds: fn(row: &T) -> bool) -> Self {
+        CheckDef { name, holds }
+    }
 }
 
 impl<T> Clone for CheckDef<T> {

@@ -66,10 +66,11 @@ pub struct RequestId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SessionOptions {
     /// It ends when the log's clock has gone on for so long without a command in it. Whole
-    /// milliseconds count.
+    /// milliseconds count. Ten minutes by default.
     pub ttl: Duration,
     /// How far a client may be ahead of a command it is still waiting for: the last `window`
-    /// sequence numbers are remembered. At least 1, at most [`MAX_WINDOW`].
+    /// sequence numbers are remembered. At least 1, at most [`MAX_WINDOW`]; 128 by
+    /// default.
     pub window: u32,
 }
 

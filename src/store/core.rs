@@ -12,6 +12,7 @@ use super::fork::Origin;
 use super::operate::{At, Scratch};
 use super::past::{Past, Retention};
 use super::rules::Rules;
+use super::sound::assert_sound;
 use super::track::stamp;
 use crate::feed::{Newest, Part, Source, Window};
 use crate::position::{HistoryId, LogIndex, Position};
@@ -28,13 +29,13 @@ pub struct StoreOptions {
     pub history: HistoryId,
     /// How many recent entries are kept for feeds to resume from, and to decide whether a
     /// range changed between being read and being watched. At least one is kept; entries with a
-    /// great many changes count for more.
+    /// great many changes count for more. 1024 by default.
     pub window: usize,
     /// How much of the past is retained for [`Store::as_of`](crate::Store::as_of): nothing, by
     /// default.
     pub retain: Option<Retention>,
     /// How many threads a restore, or [`insert_all`](crate::TableWriter::insert_all), may build
-    /// indexes on. One: only that of the caller. A fork has no more.
+    /// indexes on. One: only that of the caller. A fork has no more. One by default.
     pub threads: usize,
 }
 
@@ -93,26 +94,6 @@ impl fmt::Debug for Tables {
         f.debug_list()
             .entries(self.ops.iter().map(|table| table.name()))
             .finish()
-    }
-}
-
-/// Tests what the compiler cannot: that the names of tables mean the same everywhere.
-///
-/// # Panics
-///
-/// If a table refers to, or is derived from, one of another record type than the schema's table of
-/// that name.
-fn assert_names(ops: &[Box<dyn TableOps>]) {
-    for table in ops {
-        for (how, name, record) in table.others() {
-            let found = ops.iter().find(|other| other.name() == name);
-            assert!(
-                found.is_none_or(|found| found.record() == record),
-                "table {} {how} a table {name} of other records than the schema's: two record types \
-                 have that name",
-                table.name()
-            );
-        }
     }
 }
 
@@ -207,7 +188,7 @@ impl Core {
             retain,
             threads,
         } = *options;
-        assert_names(&tables);
+        assert_sound(&tables);
         let tables = Arc::new(Tables::new(tables));
         let mut trees = Vec::with_capacity(tables.trees());
         for table in tables.iter() {

@@ -57,7 +57,7 @@ impl<T> fmt::Debug for Derivation<T> {
     }
 }
 
-impl<T: Readable> Derivation<T> {
+impl<T: Table + Readable> Derivation<T> {
     pub(super) fn source(&self) -> &'static str {
         self.source
     }

@@ -19,7 +19,7 @@ use crate::key::{TextColumns, Unread};
 use crate::position::LogIndex;
 use crate::schema::{OnDelete, Row, Table};
 use crate::store::{KeyText, WriteError};
-use crate::tree::{NodeStamp, RawTree, Stamp, Tree};
+use crate::tree::{self, NodeStamp, RawTree, Stamp, Tree};
 use crate::version::{Edition, Version};
 use crate::watch::Scope;
 
@@ -32,7 +32,7 @@ pub trait TableOps: Erased {
 }
 
 /// The operations of a table with records `T`, for `Schema::tables`.
-pub fn table_ops<T: Readable>() -> Box<dyn TableOps> {
+pub fn table_ops<T: Table + Readable>() -> Box<dyn TableOps> {
     Box::new(Typed::<T>(PhantomData))
 }
 
@@ -152,6 +152,8 @@ pub(crate) trait Erased: Send + Sync {
     fn has(&self, txn: &Txn, at: At, primary: &[u8]) -> bool;
     /// The primary keys of the records that have this key in index number `i`.
     fn referring(&self, txn: &Txn, at: At, i: usize, key: &[u8]) -> Vec<KeyBuf>;
+    /// The first of them.
+    fn first_referring(&self, txn: &Txn, at: At, i: usize, key: &[u8]) -> Option<KeyBuf>;
     /// The primary keys of the records that have a key in index number `i` which is not `there`.
     fn referring_to_none(
         &self,
@@ -227,7 +229,7 @@ pub(crate) trait Erased: Send + Sync {
 
 struct Typed<T>(PhantomData<fn() -> T>);
 
-impl<T: Readable> TableOps for Typed<T> {
+impl<T: Table + Readable> TableOps for Typed<T> {
     fn name(&self) -> &'static str {
         T::NAME
     }
@@ -238,6 +240,13 @@ fn primary_key<T: Table>(row: &Row<T>) -> KeyBuf {
     let mut primary = KeyBuf::new();
     row.encode_key(&mut primary);
     primary
+}
+
+/// The records that have this key in index number `i`.
+fn referring<'t, T: Table>(txn: &'t Txn, at: At, i: usize, key: &[u8]) -> tree::Range<'t, Row<T>> {
+    let tree = txn.edition.tree::<Row<T>>(at.base + 1 + i);
+    // Keys are self-delimiting: the entries that begin with one are the entries of that key.
+    tree.prefix(key)
 }
 
 /// The index of what `scope` covers of `tree`.
@@ -263,7 +272,7 @@ fn for_each_entry<T: Table>(tree: Tree<'_, Row<T>>, f: &mut dyn FnMut(&[u8], Sta
     }
 }
 
-impl<T: Readable> Erased for Typed<T> {
+impl<T: Table + Readable> Erased for Typed<T> {
     fn record(&self) -> TypeId {
         TypeId::of::<T>()
     }
@@ -381,9 +390,11 @@ impl<T: Readable> Erased for Typed<T> {
     }
 
     fn referring(&self, txn: &Txn, at: At, i: usize, key: &[u8]) -> Vec<KeyBuf> {
-        let tree = txn.edition.tree::<Row<T>>(at.base + 1 + i);
-        // Keys are self-delimiting: the entries that begin with one are the entries of that key.
-        tree.prefix(key).map(primary_key).collect()
+        referring::<T>(txn, at, i, key).map(primary_key).collect()
+    }
+
+    fn first_referring(&self, txn: &Txn, at: At, i: usize, key: &[u8]) -> Option<KeyBuf> {
+        referring::<T>(txn, at, i, key).next().map(primary_key)
     }
 
     fn referring_to_none(

@@ -133,6 +133,40 @@ impl<S: Schema> Store<S> {
     /// assert!(matches!(on_n1.try_next()?, Some(FeedItem::Event(event)) if event.changes().len() == 1));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    ///
+    /// Of a set of matches: those that several look-ups have in common, or that one has and another has
+    /// not, are among those of the first, so follow the one with the fewest records and filter that by the
+    /// rest. Those that one or another has: follow the table and filter that, or each by a feed of its own,
+    /// of which each tells what they have in common.
+    ///
+    /// ```
+    /// # use highwater::{Row, Schema, Start, Store, Table};
+    /// # use serde::{Deserialize, Serialize};
+    /// # #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
+    /// # struct Service { #[primary_key] id: String, #[index] node: String, #[index(each)] tags: Vec<String> }
+    /// # #[derive(Schema)]
+    /// # struct Catalog { services: Service }
+    /// # let store = Store::<Catalog>::new();
+    /// // As `nodes.matching("n1").and(tags.matching("web"))`, where nodes have fewer services than tags.
+    /// let is_web = |service: &Row<Service>| service.tags.contains(&"web".to_owned());
+    /// let on_n1 = store.feed_of(Start::Now, |db| db.services().by_node("n1"))?;
+    /// let mut web_on_n1 =
+    ///     on_n1.filter(move |change| change.before.is_some_and(is_web) || change.after.is_some_and(is_web));
+    /// # assert!(web_on_n1.try_next()?.is_some());
+    /// # let put = |id: &str, tag: &str| {
+    /// #     let service = Service { id: id.into(), node: "n1".into(), tags: vec![tag.into()] };
+    /// #     let mut txn = store.write().unwrap();
+    /// #     txn.services_mut().upsert(service).unwrap();
+    /// #     txn.commit().unwrap();
+    /// # };
+    /// # put("a", "db");
+    /// # assert!(web_on_n1.try_next()?.is_none());
+    /// # put("a", "web");
+    /// # assert!(web_on_n1.try_next()?.is_some());
+    /// # put("a", "db");
+    /// # assert!(web_on_n1.try_next()?.is_some());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn feed_of<T: Table>(
         &self,
         from: Start,

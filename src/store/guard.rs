@@ -21,6 +21,7 @@ use super::txn::{Txn, WriteTxn};
 use super::view::{RawView, Schema, View};
 use crate::key::{ByteRange, KeyBuf, Show};
 use crate::position::{HistoryId, LogIndex, Position};
+use crate::tree::Stamp;
 use crate::version::Version;
 use crate::watch::{Region, Scope, coarsened};
 
@@ -86,7 +87,7 @@ struct Reads {
 
 /// One part of an index, and its index when it was read.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
-struct Read(Part, u64);
+struct Read(Part, Stamp);
 
 /// As [`Scope`].
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
@@ -174,10 +175,11 @@ pub enum Conflict {
         index: Option<Cow<'static, str>>,
         /// What was read of it.
         keys: ReadKeys,
-        /// The log index of that when it was read.
-        read: LogIndex,
-        /// Its log index now.
-        now: LogIndex,
+        /// The log index of that when it was read; none if nothing had ever been written there.
+        read: Option<LogIndex>,
+        /// Its log index now; none if nothing has been written there, which is so after the store was
+        /// [taken back](crate::Store::rewind).
+        now: Option<LogIndex>,
     },
     /// It was read in another history.
     OtherHistory {
@@ -250,10 +252,19 @@ impl fmt::Display for Conflict {
                     (ReadKeys::Range(lo, None), _) => write!(f, ", from {lo}")?,
                     (ReadKeys::Range(lo, Some(hi)), _) => write!(f, ", from {lo} to {hi}")?,
                 }
-                write!(
-                    f,
-                    " has changed: its log index is {now}, and was {read} when it was read; read it again"
-                )
+                f.write_str(" has changed: ")?;
+                match now {
+                    Some(now) => write!(f, "its log index is {now}, and ")?,
+                    None => f.write_str("nothing has been written there yet, and ")?,
+                }
+                match (read, now) {
+                    (Some(read), Some(_)) => write!(f, "was {read} when it was read")?,
+                    (Some(read), None) => write!(f, "its log index was {read} when it was read")?,
+                    (None, _) => {
+                        f.write_str("nothing had been written there before it was read")?;
+                    }
+                }
+                f.write_str("; read it again")
             }
             Conflict::OtherHistory { read, now } => write!(
                 f,
@@ -276,6 +287,11 @@ impl fmt::Display for Conflict {
 }
 
 impl Error for Conflict {}
+
+/// The index of a part of which this is the stamp, unless nothing was ever written there.
+fn written(stamp: Stamp) -> Option<LogIndex> {
+    (stamp > 0).then_some(LogIndex(stamp))
+}
 
 /// The reads of one index, of which those that lie closest together become the prefix they have in
 /// common if they are too many. A function of the reads.
@@ -367,8 +383,8 @@ impl Guard {
                         table: table.clone(),
                         index: index.clone(),
                         keys: ReadKeys::new(part, ops.shows(which)),
-                        read: LogIndex(*read),
-                        now: LogIndex(now),
+                        read: written(*read),
+                        now: written(now),
                     });
                 }
             }

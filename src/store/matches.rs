@@ -55,7 +55,9 @@ use crate::watch::Scope;
 ///
 /// Any number of sets can meet, nested in any way: nothing recurses. Cost: of an intersection, in the
 /// records of the smallest set, each sought in the others; of a union of n sets, in all their records,
-/// each with O(log n) comparisons; of a difference, in the records of what it is taken from. A tracked reader counts it as reading all of each set.
+/// each with O(log n) comparisons; of a difference, in the records of what it is taken from. A tracked
+/// reader counts it as reading all of each set. How to follow such a set says
+/// [`Store::feed_of`](crate::Store::feed_of).
 #[must_use = "iterators do nothing unless they are used"]
 pub struct Matches<'a, T: Table> {
     terms: VecDeque<Term<'a>>,

@@ -56,6 +56,7 @@ mod reader;
 mod rows;
 mod rules;
 mod snapshot;
+mod sound;
 mod stats;
 #[expect(clippy::module_inception, reason = "the file of the type `Store`")]
 mod store;

@@ -23,6 +23,7 @@ use crate::watch::{IndexWaiter, Watch};
 
 /// A query's answer with its own log index.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Answer<R> {
     /// What the closure returned.
     pub value: R,
@@ -31,7 +32,8 @@ pub struct Answer<R> {
     pub index: LogIndex,
     /// The position of the snapshot it was read from, with the history that `index` is of.
     pub position: Position,
-    /// False: the deadline passed without a change.
+    /// Whether it is past the index that was given as `after`, as an answer beside a watch always is. If
+    /// not, the deadline passed without a change.
     pub changed: bool,
 }
 
@@ -62,6 +64,7 @@ pub(super) async fn race(
 
 /// What a reader waits for: to be there, or for a query to be past it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Mark {
     /// An index of the history that the store holds when the wait begins.
     Index(LogIndex),

@@ -24,6 +24,9 @@ use crate::watch::Scope;
 
 /// Reads of one table. Generated readers (`ServiceReader<'a>`) are `Copy` newtypes that deref to
 /// it.
+///
+/// Cost of a look-up, and of making a query: O(key length), however many records there are. What a query
+/// finds is read as it is iterated.
 pub struct TableReader<'a, T> {
     view: &'a RawView,
     table: usize,
@@ -83,7 +86,7 @@ pub(super) fn everything() -> Scope {
     Scope::Prefix(KeyBuf::new())
 }
 
-impl<'a, T: Table> TableReader<'a, T> {
+impl<'a, T> TableReader<'a, T> {
     pub(super) fn new(view: &'a RawView, table: usize, base: usize) -> Self {
         TableReader {
             view,
@@ -92,7 +95,9 @@ impl<'a, T: Table> TableReader<'a, T> {
             record: PhantomData,
         }
     }
+}
 
+impl<'a, T: Table> TableReader<'a, T> {
     /// Tree number `which` of the table.
     fn of(&self, which: usize) -> TreeOf<'a> {
         TreeOf {
@@ -299,7 +304,7 @@ fn entries<T: Table>(of: TreeOf<'_>) -> usize {
     usize::try_from(of.tree::<T>().len()).unwrap_or(usize::MAX)
 }
 
-/// Reads of one secondary index with keys `K`.
+/// Reads of one secondary index with keys `K`. Cost: as of a [`TableReader`].
 pub struct IndexReader<'a, T, K> {
     table: TableReader<'a, T>,
     i: usize,

@@ -120,7 +120,10 @@ impl Side {
 /// Records in key order, from either end.
 ///
 /// Yields `&'a Row<T>`; `.cloned()` makes handles to keep. `count`, `nth` (and with it `skip`) and
-/// `last` go straight there, whatever they pass: O(key length), with up to 256 steps a byte.
+/// `last` go straight there, whatever they pass: O(key length), with up to 256 steps a byte. `size_hint` is
+/// exact of all of a table or index, and of a key or prefix, while neither end has gone far, so that
+/// `collect` allocates once; elsewhere, where it would take a search, it is a bound, and in a tracked reader,
+/// which would not count it as reading, it tells nothing. So there is no `len`: that is `count`.
 #[must_use = "iterators do nothing unless they are used"]
 pub struct Rows<'a, T: Table> {
     range: tree::Range<'a, Row<T>>,
@@ -312,6 +315,13 @@ impl<'a, T: Table> Iterator for Rows<'a, T> {
         let row = self.range.next();
         self.front = Side::after(row);
         row
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        if self.slot.is_some() {
+            return (0, None);
+        }
+        self.range.size_hint()
     }
 
     fn nth(&mut self, n: usize) -> Option<&'a Row<T>> {

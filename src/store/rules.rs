@@ -306,8 +306,8 @@ pub(super) fn verify<T: Table>(txn: &Txn, at: At, ops: &[Replaced<T>]) -> Result
                 for referrer in rules.referrers.iter().filter(|referrer| referrer.binds) {
                     let ops = &core.tables[referrer.table];
                     let of = core.tables.at(referrer.table);
-                    let holders = ops.referring(txn, of, referrer.index, primary.as_bytes());
-                    if let Some(holder) = holders.first() {
+                    let holder = ops.first_referring(txn, of, referrer.index, primary.as_bytes());
+                    if let Some(holder) = holder {
                         let index = ops.index(referrer.index).map_or("", |index| index.name);
                         return Err(WriteError::Referenced {
                             table: T::NAME.into(),

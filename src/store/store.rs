@@ -135,7 +135,8 @@ impl<S: Schema> Store<S> {
     /// # Panics
     ///
     /// If a reference, or a derived table, of the schema means another record type than the schema's
-    /// table of that name.
+    /// table of that name. If a [`Table`](crate::Table) that was written without the derive breaks a rule of
+    /// local or of derived tables ([`Table::LOCAL`](crate::Table::LOCAL)).
     pub fn new() -> Self {
         Store::with_options(StoreOptions::default())
     }

@@ -5,26 +5,27 @@ use std::sync::Arc;
 
 use super::core::{Root, Tables};
 use super::derive::Derivation;
-use super::erased::{TableOps, table_ops};
+use super::erased::TableOps;
 use super::reader::TableReader;
 use super::track::Tracker;
 use super::txn::Txn;
 use super::write::TableWriter;
 use crate::feed::{Changes, RawChanges};
-use crate::schema::{IndexDef, Table};
+use crate::schema::IndexDef;
 use crate::tree::{Tree, Value};
 use crate::version::Version;
 
-/// Ties a table to the type its look-ups are methods of. Implemented by `#[derive(Table)]`.
+/// Ties a table to the types its look-ups and writes are methods of. Implemented by `#[derive(Table)]`.
 ///
 /// All that generated code needs of a table it asks of this trait, so that where it is missing there
-/// is one error.
+/// is one error. It does not ask for [`Table`](crate::Table) itself, so that what a record type lacks for that is told
+/// once, there.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a table",
     label = "not a record type",
     note = "put `#[derive(highwater::Table)]` on the struct, and `#[primary_key]` on a field of it"
 )]
-pub trait Readable: Table {
+pub trait Readable: Sized + 'static {
     /// `ServiceReader<'a>`: one method an index.
     type Reader<'a>: From<TableReader<'a, Self>> + Copy;
 
@@ -38,25 +39,26 @@ pub trait Readable: Table {
     const DERIVED: bool = !Self::DERIVATIONS.is_empty();
 
     /// The table's name.
-    const TABLE: &'static str = Self::NAME;
+    const TABLE: &'static str;
 
     /// How many trees the table has: that of the primary key, and one an index.
-    const TREES: usize = 1 + Self::INDEXES.len();
+    const TREES: usize = 1 + Self::REFERRING.len();
 
     /// Whether it is the process's own, and not derived.
-    const OWN: bool = Self::LOCAL && !Self::DERIVED;
+    const OWN: bool;
 
     /// Its indexes, some of which may refer to other tables.
-    const REFERRING: &'static [IndexDef<Self>] = Self::INDEXES;
+    const REFERRING: &'static [IndexDef<Self>];
 
-    /// [`RawView::table`].
+    /// Reads of the table. `table` is its ordinal in the schema, `base` the number of trees of the tables
+    /// before it.
     fn read(view: &RawView, table: usize, base: usize) -> Self::Reader<'_> {
-        view.table::<Self>(table, base)
+        TableReader::new(view, table, base).into()
     }
 
-    /// [`RawView::table_mut`].
+    /// Writes of the table.
     fn write(view: &mut RawView, table: usize, base: usize) -> Self::Writer<'_> {
-        view.table_mut::<Self>(table, base)
+        TableWriter::new(view, table, base).into()
     }
 
     /// [`RawChanges::table`].
@@ -69,10 +71,8 @@ pub trait Readable: Table {
         Self::changes(changes, table).len()
     }
 
-    /// [`table_ops`].
-    fn ops() -> Box<dyn TableOps> {
-        table_ops::<Self>()
-    }
+    /// [`table_ops`](super::table_ops).
+    fn ops() -> Box<dyn TableOps>;
 }
 
 /// A set of tables: what a [`Store`](crate::Store) is a store of.
@@ -173,17 +173,6 @@ impl RawView {
 
     pub(super) fn writing(txn: Box<Txn>) -> Self {
         RawView(Source::Txn(txn))
-    }
-
-    /// For generated code: reads of a table. `table` is its ordinal in the schema, `base` the
-    /// number of trees of the tables before it (a table has `1 + INDEXES.len()` trees).
-    pub fn table<T: Readable>(&self, table: usize, base: usize) -> T::Reader<'_> {
-        TableReader::new(self, table, base).into()
-    }
-
-    /// For generated code: writes of a table.
-    pub fn table_mut<T: Readable>(&mut self, table: usize, base: usize) -> T::Writer<'_> {
-        TableWriter::new(self, table, base).into()
     }
 
     /// Tree number `id` as it is here.

@@ -18,7 +18,7 @@ use super::view::{RawView, Readable};
 use crate::feed::Replaced;
 use crate::key::{AsKey, AsPrefix, Key, KeyBuf};
 use crate::position::LogIndex;
-use crate::schema::Row;
+use crate::schema::{Row, Table};
 
 /// Writes of one table: `txn.services_mut()`.
 ///
@@ -41,7 +41,7 @@ impl<T> fmt::Debug for TableWriter<'_, T> {
     }
 }
 
-impl<'a, T: Readable> TableWriter<'a, T> {
+impl<'a, T> TableWriter<'a, T> {
     pub(super) fn new(view: &'a mut RawView, table: usize, base: usize) -> Self {
         TableWriter {
             view,
@@ -50,7 +50,9 @@ impl<'a, T: Readable> TableWriter<'a, T> {
             record: PhantomData,
         }
     }
+}
 
+impl<T: Table + Readable> TableWriter<'_, T> {
     /// Reads of the table, with everything written so far.
     pub fn read(&self) -> T::Reader<'_> {
         TableReader::new(self.view, self.table, self.base).into()

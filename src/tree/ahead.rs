@@ -121,6 +121,13 @@ impl Ahead {
         if back { from - yielded } else { from + yielded }
     }
 
+    /// How many leaves the walk's root has up to the one that was yielded last, as
+    /// [`passed`](Cursor::passed) says.
+    pub(super) fn passed<W: Way>(&self, most: usize) -> Option<u64> {
+        let before = self.from.passed::<W>(most)?;
+        Some(before + 1 + self.at as u64)
+    }
+
     #[inline]
     pub(super) fn next<W: Way>(&mut self) -> Option<Link> {
         if self.at == self.pause && !self.prepare::<W>() {

@@ -17,6 +17,9 @@ const SHORT: u8 = 8;
 /// Of a subtree with no more leaves all is asked for at the walk's first step instead.
 const SMALL: u64 = prefetch::NEAREST as u64;
 
+/// So many nodes beside the way of each end are looked at to say how many values are left.
+const NEAR: usize = 16;
+
 /// One end of a range.
 #[derive(Clone, Debug)]
 enum End {
@@ -79,6 +82,27 @@ impl End {
             End::Ahead(_) | End::Exhausted => {}
         }
         self.yielded()
+    }
+
+    /// How many leaves of the subtree are not to be yielded any more on this side, if that is near.
+    fn passed<W: Way>(&self) -> Option<u64> {
+        match self {
+            End::Whole(_) => Some(0),
+            End::Next(cursor) => cursor.passed::<W>(NEAR),
+            End::Yielded(cursor, _) => cursor.passed::<W>(NEAR).map(|passed| passed + 1),
+            End::Ahead(ahead) => ahead.passed::<W>(NEAR),
+            End::Exhausted => None,
+        }
+    }
+
+    /// The root of the walk, while there is something to be yielded.
+    fn root(&self) -> Option<Link> {
+        match self {
+            End::Whole(root) => Some(*root),
+            End::Next(cursor) | End::Yielded(cursor, _) => Some(cursor.root()),
+            End::Ahead(ahead) => Some(ahead.root()),
+            End::Exhausted => None,
+        }
     }
 
     /// The key of the leaf that was yielded last, from the root of the walk on.
@@ -257,6 +281,22 @@ impl<'a, V: Value> Iterator for Range<'a, V> {
         let leaf = Self::step::<Forward>(&mut self.front, &self.back, &mut self.done)?;
         // SAFETY: the leaf is one of the tree's, which has values `V` and is borrowed for 'a.
         Some(unsafe { value(leaf) })
+    }
+
+    /// As far as that is known without a search: exact of a whole subtree, as long as neither end has
+    /// gone far.
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let Some(root) = self.front.root().filter(|_| !self.done) else {
+            return (0, Some(0));
+        };
+        // SAFETY: the root is a node of the version that is borrowed.
+        let all = unsafe { keys(root) };
+        let front = self.front.passed::<Forward>();
+        let back = self.back.passed::<Backward>();
+        let most = all.saturating_sub(front.unwrap_or(0) + back.unwrap_or(0));
+        let is_exact = front.is_some() && back.is_some();
+        let count = |n| usize::try_from(n).unwrap_or(usize::MAX);
+        (if is_exact { count(most) } else { 0 }, Some(count(most)))
     }
 
     fn nth(&mut self, n: usize) -> Option<&'a V> {

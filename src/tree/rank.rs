@@ -5,7 +5,7 @@
 //! down. Both look at the children along one path: O(depth x fan-out), whatever lies between.
 
 use super::children::{child_at, first_place, next_place};
-use super::cursor::{Cursor, Frame};
+use super::cursor::{Cursor, Frame, Way};
 use super::node::{Link, Place, is_leaf, keys};
 
 /// How many keys are below `node` before the child at `place`, its own key included.
@@ -30,6 +30,24 @@ impl Cursor {
         let frames = self.path.iter();
         // SAFETY: see above.
         unsafe { frames.map(|frame| before(frame.node, frame.place)).sum() }
+    }
+
+    /// How many leaves a walk passes from the root on before it comes to this one, unless that takes a
+    /// look at more nodes beside the path than `most`.
+    pub(super) fn passed<W: Way>(&self, mut most: usize) -> Option<u64> {
+        let mut sum = 0;
+        for frame in &self.path {
+            // SAFETY: see above; the walk comes to each place of the path.
+            unsafe {
+                let mut place = W::first(frame.node);
+                while place != frame.place {
+                    most = most.checked_sub(1)?;
+                    sum += keys(child_at(frame.node, place));
+                    place = W::next(frame.node, place)?;
+                }
+            }
+        }
+        Some(sum)
     }
 
     /// The leaf that has `rank` others before it. There must be one.

@@ -156,7 +156,7 @@ fn closing_ends_waits_and_not_reads() {
 fn a_closed_store_takes_nothing_into_the_log() {
     let dir = tempfile::tempdir().unwrap();
     let (journal, _) = open(dir.path());
-    journal.propose(count("tea")).unwrap();
+    journal.propose(count("tea")).unwrap().result.unwrap();
     journal.store().close();
     for _ in 0..2 {
         let refused = journal.propose(count("tea"));

@@ -1,6 +1,7 @@
 //! Queries: what they find in every index, and how that is counted and explained.
 
 use crate::store_schema::*;
+use allocation_counter::measure;
 use highwater::{LogIndex, Rows, Store};
 
 #[test]
@@ -285,4 +286,88 @@ fn a_query_tells_what_it_reads() {
         .map(|one| (one.index, one.entries))
         .collect();
     assert_eq!(entries, [(Some("node"), 2), (Some("port"), 0)]);
+}
+
+/// Reads one after the other, from either end, and compares what is said to be left with what is.
+fn hints_hold(mut rows: Rows<'_, Service>, back: impl Fn(usize) -> bool) {
+    for i in 0.. {
+        let left = rows.clone().count();
+        let (least, most) = rows.size_hint();
+        let most = most.unwrap();
+        assert!(
+            least <= left && left <= most,
+            "{least}..={most}, not {left}"
+        );
+        let row = if back(i) {
+            rows.next_back()
+        } else {
+            rows.next()
+        };
+        if row.is_none() {
+            assert_eq!((left, rows.size_hint()), (0, (0, Some(0))));
+            return;
+        }
+    }
+}
+
+#[test]
+fn how_many_are_left_is_said_where_it_costs_nothing() {
+    let store = Store::<Catalog>::new();
+    let mut txn = store.write().unwrap();
+    let records = (0..20_000).map(|i| service(&format!("{:05}", i * 7919 % 20_000), "n", "s"));
+    txn.services_mut().insert_all(records).unwrap();
+    txn.services_mut()
+        .insert(service("x", "other", "s"))
+        .unwrap();
+    txn.commit().unwrap();
+    let snap = store.snapshot();
+    let services = snap.services();
+
+    let exactly = |rows: &Rows<'_, Service>, left| assert_eq!(rows.size_hint(), (left, Some(left)));
+    let mut all = services.iter();
+    exactly(&all, 20_001);
+    assert!(all.next().is_some() && all.next_back().is_some() && all.next().is_some());
+    exactly(&all, 19_998);
+    exactly(&services.prefix("007"), 100);
+    exactly(&services.by_node("n"), 20_000);
+    exactly(&services.by_node("other"), 1);
+    exactly(&services.by_node("none"), 0);
+    exactly(&services.range("5".."1"), 0);
+    for query in [
+        services.iter(),
+        services.prefix("1234"),
+        services.range("005".."0071"),
+        services.range("19990"..),
+        services.by_node("other"),
+    ] {
+        hints_hold(query.clone(), |_| false);
+        hints_hold(query.clone(), |_| true);
+        hints_hold(query, |i| i % 3 == 0);
+    }
+    let mut skipped = services.iter();
+    assert!(skipped.nth(10_000).is_some() && skipped.nth_back(5_000).is_some());
+    let (least, most) = skipped.size_hint();
+    assert!(least <= 4_999 && most.is_some_and(|most| most >= 4_999));
+
+    let collected = |rows: Rows<'_, Service>| {
+        let measured = measure(|| drop(rows.collect::<Vec<_>>()));
+        measured.bytes_total
+    };
+    // The vector, and what a long walk needs to look ahead.
+    assert!(collected(services.iter()) < 20_001 * 8 + 4096);
+    assert!(collected(services.by_node("n")) < 20_001 * 8 + 4096);
+}
+
+#[test]
+fn a_tracked_reader_is_told_only_what_it_has_read() {
+    let store = Store::<Catalog>::new();
+    let mut txn = store.write().unwrap();
+    txn.services_mut().insert(service("a", "n", "s")).unwrap();
+    txn.commit().unwrap();
+    let (answer, watch) = store.watch(|db| db.services().by_node("n").size_hint());
+    assert_eq!(answer.value, (0, None));
+    let mut txn = store.write().unwrap();
+    txn.services_mut().insert(service("b", "n", "s")).unwrap();
+    txn.commit().unwrap();
+    assert!(!watch.has_fired());
 }

@@ -1,6 +1,7 @@
 //! References between tables and checks of records: what a deletion does, what the end of an entry
 //! refuses, and a model of both.
 
+mod by_hand;
 mod local;
 mod mixed;
 mod namesakes;
@@ -298,6 +299,26 @@ fn what_is_referred_to_is_there_at_the_end() {
     });
     assert_eq!(moved, Ok(LogIndex(2)));
     store.snapshot().check().unwrap();
+}
+
+#[test]
+fn who_still_refers_is_found_without_a_list_of_all_who_do() {
+    let allocated = |checks: u8| {
+        let store = filled();
+        let referring = (2..checks).map(|id| check(id, "a", "web"));
+        let inserted = commit(&store, |txn| txn.checks_mut().insert_all(referring));
+        inserted.unwrap();
+        let mut txn = store.write().unwrap();
+        txn.services_mut().delete(("a", "web")).unwrap();
+        let mut refused = Ok(());
+        let measured = allocation_counter::measure(|| refused = txn.check_rules());
+        assert!(
+            matches!(&refused, Err(WriteError::Referenced { holder, .. }) if holder.to_string() == "1"),
+            "{refused:?}"
+        );
+        (measured.count_total, measured.bytes_total)
+    };
+    assert_eq!(allocated(2), allocated(200));
 }
 
 #[test]

@@ -173,6 +173,7 @@ impl Default for JournalOptions {
 
 /// A proposal's answer: it is in the log for good, and applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use = "the command may have been rejected: see `result`"]
 pub struct Committed<R, E> {
     /// The index it has; any snapshot taken from now on is at or past it.
     pub index: LogIndex,

@@ -11,6 +11,7 @@ use std::future::Future;
 
 /// Why a read could not be linearizable.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum LinearizableError<T: RaftTypeConfig> {
     /// This node is not the leader, which the error names if it is known, or cannot reach enough
     /// of the others.

@@ -181,8 +181,8 @@ laws! {
 proptest! {
     #[test]
     fn laws_of_uuid(a: u128, b: u128) {
-        check_laws(&uuid::Uuid::from_u128(a), &uuid::Uuid::from_u128(b))?;
-        check_laws(&uuid::Uuid::from_u128(a), &uuid::Uuid::from_u128(a ^ 1))?;
+        check_laws(&::uuid::Uuid::from_u128(a), &::uuid::Uuid::from_u128(b))?;
+        check_laws(&::uuid::Uuid::from_u128(a), &::uuid::Uuid::from_u128(a ^ 1))?;
     }
 }
 

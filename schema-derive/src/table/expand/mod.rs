@@ -46,7 +46,7 @@ fn table(model: &TableModel<'_>) -> TokenStream {
         let check = Ident::new("check", Span::mixed_site());
         quote_spanned!(at(path)=> {
             let #check: fn(&#ident) -> ::core::primitive::bool = #path;
-            #krate::schema::CheckDef { name: #name, holds: #check }
+            #krate::schema::CheckDef::new(#name, #check)
         })
     });
     let earlier = (0..model.earlier.len()).map(|i| earlier(model, i));
@@ -90,7 +90,8 @@ fn table(model: &TableModel<'_>) -> TokenStream {
                     &'static ::core::primitive::str,
                 )] = &[#(#aliases),*];
                 const PRIMARY_KEY: &'static [&'static ::core::primitive::str] = &[#(#key_names),*];
-                const INDEXES: &'static [#krate::schema::IndexDef<#ident>] = &[#(#indexes),*];
+                const INDEXES: &'static [#krate::schema::IndexDef<#ident>] =
+                    <#ident as #krate::__private::Readable>::REFERRING;
                 const LOCAL: ::core::primitive::bool = #local;
                 const CHECKS: &'static [#krate::schema::CheckDef<#ident>] = &[#(#checks),*];
                 #key
@@ -105,6 +106,14 @@ fn table(model: &TableModel<'_>) -> TokenStream {
                 type Reader<'a> = #reader<'a>;
                 type Writer<'a> = #krate::#writer<'a, #ident>;
                 #derivations
+                const TABLE: &'static ::core::primitive::str = #name;
+                const OWN: ::core::primitive::bool =
+                    #local && !<Self as #krate::__private::Readable>::DERIVED;
+                const REFERRING: &'static [#krate::schema::IndexDef<#ident>] = &[#(#indexes),*];
+
+                fn ops() -> ::std::boxed::Box<dyn #krate::__private::TableOps> {
+                    #krate::__private::table_ops::<Self>()
+                }
             }
         };
     }

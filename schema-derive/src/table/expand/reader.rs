@@ -104,7 +104,7 @@ fn methods(model: &TableModel<'_>, i: usize, index: &IndexModel<'_>) -> TokenStr
     let reader = format_ident!("{}_index", name);
     let key = index_type(model, index);
     let number = Literal::usize_unsuffixed(i);
-    let (by_doc, index_doc) = docs(index);
+    let (by_doc, index_doc) = docs(ident, index);
     // Errors about the key's type are to be at the field's; where that repeats an error word for
     // word, the compiler shows it once.
     let span = index
@@ -186,8 +186,8 @@ fn due(model: &TableModel<'_>, i: usize, index: &IndexModel<'_>) -> Option<Token
     })
 }
 
-/// What the docs of an index's two methods say.
-fn docs(index: &IndexModel<'_>) -> (String, String) {
+/// What the docs of the two methods of an index of `table` say.
+fn docs(table: &Ident, index: &IndexModel<'_>) -> (String, String) {
     let name = index.name.to_string();
     let over: Vec<_> = index.parts.iter().map(part_doc).collect();
     let over = over.join(", ");
@@ -205,13 +205,15 @@ fn docs(index: &IndexModel<'_>) -> (String, String) {
     let refers = index.reference.as_ref().map_or(String::new(), |reference| {
         let then = match reference.on_delete {
             OnDelete::Restrict => "which cannot be deleted while it is referred to",
-            OnDelete::Cascade => "and the record is deleted with the one it refers to",
-            OnDelete::SetNull => "and is taken away when that is deleted",
+            OnDelete::Cascade => "and the record is deleted with that",
+            OnDelete::SetNull => "and becomes `None` when that is deleted",
         };
-        format!(
-            " It refers to a `{}`, {then}.",
+        let target = if reference.target.is_ident("Self") {
+            table.unraw().to_string()
+        } else {
             path_text(&reference.target)
-        )
+        };
+        format!(" It refers to a `{target}`, {then}.")
     });
     let (found, kind) = if index.unique {
         (
