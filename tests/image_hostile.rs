@@ -6,8 +6,8 @@ mod support;
 use highwater::{ImageError, Store};
 use proptest::prelude::*;
 use support::{
-    Catalog, DRIVER, Forge, HEADER, ROWS, STAMPS, STAMPS_END, TABLE_END, TRAILER, at, image,
-    put_number, rows, rows_frame, seen, service, small,
+    Catalog, DRIVER, Forge, HEADER, ROWS, STAMPS, STAMPS_END, TABLE_END, TRAILER, image,
+    put_number, rows, rows_frame, seen, small,
 };
 
 /// Restores into a store that has content, and sees that an error changed nothing.
@@ -495,7 +495,7 @@ fn changed(image: &[u8], changes: Vec<(usize, prop::sample::Index, Change)>) -> 
     forge
 }
 
-/// An older program: it has no links, and its services have no notes.
+/// Two programs, of which the older has no links and no notes.
 mod older {
     use highwater::{Schema, Table};
     use serde::{Deserialize, Serialize};
@@ -507,14 +507,33 @@ mod older {
         id: String,
         #[index]
         node: String,
-        name: String,
-        tags: Vec<String>,
-        #[index(unique)]
-        port: u16,
     }
 
     #[derive(Schema)]
     pub(super) struct Catalog {
+        services: Service,
+    }
+}
+
+mod newer {
+    use super::support::Link;
+    use highwater::{Schema, Table};
+    use serde::{Deserialize, Serialize};
+
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
+    #[table(name = "services")]
+    pub(super) struct Service {
+        #[primary_key]
+        pub(super) id: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub(super) note: Option<String>,
+        #[index]
+        pub(super) node: String,
+    }
+
+    #[derive(Schema)]
+    pub(super) struct Catalog {
+        links: Link,
         services: Service,
     }
 }
@@ -548,15 +567,17 @@ proptest! {
     /// The same to a program that does not know all that is listed, in an image that has nothing of it.
     #[test]
     fn changed_frames_that_are_passed_over(changes in prop::collection::vec(change(), 0..4)) {
-        let newer = Store::<Catalog>::new();
-        at(&newer, 3, |txn| {
-            for port in [1, 3, 5] {
-                // Odd ones have no note.
-                txn.services_mut().insert(service(&format!("s{port}"), "n", port)).unwrap();
-            }
-        });
+        let newer = Store::<newer::Catalog>::new();
+        let mut txn = newer.write().unwrap();
+        for id in ["a", "ab", "b"] {
+            let (id, node, note) = (id.to_owned(), "n".to_owned(), None);
+            txn.services_mut().insert(newer::Service { id, note, node }).unwrap();
+        }
+        txn.commit().unwrap();
+        let mut good = Vec::new();
+        newer.snapshot().write_image(&mut good).unwrap();
         let unchanged = changes.is_empty();
-        let forge = changed(&image(&newer), changes);
+        let forge = changed(&good, changes);
         let bytes = |store: &Store<older::Catalog>| {
             let mut bytes = Vec::new();
             store.snapshot().write_image(&mut bytes).unwrap();

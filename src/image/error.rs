@@ -90,14 +90,16 @@ pub enum ImageError {
     },
     /// The image has records of a table that the schema has not; restoring would lose them.
     UnknownTable {
+        /// Where the first of them is: bytes from the start of the image.
+        offset: u64,
         /// Its name.
         table: String,
     },
-    /// A record of the image has a value of a field that the table has not, or had not in the version of
-    /// the image's records; restoring would lose it.
+    /// A record of the image has a field that the table has not, or had not in the version of the
+    /// image's records; restoring would lose it.
     UnknownField {
-        /// The table.
-        table: &'static str,
+        /// Where the record begins.
+        place: ImagePlace,
         /// The version of the image's records.
         version: u32,
         /// The field.
@@ -214,17 +216,17 @@ impl fmt::Display for ImageError {
                 f,
                 "bytes follow the image's end mark at byte {offset}: give the reader the image alone"
             ),
-            ImageError::UnknownTable { table } => write!(
+            ImageError::UnknownTable { offset, table } => write!(
                 f,
-                "the image has records of a table `{table}` that this program does not know: restore it with the program that wrote it, or a newer one"
+                "the image has records of a table `{table}` that this program does not know, from byte {offset} on: restore it with the program that wrote it, or a newer one"
             ),
             ImageError::UnknownField {
-                table,
+                place,
                 version,
                 field,
             } => write!(
                 f,
-                "a record of the image's table `{table}` has a field `{field}` that this program does not know in records of version {version}: restore it with the program that wrote it, or a newer one"
+                "the image has a field `{field}` at {place}, which this program does not know in records of version {version}: restore it with the program that wrote it, or a newer one"
             ),
             ImageError::NewerRecords {
                 table,

@@ -4,6 +4,7 @@ use super::error::ImageError;
 use super::msgpack;
 use crate::position::{HistoryId, LogIndex, Position};
 use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
 use std::fmt;
 
 /// One table of the schema, as the image room needs to know it.
@@ -32,10 +33,6 @@ impl TableShape {
 
     /// How many versions of the records came after one, if records of that can be read.
     fn versions_since(&self, version: u32) -> Result<usize, Refusal> {
-        if version == 0 {
-            let what = format!("it has records of version 0 of table `{}`", self.name);
-            return Err(Refusal::Malformed(what));
-        }
         let Some(before) = self.version.checked_sub(version) else {
             return Err(ImageError::NewerRecords {
                 table: self.name,
@@ -216,8 +213,8 @@ pub(super) struct TablePlan {
     pub(super) table: Option<usize>,
     /// How many versions of its records came after the image's.
     pub(super) before: usize,
-    /// The fields that records of that version have not: no record may have a value of one.
-    pub(super) unknown: Vec<String>,
+    /// The fields that records of that version have not: no record may have one.
+    pub(super) unknown: HashSet<String>,
     /// For each index of the section: its ordinal in the table, or `None` if the table has no
     /// index of this name and definition.
     pub(super) indexes: Vec<Option<usize>>,
@@ -229,9 +226,10 @@ pub(super) struct TablePlan {
 /// an index of another definition is another index. Of an earlier version, the fields are those of its own
 /// form, and the primary key is whatever its records are converted to.
 pub(super) fn plan(header: &Header, schema: &[TableShape]) -> Result<Vec<TablePlan>, Refusal> {
-    let mut plans: Vec<TablePlan> = Vec::new();
+    let mut seen = HashSet::new();
+    let mut plans = Vec::new();
     for table in &header.tables {
-        if plans.iter().any(|plan| plan.name == table.name) {
+        if !seen.insert(&table.name) {
             return Err(Refusal::Malformed(format!(
                 "it lists table `{}` twice",
                 table.name
@@ -242,9 +240,13 @@ pub(super) fn plan(header: &Header, schema: &[TableShape]) -> Result<Vec<TablePl
             version: table.version,
             table: schema.iter().position(|shape| shape.name == table.name),
             before: 0,
-            unknown: Vec::new(),
+            unknown: HashSet::new(),
             indexes: vec![None; table.indexes.len()],
         };
+        if table.version == 0 {
+            let what = format!("it has records of version 0 of table `{}`", table.name);
+            return Err(Refusal::Malformed(what));
+        }
         let Some(number) = plan.table else {
             plans.push(plan);
             continue;
@@ -368,7 +370,7 @@ mod tests {
             version: 1,
             table: Some(table),
             before: 0,
-            unknown: vec![],
+            unknown: HashSet::new(),
             indexes: indexes.to_vec(),
         }
     }
@@ -426,7 +428,7 @@ mod tests {
         let mut fewer = shapes();
         fewer[0].fields = &["id", "tags"];
         let plans = plan(&header(), &fewer).unwrap();
-        assert_eq!(plans[0].unknown, ["node"]);
+        assert_eq!(plans[0].unknown, HashSet::from(["node".to_owned()]));
     }
 
     #[test]

@@ -102,9 +102,9 @@ fn end_of(bytes: &[u8], start: usize) -> Result<usize, Fault> {
     }
 }
 
-/// The entries of a value that has been [`check`]ed and is a map, of any other none: their keys, if
-/// those are text, and whether their values are nil.
-pub(super) fn entries(bytes: &[u8]) -> impl Iterator<Item = (&[u8], bool)> {
+/// The keys of a value that has been [`check`]ed and is a map, of any other none; one that is not text is
+/// as if it were empty.
+pub(super) fn keys(bytes: &[u8]) -> impl Iterator<Item = &str> {
     let head = Head::read(bytes, 0).ok();
     let head = head.filter(|_| is_map(Marker::from_u8(bytes[0])));
     let (mut at, mut left) = head.map_or((0, 0), |head| (head.end, head.children / 2));
@@ -113,8 +113,7 @@ pub(super) fn entries(bytes: &[u8]) -> impl Iterator<Item = (&[u8], bool)> {
         let (key, value) = (at, end_of(bytes, at).ok()?);
         at = end_of(bytes, value).ok()?;
         let text = rmp::decode::read_str_from_slice(&bytes[key..value]);
-        let text = text.map_or(&[][..], |(text, _)| text.as_bytes());
-        Some((text, Marker::from_u8(bytes[value]) == Marker::Null))
+        Some(text.map_or("", |(text, _)| text))
     })
 }
 
@@ -337,6 +336,19 @@ mod tests {
         let mut fix16 = vec![0xd8];
         fix16.resize(18, 0);
         assert_eq!(check(&fix16), Ok(()));
+    }
+
+    #[test]
+    fn keys_of_a_map() {
+        let nested = BTreeMap::from([("a", Any::Int(1)), ("b", Any::List(vec![Any::Unit; 20]))]);
+        let bytes = rmp_serde::to_vec_named(&nested).unwrap();
+        assert!(keys(&bytes).eq(["a", "b"]));
+        let many: BTreeMap<_, _> = (0..70_000).map(|n| (format!("{n:05}"), ())).collect();
+        let bytes = rmp_serde::to_vec_named(&many).unwrap();
+        assert!(keys(&bytes).eq(many.keys()));
+        // {1: nil, "a": nil}, and what is no map.
+        assert!(keys(&[0x82, 1, 0xc0, 0xa1, b'a', 0xc0]).eq(["", "a"]));
+        assert_eq!(keys(&[0x92, 1, 0xc0]).count() + keys(&[0xc0]).count(), 0);
     }
 
     proptest! {

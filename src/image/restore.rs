@@ -12,6 +12,7 @@ use crate::store::{
 };
 use crate::version::Edition;
 use std::cell::Cell;
+use std::collections::HashSet;
 use std::io::Read;
 use std::sync::Arc;
 
@@ -283,11 +284,18 @@ impl TableReader<'_, '_> {
     fn no_rows(&mut self, plan: &TablePlan) -> Result<(), ImageError> {
         match self.frames.next()? {
             Kind::TableEnd => self.table_end(0),
+            Kind::Rows if self.frames.body().is_empty() => Err(self.no_rows_in_frame()),
             Kind::Rows => Err(ImageError::UnknownTable {
+                offset: self.frames.offset_of(self.frames.body()),
                 table: plan.name.clone(),
             }),
             _ => Err(self.frames.unexpected("rows or the end of the table")),
         }
+    }
+
+    fn no_rows_in_frame(&self) -> ImageError {
+        self.frames
+            .malformed(self.frames.body(), None, "a frame of no rows")
     }
 
     /// Looks at the end of a table that has had so many records.
@@ -319,7 +327,7 @@ impl TableReader<'_, '_> {
             }
             let mut rest = self.frames.body();
             if rest.is_empty() {
-                return Err(self.frames.malformed(rest, None, "a frame of no rows"));
+                return Err(self.no_rows_in_frame());
             }
             while !rest.is_empty() {
                 let start = rest;
@@ -329,11 +337,11 @@ impl TableReader<'_, '_> {
                     what,
                 };
                 let row = Row::take(&mut rest, self.image.index).map_err(malformed)?;
-                if let Some(field) = row.value_of(&plan.unknown) {
+                if let Some(field) = row.any_of(&plan.unknown) {
                     return Err(ImageError::UnknownField {
-                        table: table.name(),
+                        place: place(),
                         version: plan.version,
-                        field: field.clone(),
+                        field: field.into(),
                     });
                 }
                 let (created, modified) = self.indexes(&row);
@@ -501,12 +509,10 @@ impl<'a> Row<'a> {
         })
     }
 
-    /// The first of these fields that the record has a value of.
-    fn value_of<'f>(&self, fields: &'f [String]) -> Option<&'f String> {
-        let has = |field: &&String| {
-            let mut entries = msgpack::entries(self.record);
-            entries.any(|(name, is_nil)| name == field.as_bytes() && !is_nil)
-        };
-        fields.iter().find(has)
+    /// One of these fields, if the record has any.
+    fn any_of(&self, fields: &HashSet<String>) -> Option<&str> {
+        // Most often there is none, and then the record is not looked at.
+        let mut keys = (!fields.is_empty()).then(|| msgpack::keys(self.record))?;
+        keys.find(|&key| fields.contains(key))
     }
 }

@@ -416,9 +416,10 @@ impl<S: Schema> WriteTxn<S> {
     /// counts as a change: validate first.
     ///
     /// The answer never overlooks a change. It can be a conflict where nothing that was read has
-    /// changed, but something beside it was deleted or added. It is the same on every replica that has
-    /// had the same indexes since the guard's position: in a rolling upgrade, do not guard what was
-    /// read of an index that only some replicas have.
+    /// changed, but something beside it was deleted or added. It is the same on every replica whose
+    /// queries have the same log indexes. Of a table or index that replicas came to know at different
+    /// positions, in a rolling upgrade, they have not: do not guard what was read of it before it was
+    /// written to by all, or before all are restored from one image (`docs/image.md`, "Versions of records").
     pub fn validate(&self, guard: &Guard) -> Result<(), Conflict> {
         guard.validate(self.txn())
     }

@@ -63,14 +63,15 @@ impl<S: Schema> WriteTxn<S> {
     ///
     /// O(number of indexes); what is written after it is copied once more, as after a
     /// [`savepoint`](Self::savepoint). It is read, cloned, kept and [forked](Snapshot::fork) like any
-    /// other, whatever becomes of the transaction: rolled back, dropped or committed. Tables that are
+    /// other, whatever becomes of the transaction: rolled back, dropped or committed. (While somebody has
+    /// one, to roll back or drop the transaction takes time for all it has written.) Tables that are
     /// derived are as the transaction itself sees them: what is derived of the current entry is written at
     /// its end.
     ///
     /// Its index is that of the current entry, but nothing says that it will be in the log like this. So
     /// its position is of a history of its own ([`HistoryId::is_fork`](crate::HistoryId::is_fork)), as a
     /// fork's is: guards and cursors made on it are refused by the store. That history is another on every
-    /// replica: a command is not to write it into a record.
+    /// replica: a command is neither to write it into a record nor to answer with it.
     ///
     /// ```
     /// # use highwater::{Schema, Store, Table};

@@ -32,7 +32,7 @@ pub struct Stats {
     pub nodes: NodeStats,
     /// How many versions are held by somebody, the newest and snapshots of transactions included.
     pub versions: usize,
-    /// The position of the oldest of them.
+    /// The position of the oldest of them; of a snapshot of a transaction, one that was never published.
     pub oldest: Position,
     /// How long ago that was published.
     pub oldest_age: Duration,

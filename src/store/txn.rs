@@ -205,7 +205,9 @@ impl Txn {
             kept: self.kept.clone().or_else(|| base.kept.clone()),
             ..*base
         };
-        self.edition.snapshot(root)
+        // A root without a window holds nothing of the user's: what is forgotten can go here.
+        let (version, _forgotten) = self.edition.snapshot(root);
+        version
     }
 
     /// How many savepoints there are.
@@ -254,10 +256,9 @@ impl Txn {
     }
 
     pub(super) fn release_to(&mut self, depth: usize) {
-        while self.savepoints.len() > depth {
-            self.savepoints.pop();
-            self.edition.release();
-        }
+        self.edition
+            .release(self.savepoints.len().saturating_sub(depth));
+        self.savepoints.truncate(depth);
     }
 
     /// What is derived is written already.
@@ -378,7 +379,7 @@ impl ChangedKeys for Published<'_> {
 /// The one write transaction. Derefs to the generated view; reads see its own writes.
 ///
 /// It is `Send`. Dropped without [`commit`](Self::commit), or unwound by a panic, it leaves
-/// nothing behind. While there is one, other writers wait; on the thread that wrote in it last they are
+/// nothing behind in the store. While there is one, other writers wait; on the thread that wrote in it last they are
 /// refused, because it would wait for itself ([`StoreError::Nested`](crate::StoreError::Nested)).
 #[must_use = "a transaction that is not committed leaves nothing behind"]
 pub struct WriteTxn<S: Schema> {

@@ -105,8 +105,7 @@ pub(super) fn audit<P: Send + Sync + 'static>(
         ledger.enter(made, "an edition that was dropped");
     }
     if let Some(edition) = open {
-        let mut made = made_and_given_up(edition, floor, &ledger, one_line);
-        made.retain(|node| !ledger.0.contains_key(node));
+        let made = made_and_given_up(edition, floor, &ledger, one_line);
         ledger.enter(made, "the open edition");
     }
     for record in live.into_iter().filter(|record| record.is_held()) {
@@ -135,9 +134,13 @@ fn made_and_given_up<P: Send + Sync + 'static>(
     let base = edition.base().record();
     let mut made = reached(&edition.trees, base.generation);
     for mark in &edition.marks {
-        made.extend(reached(mark.trees(), base.generation));
+        let mut seen = reached(mark.trees(), base.generation);
+        // What a snapshot is the last to see is on its list, or on that of a later one.
+        if !mark.is_savepoint() {
+            seen.retain(|node| !listed.0.contains_key(node));
+        }
+        made.extend(seen);
     }
-    made.retain(|node| !listed.0.contains_key(node));
     let mut gone = made.clone();
     gone.extend(reached(&base.trees, floor));
     let working = reached(&edition.trees, floor);

@@ -108,6 +108,16 @@ impl<P: Send + Sync + 'static> Core<P> {
         }
     }
 
+    /// Ends a version of which this is the only handle, and which was not published; returns its payload.
+    pub(super) fn forget(&self, version: Version<P>, reclaimer: &mut Reclaimer<P>) -> P {
+        let record = version.into_record();
+        // Not the last: an edition has a store handle.
+        self.holders.fetch_sub(1, Ordering::Relaxed);
+        // SAFETY: the only handle was given up, so nobody else reaches the record.
+        unsafe { reclaimer.died(record, &self.live) };
+        reclaimer.payloads.pop().expect("that of the record")
+    }
+
     /// One holder less; the last one tears the core down. If it was a fork, and the last that held
     /// its base, this goes on with the core of that.
     ///
@@ -282,7 +292,8 @@ impl<P: Send + Sync + 'static> Versions<P> {
         let first = Record::publishable(memory, core, generation, trees, payload);
         let mut reclaimer = Reclaimer::new(generation);
         let versions = Versions(core);
-        reclaimer.born(&first, &versions.core().live);
+        reclaimer.born(&first);
+        versions.core().live.add(&first);
         versions.core().exit(Box::new(Writer {
             generation,
             edits: Edits::default(),

@@ -1,7 +1,7 @@
 //! The one writer's private successor of the newest version.
 
 use super::core::{Versions, Writer};
-use super::marks::Mark;
+use super::marks::{LOOK_AGAIN, Mark};
 use super::reclaim::{Block, Trash, give_up};
 use super::record::Version;
 use super::site::Site;
@@ -16,7 +16,8 @@ const STEP: usize = 128;
 #[cfg(debug_assertions)]
 const CHECKED: u64 = 300;
 
-/// Trees that are being edited in private. Dropped unpublished, it leaves nothing behind.
+/// Trees that are being edited in private. Dropped unpublished, it leaves nothing behind but what somebody
+/// has a snapshot of.
 pub(crate) struct Edition<P: Send + Sync + 'static> {
     pub(super) versions: Versions<P>,
     /// Taken out when the slot is given back.
@@ -31,6 +32,10 @@ pub(crate) struct Edition<P: Send + Sync + 'static> {
     pub(super) deep_bytes: u64,
     /// Oldest first.
     pub(super) marks: Vec<Mark<P>>,
+    /// With so many, all are looked at.
+    pub(super) look_again_at: usize,
+    /// Payloads of its snapshots that nobody had any more.
+    pub(super) forgotten: Vec<P>,
 }
 
 // SAFETY: the raw pointers in it are nodes that only the holder of the writer's slot, which moves
@@ -59,6 +64,8 @@ impl<P: Send + Sync + 'static> Edition<P> {
             deep: Vec::new(),
             deep_bytes: 0,
             marks: Vec::new(),
+            look_again_at: LOOK_AGAIN,
+            forgotten: Vec::new(),
         }
     }
 
@@ -224,12 +231,9 @@ impl<P: Send + Sync + 'static> Edition<P> {
         past: Option<P>,
         keep: impl FnOnce(Version<P>, u64),
     ) -> Trash<P> {
-        while self.newest_savepoint().is_some() {
-            self.release();
-        }
         #[cfg(debug_assertions)]
         self.check(CHECKED);
-        let handed = self.hand_to_snapshots();
+        let handed = self.hand_to_snapshots(past.is_some());
         let mut writer = self.writer.take().expect("held until the edition ends");
         let base = self.base.take().expect("held until the edition ends");
         let trees = std::mem::take(&mut self.trees);
@@ -257,19 +261,18 @@ impl<P: Send + Sync + 'static> Edition<P> {
             )
         });
         let reclaimer = &mut writer.reclaimer;
+        reclaimer.payloads.extend(self.forgotten.drain(..));
         let entries = std::mem::take(&mut reclaimer.spare.entries);
         let (retired_nodes, floor) = (&writer.edits.retired, reclaimer.floor());
         // SAFETY: retired nodes are live.
         let block = unsafe { Block::of(retired_nodes, &self.deep, floor, entries) };
         writer.edits.clear_retired();
-        if !block.is_empty() {
-            // Who needs a node longest, in the order of generations, has it on its list: the base, its
-            // copy, or a snapshot of an edition that was dropped since.
-            let (_, last) = core.live.newest(handed.before).expect("the base is held");
-            // SAFETY: it is live, and only the holder of the writer's slot touches dead lists.
-            unsafe { last.as_ref().inherit(block) };
-        }
-        writer.reclaimer.born(&next, &core.live);
+        writer.reclaimer.born(&next);
+        // Who needs a node longest, in the order of generations, has it on its list: the base, its
+        // copy, or a snapshot of an edition that was dropped since.
+        let last = core.live.add_after(&next, handed.before);
+        // SAFETY: it is live, and only the holder of the writer's slot touches dead lists.
+        unsafe { last.as_ref().inherit(block) };
         if let Some((past, pinned)) = past {
             keep(past, pinned);
         }
@@ -326,13 +329,11 @@ impl<P: Send + Sync + 'static> Drop for Edition<P> {
         if self.writer.is_none() {
             return;
         }
-        while self.newest_savepoint().is_some() {
-            self.rollback();
-        }
         let floor = self.base().record().generation;
         let roots = self.leave_snapshots();
         let mut writer = self.writer.take().expect("held until the edition ends");
         writer.edits.clear_retired();
+        writer.reclaimer.payloads.extend(self.forgotten.drain(..));
         writer.reclaimer.unborn(floor, roots);
         self.base = None;
         let trash = settle(&self.versions, &mut writer, 0);

@@ -15,10 +15,17 @@ impl<P: Send + Sync + 'static> Live<P> {
         Live(Mutex::new(BTreeMap::new()))
     }
 
-    /// Adds a version that is about to be published.
+    /// Adds a version.
     pub(super) fn add(&self, version: &Version<P>) {
-        let pointer = NonNull::new(version.as_ptr()).expect("a handle is never null");
-        lock(&self.0).insert(version.record().generation, pointer);
+        lock(&self.0).insert(version.record().generation, version.into());
+    }
+
+    /// Adds one, and returns the newest that is no younger than `until`, which there is.
+    pub(super) fn add_after(&self, version: &Version<P>, until: u64) -> NonNull<Record<P>> {
+        let mut live = lock(&self.0);
+        let last = live.range(..=until).next_back().map(|(_, &record)| record);
+        live.insert(version.record().generation, version.into());
+        last.expect("what it comes after is held")
     }
 
     /// Removes a version that is dead.

@@ -227,7 +227,7 @@ fn seen_while(
         let mut edition = versions.edit();
         edition.savepoint();
         edition.insert(0, b"k", Arc::new(Probe::new(1, &alive)), 1);
-        let seen = edition.snapshot(Probe::new(1, &alive));
+        let (seen, _) = edition.snapshot(Probe::new(1, &alive));
         let reader = thread::spawn(move || {
             let value = seen
                 .tree::<Arc<Probe>>(0)

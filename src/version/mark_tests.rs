@@ -85,3 +85,53 @@ fn what_was_given_up_before_a_savepoint_stays_given_up() {
     }
     world.end(true);
 }
+
+/// Records that are there, of snapshots that were taken one after the other, each time that many of
+/// them are let go by `keep`.
+fn most_records(rounds: u64, keep: impl Fn(&mut World)) -> usize {
+    let mut world = World::new();
+    let mut most = 0;
+    for n in 0..rounds {
+        world.step(Op::Insert(0, n.to_be_bytes().to_vec()));
+        world.step(Op::Snapshot);
+        keep(&mut world);
+        most = most.max(world.versions.core().live.all().len());
+    }
+    world.compare(&[]);
+    world.end(true);
+    most
+}
+
+#[test]
+fn snapshots_that_nobody_has_any_more_leave_nothing_in_a_long_edition() {
+    // None is kept: the base, the last, and one that is taken while that is there.
+    assert!(most_records(1000, |world| world.held.clear()) <= 3);
+    // The last is kept until there is the next.
+    let last = most_records(1000, |world| drop(world.held.drain(..world.held.len() - 1)));
+    assert!(last <= 2 + 2 * super::marks::LOOK_AGAIN, "{last}");
+    // The first is kept.
+    let first = most_records(1000, |world| world.held.truncate(1));
+    assert!(first <= 4, "{first}");
+}
+
+/// Each list of what was given up is looked at once when many are let go together: what is freed is
+/// freed, and what the base has is kept.
+#[test]
+fn many_snapshots_are_let_go_together() {
+    for end in [Op::Commit, Op::Abort, Op::Snapshot, Op::Rollback] {
+        let mut world = World::new();
+        for n in 0..500_u64 {
+            world.step(Op::Insert(0, n.to_be_bytes().to_vec()));
+        }
+        world.step(Op::Commit);
+        world.step(Op::Savepoint);
+        for n in 0..500_u64 {
+            world.step(Op::Insert(0, n.to_be_bytes().to_vec()));
+            world.step(Op::Snapshot);
+        }
+        world.held.clear();
+        world.step(end);
+        world.compare(&[]);
+        world.end(false);
+    }
+}

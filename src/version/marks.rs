@@ -21,6 +21,9 @@ use super::reclaim::{Block, free_unborn, give_up};
 use super::record::Version;
 use crate::tree::{Link, RawTree, birth, for_each_below, size};
 
+/// From so many marks on, those that nobody has any more are looked for among all.
+pub(super) const LOOK_AGAIN: usize = 8;
+
 /// What an edition gave up between two marks.
 #[derive(Default)]
 pub(super) struct Given {
@@ -47,7 +50,7 @@ pub(super) struct Mark<P: Send + Sync + 'static> {
 }
 
 impl<P: Send + Sync + 'static> Mark<P> {
-    fn is_savepoint(&self) -> bool {
+    pub(super) fn is_savepoint(&self) -> bool {
         matches!(self.kind, Kind::Savepoint(_))
     }
 
@@ -122,37 +125,65 @@ impl<P: Send + Sync + 'static> Edition<P> {
     }
 
     /// What has been written so far, as a version of its own. O(number of trees); what is edited after
-    /// it is copied once more.
-    pub(crate) fn snapshot(&mut self, payload: P) -> Version<P> {
+    /// it is copied once more. With it, the payloads of earlier ones that nobody has any more.
+    pub(crate) fn snapshot(&mut self, payload: P) -> (Version<P>, Vec<P>) {
         self.forget_unseen();
         let (trees, generation) = (self.headers(), self.edits().generation);
         let writer = self.writer.as_mut().expect("held until the edition ends");
         let version = self.versions.record(writer, generation, trees, payload);
         self.versions.core().live.add(&version);
         self.mark(Kind::Snapshot(version.clone()));
-        version
+        (version, std::mem::take(&mut self.forgotten))
     }
 
-    /// Takes away the newest marks that are snapshots which nobody has any more.
+    /// Takes the newest marks away that are snapshots which nobody has any more; and, each time that there
+    /// are twice as many marks, all that are.
     fn forget_unseen(&mut self) {
-        while self.marks.last().is_some_and(Mark::is_unseen) {
-            self.take_away(self.marks.len() - 1);
+        let unseen = self.marks.iter().rev().take_while(|mark| mark.is_unseen());
+        let mut from = self.marks.len() - unseen.count();
+        if self.marks.len() >= self.look_again_at {
+            from = 0;
+        }
+        self.take_away(from, Mark::is_unseen);
+        if from == 0 {
+            self.look_again_at = LOOK_AGAIN.max(2 * self.marks.len());
         }
     }
 
-    /// Takes mark number `at` away, which nobody looks at or comes back to: what was given up after it is
-    /// as if it was given up before it.
-    fn take_away(&mut self, at: usize) {
-        let floor = self.floor_before(at);
-        let Mark { before, .. } = self.marks.remove(at);
-        if let Some(next) = self.marks.get_mut(at) {
-            let since = std::mem::take(&mut next.before);
-            self.marks[at].before = self.join(floor, before, since);
-        } else {
+    /// Takes those marks from number `from` on away that are `gone`: nobody looks at them or comes back to
+    /// them. What was given up after one is as if it had been given up before it. Each list is looked at
+    /// once.
+    fn take_away(&mut self, from: usize, gone: impl Fn(&Mark<P>) -> bool) {
+        let mut floor = self.floor_before(from);
+        let mut earlier = None;
+        let mut kept = from;
+        for at in from..self.marks.len() {
+            let mut before = std::mem::take(&mut self.marks[at].before);
+            if let Some(earlier) = earlier.take() {
+                before = self.join(floor, earlier, before);
+            }
+            if gone(&self.marks[at]) {
+                earlier = Some(before);
+            } else {
+                floor = self.marks[at].generation;
+                self.marks[at].before = before;
+                self.marks.swap(kept, at);
+                kept += 1;
+            }
+        }
+        if let Some(earlier) = earlier {
             let since = self.take_given();
-            let joined = self.join(floor, before, since);
+            let joined = self.join(floor, earlier, since);
             self.put_given(joined);
             self.writer().edits.floor = floor;
+        }
+        let writer = self.writer.as_mut().expect("held until the edition ends");
+        for mark in self.marks.drain(kept..) {
+            if let Kind::Snapshot(version) = mark.kind {
+                let core = self.versions.core();
+                self.forgotten
+                    .push(core.forget(version, &mut writer.reclaimer));
+            }
         }
     }
 
@@ -207,17 +238,19 @@ impl<P: Send + Sync + 'static> Edition<P> {
         self.raise();
     }
 
-    /// Takes the newest savepoint away and keeps what was done since.
-    ///
-    /// # Panics
-    /// If there is none.
-    pub(crate) fn release(&mut self) {
-        let savepoint = self.newest_savepoint().expect("a savepoint to release");
-        self.take_away(savepoint);
+    /// Takes the newest savepoints away, so many, and keeps what was done since.
+    pub(crate) fn release(&mut self, count: usize) {
+        let savepoints = self.marks.iter().enumerate().rev();
+        let mut savepoints = savepoints
+            .filter(|(_, mark)| mark.is_savepoint())
+            .take(count);
+        if let Some((oldest, _)) = savepoints.by_ref().last() {
+            self.take_away(oldest, |mark| mark.is_savepoint() || mark.is_unseen());
+        }
     }
 
     /// The number of its mark.
-    pub(super) fn newest_savepoint(&self) -> Option<usize> {
+    fn newest_savepoint(&self) -> Option<usize> {
         self.marks.iter().rposition(Mark::is_savepoint)
     }
 
@@ -256,29 +289,28 @@ impl<P: Send + Sync + 'static> Edition<P> {
         }
     }
 
-    /// Ends the marks of an edition that is published: each snapshot, there are no savepoints, gets what
-    /// was given up after it.
-    pub(super) fn hand_to_snapshots(&mut self) -> Handed {
-        self.forget_unseen();
+    /// Ends the marks of an edition that is published: each snapshot gets what was given up after it.
+    /// `bytes`: whether it is asked for how many bytes of those the base has.
+    pub(super) fn hand_to_snapshots(&mut self, bytes: bool) -> Handed {
+        self.take_away(0, |mark| mark.is_savepoint() || mark.is_unseen());
         let (base, floor) = (self.floor_before(0), self.writer().reclaimer.floor());
+        let first = self.marks.first().map(|mark| mark.generation);
         let mut handed = Handed {
-            before: self
-                .marks
-                .first()
-                .map_or(self.edits().generation, |mark| mark.generation)
-                - 1,
+            before: first.unwrap_or(self.edits().generation) - 1,
             retired: 0,
             bytes: 0,
         };
         while let Some(Mark { kind, before, .. }) = self.marks.pop() {
             let Kind::Snapshot(version) = kind else {
-                unreachable!("savepoints are released before");
+                unreachable!("savepoints were taken away");
             };
             let since = self.take_given();
             handed.retired += since.retired.len();
             // SAFETY: what was given up is live until it is freed by its list.
             unsafe {
-                handed.bytes += since.bytes_up_to(base);
+                if bytes {
+                    handed.bytes += since.bytes_up_to(base);
+                }
                 let block = Block::of(&since.retired, &since.deep, floor, Vec::new());
                 version.record().inherit(block);
             }
@@ -287,10 +319,13 @@ impl<P: Send + Sync + 'static> Edition<P> {
         handed
     }
 
-    /// Ends the marks of an edition that is dropped, which are snapshots. Returns what is left to be given
-    /// up: the roots of its trees, if nobody has a snapshot.
+    /// Ends the marks of an edition that is dropped. Returns what is left to be given up: the roots of its
+    /// trees, if nobody has a snapshot.
     pub(super) fn leave_snapshots(&mut self) -> Vec<Link> {
-        self.forget_unseen();
+        while self.newest_savepoint().is_some() {
+            self.rollback();
+        }
+        self.take_away(0, Mark::is_unseen);
         if self.marks.is_empty() {
             return self.roots();
         }

@@ -2,7 +2,8 @@
 //!
 //! **Promises.** Taking a version, reading it and dropping it take no lock and free nothing. One
 //! edition at a time is made in private and published atomically. Whatever no version can reach
-//! any more is freed, in bounded steps, by the writer. A dropped edition leaves nothing behind.
+//! any more is freed, in bounded steps, by the writer. A dropped edition leaves nothing behind but what
+//! somebody has a snapshot of.
 //!
 //! **May not know**: records, tables, log indexes. What a root carries besides trees is its
 //! `payload`, of the caller's type.

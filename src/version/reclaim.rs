@@ -9,7 +9,8 @@
 //!
 //! What a dropped edition made is found by walking down from its roots until older nodes are met.
 //! Those belong to others and are only looked at; so that they are still there to look at, this
-//! work goes before any other, and nothing else is freed until it is done.
+//! work goes before any other, and nothing else is freed until it is done. Where somebody has a snapshot of
+//! such an edition, it is listed by node instead (`marks.rs`).
 //!
 //! In a fork all this ends at nodes that are not younger than its base. They belong to others, and
 //! live for as long as the base is held, which is until after the fork's last node is freed.
@@ -141,7 +142,7 @@ pub(super) struct Reclaimer<P: Send + Sync + 'static> {
     unborn: Vec<Unborn>,
     estates: Vec<Estate>,
     /// Payloads of dead versions, to be dropped with the trash.
-    payloads: SmallVec<[P; 1]>,
+    pub(super) payloads: SmallVec<[P; 1]>,
     /// The roots of the newest version, which nothing retires: for the end.
     newest: Vec<Link>,
     pub(super) spare: Spare<P>,
@@ -174,8 +175,7 @@ impl<P: Send + Sync + 'static> Reclaimer<P> {
     }
 
     /// A version that is about to be published.
-    pub(super) fn born(&mut self, version: &Version<P>, live: &Live<P>) {
-        live.add(version);
+    pub(super) fn born(&mut self, version: &Version<P>) {
         self.newest.clear();
         self.newest.extend(
             version

@@ -104,6 +104,12 @@ impl<P: Send + Sync + 'static> Version<P> {
         self.record().refs.load(Ordering::Acquire) == 1
     }
 
+    /// Gives the handle up, which is the only one.
+    pub(super) fn into_record(self) -> NonNull<Record<P>> {
+        debug_assert!(self.is_only_handle());
+        ManuallyDrop::new(self).0
+    }
+
     pub(crate) fn payload(&self) -> &P {
         &self.record().payload
     }
@@ -123,6 +129,12 @@ impl<P: Send + Sync + 'static> Version<P> {
         // SAFETY: the nodes of a published version are never written, and are freed only after
         // its last handle is gone; the view borrows this one.
         unsafe { self.record().trees[id].view() }
+    }
+}
+
+impl<P: Send + Sync + 'static> From<&Version<P>> for NonNull<Record<P>> {
+    fn from(version: &Version<P>) -> Self {
+        version.0
     }
 }
 

@@ -282,12 +282,12 @@ impl World {
             Op::Release => {
                 let (edition, _, saved) = self.working();
                 if saved.pop().is_some() {
-                    edition.release();
+                    edition.release(1);
                 }
             }
             Op::Snapshot => {
                 let (edition, model, _) = self.working();
-                let seen = (edition.snapshot(value), model.clone());
+                let seen = (edition.snapshot(value).0, model.clone());
                 self.held.push(seen);
                 self.one_line = false;
             }

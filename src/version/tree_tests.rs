@@ -171,7 +171,7 @@ proptest! {
                 prop_assert_eq!(content(edition.tree(0)), was);
                 continue;
             }
-            edition.release();
+            edition.release(1);
             for key in left.extract_if(.., |key| key.starts_with(prefix)) {
                 edition.remove(1, &key, stamp);
             }
