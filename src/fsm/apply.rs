@@ -292,6 +292,7 @@ impl<R, E> Applied<R, E> {
 
 /// What became of one entry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[must_use = "a command may have been rejected"]
 pub enum Outcome<R, E> {
     /// The command was applied, or rejected: by itself, or by a rule of the schema.
     Done(Result<R, E>),

@@ -343,7 +343,7 @@ mod tests {
         let nested = BTreeMap::from([("a", Any::Int(1)), ("b", Any::List(vec![Any::Unit; 20]))]);
         let bytes = rmp_serde::to_vec_named(&nested).unwrap();
         assert!(keys(&bytes).eq(["a", "b"]));
-        let many: BTreeMap<_, _> = (0..70_000).map(|n| (format!("{n:05}"), ())).collect();
+        let many: BTreeMap<_, _> = (0..70_000).map(|n| (format!("{n:05}"), 0_u8)).collect();
         let bytes = rmp_serde::to_vec_named(&many).unwrap();
         assert!(keys(&bytes).eq(many.keys()));
         // {1: nil, "a": nil}, and what is no map.

@@ -580,7 +580,8 @@ fn a_command_that_breaks_a_rule_is_told_so_again() {
         assert_eq!(applied.halted, None);
         applied.outcomes.into_iter().next().unwrap()
     };
-    apply(1, Proposal::open_session(SessionOptions::default(), NOW));
+    let opened = apply(1, Proposal::open_session(SessionOptions::default(), NOW));
+    assert_eq!(opened, Outcome::Session(SessionId(1)));
     let request = RequestId {
         session: SessionId(1),
         sequence: 1,

@@ -81,7 +81,7 @@ async fn until_due(app: &App, term: u64) {
 mod tests {
     use std::time::SystemTime;
 
-    use highwater::fsm::Proposal;
+    use highwater::fsm::{Outcome, Proposal};
     use highwater::journal::{Journal, JournalOptions};
 
     use super::*;
@@ -102,7 +102,8 @@ mod tests {
         let (journal, _) = Journal::<Catalog, Command>::open(folder.path(), options).unwrap();
         let ahead = SystemTime::now() + YEAR;
         let begin = Proposal::new(&Command::Begin, ahead, 0).unwrap();
-        journal.submit(begin).unwrap();
+        let (_, begun) = journal.submit(begin).unwrap();
+        assert!(matches!(begun, Outcome::Done(Ok(_))));
         journal.close().unwrap();
 
         let log = log::open(folder.path()).unwrap();
