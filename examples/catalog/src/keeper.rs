@@ -102,8 +102,8 @@ mod tests {
         let (journal, _) = Journal::<Catalog, Command>::open(folder.path(), options).unwrap();
         let ahead = SystemTime::now() + YEAR;
         let begin = Proposal::new(&Command::Begin, ahead, 0).unwrap();
-        let (_, begun) = journal.submit(begin).unwrap();
-        assert!(matches!(begun, Outcome::Done(Ok(_))));
+        let (_, outcome) = journal.submit(begin).unwrap();
+        assert!(matches!(outcome, Outcome::Done(Ok(_))));
         journal.close().unwrap();
 
         let log = log::open(folder.path()).unwrap();
