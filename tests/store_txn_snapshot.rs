@@ -3,6 +3,7 @@
 
 mod store_schema;
 
+use highwater::fsm::Rejected;
 use highwater::{
     Conflict, CursorError, LogIndex, Retention, Snapshot, Store, StoreOptions, WriteTxn,
 };
@@ -29,15 +30,15 @@ fn it_has_what_was_written_so_far_and_nothing_after() {
     let store = Store::<Catalog>::new();
     commit_at(&store, 3, |txn| put(txn, "a", 1));
     let mut txn = at(&store, 5);
-    let untouched = txn.snapshot();
+    let untouched = txn.snapshot().unwrap();
     put(&mut txn, "a", 2);
     put(&mut txn, "b", 3);
     txn.services_mut().insert(tagged("s", &["t"])).unwrap();
-    let first = txn.snapshot();
+    let first = txn.snapshot().unwrap();
     txn.nodes_mut().delete("a").unwrap();
     put(&mut txn, "c", 4);
     txn.services_mut().delete("s").unwrap();
-    let second = txn.snapshot();
+    let second = txn.snapshot().unwrap();
 
     assert_eq!(names(&untouched), [pair("a", 1)]);
     assert_eq!(names(&first), [pair("a", 2), pair("b", 3)]);
@@ -65,16 +66,16 @@ fn it_outlives_what_becomes_of_the_transaction() {
     put(&mut txn, "a", 2);
     let before = txn.savepoint();
     put(&mut txn, "b", 2);
-    let undone = txn.snapshot();
+    let undone = txn.snapshot().unwrap();
     txn.rollback_to(before);
     assert_eq!(txn.nodes().len(), 1);
     put(&mut txn, "c", 2);
-    let kept = txn.snapshot();
+    let kept = txn.snapshot().unwrap();
     drop(txn);
 
     let mut txn = at(&store, 2);
     put(&mut txn, "d", 2);
-    let committed = txn.snapshot();
+    let committed = txn.snapshot().unwrap();
     txn.commit().unwrap();
     for index in 3..40 {
         commit_at(&store, index, |txn| {
@@ -100,7 +101,7 @@ fn records_are_written_while_they_are_walked_over() {
     for n in 0..200 {
         put(&mut txn, &format!("n{n:03}"), n);
     }
-    for node in txn.snapshot().nodes().iter() {
+    for node in txn.snapshot().unwrap().nodes().iter() {
         match node.address % 3 {
             0 => drop(txn.nodes_mut().delete(&node.name).unwrap()),
             1 => put(&mut txn, &node.name, node.address + 1000),
@@ -125,7 +126,7 @@ fn it_is_read_on_another_thread_while_the_transaction_goes_on() {
     thread::scope(|scope| {
         for round in 0..50 {
             put(&mut txn, &format!("n{round:02}"), round);
-            let snap = txn.snapshot();
+            let snap = txn.snapshot().unwrap();
             scope.spawn(move || {
                 let addresses = snap.nodes().iter().map(|node| node.address);
                 assert!(addresses.eq(0..=round));
@@ -142,9 +143,9 @@ fn its_history_is_its_own() {
     let (_, of_store) = store.snapshot().guarded(|db| db.nodes().len());
     let mut txn = at(&store, 2);
     put(&mut txn, "b", 2);
-    let snap = txn.snapshot();
+    let snap = txn.snapshot().unwrap();
     assert!(snap.position().history.is_fork());
-    assert_ne!(snap.position(), txn.snapshot().position());
+    assert_ne!(snap.position(), txn.snapshot().unwrap().position());
     let (_, guard) = snap.guarded(|db| db.nodes().len());
     let mut page = snap.nodes().iter();
     page.next();
@@ -155,10 +156,15 @@ fn its_history_is_its_own() {
     let resumed = newest.nodes().iter().resume(&cursor);
     assert!(matches!(resumed, Err(CursorError::OtherHistory { .. })));
     let txn = at(&store, 3);
-    assert!(matches!(
-        txn.validate(&guard),
-        Err(Conflict::OtherHistory { .. })
-    ));
+    let refused = txn.validate(&guard).unwrap_err();
+    assert!(matches!(refused, Conflict::OtherHistory { .. }));
+    let text = refused.to_string();
+    assert!(
+        text.contains("read it in a snapshot of the store"),
+        "{text}"
+    );
+    // Made again in the same way it would never hold.
+    assert!(!Rejected::from(refused).is_conflict());
     drop(txn);
     // It goes on in a fork, in which what was read of the store holds or not, as it would there.
     let fork = snap.fork();
@@ -182,7 +188,7 @@ fn it_has_the_drivers_bytes_that_were_set() {
     let store = Store::<Catalog>::new();
     let mut txn = store.write().unwrap();
     txn.set_driver_state(b"one".to_vec());
-    let snap = txn.snapshot();
+    let snap = txn.snapshot().unwrap();
     txn.set_driver_state(b"two".to_vec());
     assert_eq!(snap.driver_state(), Some(&b"one"[..]));
 }
@@ -200,7 +206,7 @@ fn its_memory_goes_with_it() {
     let mut held = Vec::new();
     for n in 0..100 {
         put(&mut txn, &format!("n{n}"), n + 1);
-        held.push(txn.snapshot());
+        held.push(txn.snapshot().unwrap());
     }
     drop(txn);
     store.collect();
@@ -226,7 +232,7 @@ fn one_that_nobody_keeps_costs_no_memory() {
     let mut most = 0;
     for n in 0..2000 {
         put(&mut txn, "a", n);
-        assert_eq!(txn.snapshot().nodes().get("a").unwrap().address, n);
+        assert_eq!(txn.snapshot().unwrap().nodes().get("a").unwrap().address, n);
         most = most.max(store.stats().versions);
     }
     // The store's own and the last.
@@ -254,10 +260,10 @@ fn what_the_past_pins_is_told_also_of_commits_that_had_snapshots() {
     });
     let mut txn = at(&store, 2);
     put(&mut txn, "n001", 7);
-    let first = txn.snapshot();
+    let first = txn.snapshot().unwrap();
     put(&mut txn, "n301", 7);
     txn.services_mut().delete_prefix("s1").unwrap();
-    let second = txn.snapshot();
+    let second = txn.snapshot().unwrap();
     txn.nodes_mut().delete_prefix("n2").unwrap();
     txn.services_mut().delete_prefix("s").unwrap();
     txn.commit().unwrap();

@@ -570,6 +570,7 @@ fn a_second_transaction_of_one_thread_is_refused() {
         assert!(text.contains("commit or drop"), "{text}");
         let written = [
             store.write().map(drop),
+            store.try_write().map(drop),
             store.write_at(LogIndex(9)).map(drop),
             store.advance_to(LogIndex(9)),
         ];

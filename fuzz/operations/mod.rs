@@ -348,7 +348,10 @@ pub fn run(ops: &[Op]) {
             Op::Hold => world.held.push((store.snapshot(), world.state.clone())),
             Op::See => {
                 if let Some(open) = &mut open {
-                    let seen = (open.txn.snapshot(), open.state.clone());
+                    let seen = (
+                        open.txn.snapshot().expect("nothing is derived"),
+                        open.state.clone(),
+                    );
                     world.held.push(seen);
                 }
             }

@@ -122,15 +122,17 @@ impl<C> Batch<C> {
     ///
     /// Entries at or below the store's mark were applied before: they are skipped, whatever they
     /// hold. An entry that cannot be applied halts the store, with the entries before it
-    /// published.
+    /// published. Refused, with nothing applied and nothing halted, are the store of a driver and a thread
+    /// that has a transaction of the store open: it would wait for itself.
     ///
     /// Waits for the store's write slot. Blocks for as long as the commands take.
     pub fn apply<S: Schema>(self, store: &Store<S>) -> Applied<C::Reply, C::Error>
     where
         C: Command<S>,
     {
-        if let Err(error @ StoreError::Driven { .. }) = store.may_write() {
-            // Another's store is none to halt.
+        let refused = store.may_write().and_then(|()| store.not_nested());
+        if let Err(error @ (StoreError::Driven { .. } | StoreError::Nested)) = refused {
+            // Another's store is none to halt, nor is one for what this thread has left open.
             let index = self.entries.first().map_or(LogIndex::ZERO, LogEntry::index);
             return Applied {
                 outcomes: Vec::new(),

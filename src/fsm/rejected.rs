@@ -81,14 +81,18 @@ pub enum Rejected {
 
 impl Rejected {
     /// Whether somebody else came first, so that it may succeed when it is made anew of what is there
-    /// now: a guard does not hold, or a record has not the modify index that was expected.
+    /// now: a guard does not hold, or a record has not the modify index that was expected. Not so if the
+    /// guard was made in a fork and the store is none: made there again, it never holds.
     #[must_use]
     pub fn is_conflict(&self) -> bool {
-        matches!(
-            self,
-            Rejected::Conflict(Conflict::Changed { .. } | Conflict::OtherHistory { .. })
-                | Rejected::Write(WriteError::Conflict { .. })
-        )
+        match self {
+            Rejected::Conflict(Conflict::Changed { .. })
+            | Rejected::Write(WriteError::Conflict { .. }) => true,
+            Rejected::Conflict(Conflict::OtherHistory { read, now }) => {
+                !read.is_fork() || now.is_fork()
+            }
+            _ => false,
+        }
     }
 }
 

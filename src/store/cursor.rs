@@ -58,7 +58,7 @@ impl fmt::Display for CursorError {
             ),
             CursorError::OtherHistory { cursor, now } => write!(
                 f,
-                "the cursor is of history {cursor}, but the store now holds history {now}: begin \
+                "the cursor is of history {cursor}, but this is a snapshot of history {now}: begin \
                  with the first page"
             ),
         }

@@ -266,6 +266,11 @@ impl fmt::Display for Conflict {
                 }
                 f.write_str("; read it again")
             }
+            Conflict::OtherHistory { read, now } if read.is_fork() && !now.is_fork() => write!(
+                f,
+                "it was read in a fork, or in a snapshot of a transaction, of history {read}, which is no \
+                 word of the store's: read it in a snapshot of the store"
+            ),
             Conflict::OtherHistory { read, now } => write!(
                 f,
                 "it was read in history {read}, but the store now holds history {now}; read it again"

@@ -4,6 +4,7 @@ use std::fmt;
 use std::ops::Deref;
 
 use super::core::{Root, Tables};
+use super::error::WriteError;
 use super::txn::WriteTxn;
 use super::view::{RawView, Schema, View};
 use crate::position::{LogIndex, Position};
@@ -64,9 +65,12 @@ impl<S: Schema> WriteTxn<S> {
     /// O(number of indexes); what is written after it is copied once more, as after a
     /// [`savepoint`](Self::savepoint). It is read, cloned, kept and [forked](Snapshot::fork) like any
     /// other, whatever becomes of the transaction: rolled back, dropped or committed. (While somebody has
-    /// one, to roll back or drop the transaction takes time for all it has written.) Tables that are
-    /// derived are as the transaction itself sees them: what is derived of the current entry is written at
-    /// its end.
+    /// one, to roll back or drop the transaction takes time for all it has written.)
+    ///
+    /// What is derived of the current entry so far is written before, as it is at the entry's end: an error
+    /// is one of what derives it, and nothing has changed then. Other rules are tested at the entry's end
+    /// alone: what it breaks on the way ([`check_rules`](Self::check_rules) tells) is broken in such a
+    /// snapshot, and in a fork or an image of it.
     ///
     /// Its index is that of the current entry, but nothing says that it will be in the log like this. So
     /// its position is of a history of its own ([`HistoryId::is_fork`](crate::HistoryId::is_fork)), as a
@@ -87,7 +91,7 @@ impl<S: Schema> WriteTxn<S> {
     /// txn.nodes_mut().insert(Node { name: "n2".into(), jobs: 2 })?;
     ///
     /// // Writing while walking: the walk is over what there was.
-    /// for node in txn.snapshot().nodes().iter() {
+    /// for node in txn.snapshot()?.nodes().iter() {
     ///     let name = format!("{}-standby", node.name);
     ///     txn.nodes_mut().insert(Node { name, jobs: node.jobs })?;
     /// }
@@ -95,9 +99,9 @@ impl<S: Schema> WriteTxn<S> {
     /// # Ok(())
     /// # }
     /// ```
-    #[must_use]
-    pub fn snapshot(&mut self) -> Snapshot<S> {
-        Snapshot::new(self.txn_mut().snapshot())
+    pub fn snapshot(&mut self) -> Result<Snapshot<S>, WriteError> {
+        self.derive_together()?;
+        Ok(Snapshot::new(self.txn_mut().snapshot()))
     }
 }
 

@@ -214,14 +214,21 @@ impl<S: Schema> Store<S> {
         }
     }
 
-    /// The same without waiting: nothing if there is a transaction.
+    /// The same without waiting: nothing if another thread has a transaction.
     pub fn try_write(&self) -> Result<Option<WriteTxn<S>>, StoreError> {
         self.may_write()?;
-        self.core()
-            .versions
-            .try_edit()
-            .map(|edition| self.count(edition))
-            .transpose()
+        match self.core().versions.try_edit() {
+            Some(edition) => self.count(edition).map(Some),
+            None => self.not_nested().map(|()| None),
+        }
+    }
+
+    /// Whether this thread could wait for the writer's slot.
+    pub(crate) fn not_nested(&self) -> Result<(), StoreError> {
+        if self.core().versions.is_editing_here() {
+            return Err(StoreError::Nested);
+        }
+        Ok(())
     }
 
     fn count(&self, edition: Edition<Root>) -> Result<WriteTxn<S>, StoreError> {

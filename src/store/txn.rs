@@ -442,8 +442,13 @@ impl<S: Schema> WriteTxn<S> {
     /// current entry goes on: also if it has broken a rule of the schema.
     pub fn next_entry(&mut self, index: LogIndex) -> Result<(), CommitError> {
         self.txn().can_follow(index)?;
-        self.view.raw_mut().derive_together()?;
+        self.derive_together()?;
         self.txn_mut().next_entry(index)
+    }
+
+    /// Writes what is derived of the current entry so far, all or nothing.
+    pub(super) fn derive_together(&mut self) -> Result<(), WriteError> {
+        self.view.raw_mut().derive_together()
     }
 
     /// Sets the driver's own bytes (a term, a membership), published with the commit.
@@ -462,8 +467,28 @@ impl<S: Schema> WriteTxn<S> {
         self.txn_mut().kept = Some(Arc::new(kept));
     }
 
-    /// Makes a point to come back to. They nest. Cost: O(number of tables touched), and what is
+    /// Makes a point to come back to. They nest. Where what is to be undone is the work of one function,
+    /// [`attempt`](Self::attempt) does it. Cost: O(number of tables touched), and what is
     /// edited after it is copied once more.
+    ///
+    /// ```
+    /// # use highwater::{Schema, Store, Table};
+    /// # use serde::{Deserialize, Serialize};
+    /// # #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
+    /// # pub struct Node { #[primary_key] pub name: String }
+    /// # #[derive(Schema)]
+    /// # pub struct Cluster { nodes: Node }
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let store = Store::<Cluster>::new();
+    /// let mut txn = store.write()?;
+    /// txn.nodes_mut().insert(Node { name: "n1".into() })?;
+    /// let before = txn.savepoint();
+    /// txn.nodes_mut().delete("n1")?;
+    /// txn.rollback_to(before);
+    /// assert!(txn.nodes().contains("n1"));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn savepoint(&mut self) -> Savepoint {
         self.txn_mut().savepoint()
     }
@@ -479,7 +504,7 @@ impl<S: Schema> WriteTxn<S> {
         let txn = self.txn_mut();
         let depth = txn
             .depth(savepoint.0)
-            .expect("a savepoint of this transaction's current entry");
+            .expect("the savepoint is gone, or of another transaction: an older one was rolled back to or released, or its entry has ended");
         txn.roll_back_to(depth);
     }
 
@@ -493,11 +518,33 @@ impl<S: Schema> WriteTxn<S> {
         let txn = self.txn_mut();
         let depth = txn
             .depth(savepoint.0)
-            .expect("a savepoint of this transaction's current entry");
+            .expect("the savepoint is gone, or of another transaction: an older one was rolled back to or released, or its entry has ended");
         txn.release_to(depth);
     }
 
     /// Runs `f`; what it did is undone if it returns an error, or panics.
+    ///
+    /// ```
+    /// # use highwater::{Schema, Store, Table, WriteError, WriteTxn};
+    /// # use serde::{Deserialize, Serialize};
+    /// # #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
+    /// # pub struct Node { #[primary_key] pub name: String }
+    /// # #[derive(Schema)]
+    /// # pub struct Cluster { nodes: Node }
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let store = Store::<Cluster>::new();
+    /// let mut txn = store.write()?;
+    /// txn.nodes_mut().insert(Node { name: "n1".into() })?;
+    /// let renamed = txn.attempt(|txn| {
+    ///     txn.nodes_mut().delete("n1")?;
+    ///     txn.nodes_mut().update(Node { name: "n2".into() })?;
+    ///     Ok::<_, WriteError>(())
+    /// });
+    /// assert!(matches!(renamed, Err(WriteError::NotFound { .. })));
+    /// assert!(txn.nodes().contains("n1"));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn attempt<R, E>(&mut self, f: impl FnOnce(&mut Self) -> Result<R, E>) -> Result<R, E> {
         let mut attempt = Attempt::begin(self);
         let result = f(attempt.holder);
@@ -506,7 +553,8 @@ impl<S: Schema> WriteTxn<S> {
     }
 
     /// The net changes of the current entry so far, in all tables: what the feed would tell of it.
-    /// A copy: it does not follow later writes. What is derived of them is written at the entry's end.
+    /// A copy: it does not follow later writes. What is derived of them is written at the entry's end, or
+    /// before a [`snapshot`](Self::snapshot).
     /// Cost: O(changes).
     pub fn changes(&self) -> S::Changes {
         let txn = self.txn();

@@ -329,6 +329,11 @@ impl<P: Send + Sync + 'static> Versions<P> {
         self.wait_to_edit().expect("this thread has no edition")
     }
 
+    /// Whether this thread has the writer's slot, and so would wait for itself.
+    pub(crate) fn is_editing_here(&self) -> bool {
+        self.core().lock().is_own()
+    }
+
     /// The same, or `None` if somebody is writing.
     pub(crate) fn try_edit(&self) -> Option<Edition<P>> {
         let writer = self.core().lock().take()?;

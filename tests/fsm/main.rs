@@ -42,6 +42,20 @@ fn pay(from: &str, to: &str, amount: i64) -> Request {
 }
 
 #[test]
+fn a_thread_that_has_a_transaction_open_is_refused_and_halts_nothing() {
+    let store = Store::<Bank>::new();
+    let txn = store.write().unwrap();
+    let applied = Batch::new(vec![entry(3, &open("a", 10))]).apply(&store);
+    let halt = applied.halted.unwrap();
+    assert!(applied.outcomes.is_empty() && matches!(halt.kind, HaltKind::Store(_)));
+    assert!(halt.to_string().contains("commit or drop"), "{halt}");
+    txn.commit().unwrap();
+    let applied = Batch::new(vec![entry(3, &open("a", 10))]).apply(&store);
+    assert_eq!(applied.halted, None);
+    assert_eq!(balance(&store, "a"), Some(10));
+}
+
+#[test]
 fn a_batch_publishes_once_with_an_index_for_each() {
     let store = Store::<Bank>::new();
     let applied = Batch::new(vec![

@@ -190,7 +190,7 @@ fn txn_snapshot_has_what_was_written_and_nothing_after() {
     let store = things([thing("a", 1)]);
     let mut txn = store.write().unwrap();
     txn.things_mut().insert(thing("b", 1)).unwrap();
-    let so_far = txn.snapshot();
+    let so_far = txn.snapshot().unwrap();
     txn.things_mut().delete_where(|_| true).unwrap();
     txn.things_mut().insert(thing("c", 1)).unwrap();
     assert_eq!(names(so_far.things().by_age(1)), ["a", "b"]);

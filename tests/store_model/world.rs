@@ -63,7 +63,7 @@ impl Seen {
         let fork = self.snap.fork();
         let mut txn = fork.write().unwrap();
         txn.items_mut().delete_prefix("").unwrap();
-        let cleared = txn.snapshot();
+        let cleared = txn.snapshot().unwrap();
         drop(txn);
         assert_eq!(State::read(&fork.snapshot()), self.state);
         fork.collect();
@@ -244,7 +244,7 @@ impl World {
             }
             Op::See => {
                 if let Some(running) = &mut self.running {
-                    let (snap, state) = (running.txn.snapshot(), running.state.clone());
+                    let (snap, state) = (running.txn.snapshot().unwrap(), running.state.clone());
                     assert_eq!(snap.index(), LogIndex(running.index));
                     self.seen.push(Seen { snap, state });
                 }

@@ -218,8 +218,11 @@ impl Derived {
 }
 
 pub(super) fn check(store: &Store<Cluster>) {
-    let snap = store.snapshot();
-    assert_eq!(Derived::found(&snap), Derived::wanted(&snap));
+    check_in(&store.snapshot());
+}
+
+pub(super) fn check_in(snap: &Snapshot<Cluster>) {
+    assert_eq!(Derived::found(snap), Derived::wanted(snap));
     snap.check().unwrap();
 }
 

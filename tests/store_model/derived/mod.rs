@@ -6,7 +6,7 @@ mod log;
 mod random;
 mod total;
 
-use self::cluster::{Cluster, Job, Node, check, image, job};
+use self::cluster::{Cluster, Job, Node, check, check_in, image, job};
 use self::log::{Request, Write, entries};
 use highwater::fsm::{Batch, HaltKind, Outcome, Rejected};
 use highwater::{CommitError, Conflict, FeedItem, LogIndex, Schema, Start, Store, WriteError};
@@ -32,6 +32,34 @@ fn what_it_is_derived_from_is_told() {
         "table place, local, derived from job, node\n",
     ] {
         assert!(shown.contains(table), "{shown}");
+    }
+}
+
+/// Also in the middle of an entry, and for good in a fork of that.
+#[test]
+fn a_snapshot_of_a_transaction_has_what_is_derived() {
+    let store = two_nodes();
+    let mut txn = store.write().unwrap();
+    txn.jobs_mut().insert(job(2, 2, 3)).unwrap();
+    let before = txn.savepoint();
+    txn.jobs_mut().upsert(job(1, 2, 4)).unwrap();
+    let undone = txn.snapshot().unwrap();
+    check_in(&undone);
+    txn.rollback_to(before);
+    txn.jobs_mut().upsert(job(2, 1, 1)).unwrap();
+    let kept = txn.snapshot().unwrap();
+    check_in(&kept);
+    txn.jobs_mut().delete(1).unwrap();
+    txn.commit().unwrap();
+    check(&store);
+    for snap in [undone, kept] {
+        let fork = snap.fork();
+        let mut txn = fork.write().unwrap();
+        txn.jobs_mut().delete_where(|job| job.id < 3).unwrap();
+        txn.commit().unwrap();
+        check(&fork);
+        assert!(fork.snapshot().loads().is_empty());
+        check_in(&snap);
     }
 }
 
@@ -92,6 +120,9 @@ fn an_error_of_the_function_refuses_the_entry() {
     for id in [2, 3] {
         txn.jobs_mut().insert(listening(id)).unwrap();
     }
+    // Nor is there a snapshot of it, and nothing is written.
+    assert!(refusal(&txn.snapshot().unwrap_err()));
+    assert_eq!(txn.loads().get(1).map(|load| load.jobs), Some(1));
     let next = txn.index().next();
     match txn.next_entry(next) {
         Err(CommitError::RuleBroken(error)) => assert!(refusal(&error)),
