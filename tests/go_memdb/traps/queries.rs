@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 /// go-memdb PR #187.
 #[test]
 fn memdb_83_a_count_is_kept_and_watched() {
+    type Count = fn(&ThingsView) -> usize;
     let store = things((0..500).map(|n| thing(&n.to_string(), n % 2)));
-    let counts: [(fn(&ThingsView) -> usize, usize); 7] = [
+    let counts: [(Count, usize); 7] = [
         // Of a table and of an index.
         (|db| db.things().len(), 500),
         (|db| db.things().age_index().len(), 500),
