@@ -72,9 +72,9 @@ impl fmt::Display for GoDuration {
 /// Less than a minute, in the largest unit of which there is one.
 fn fmt_short(nanos: u128, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let (unit, digits) = match nanos {
-        ..1_000 => ("ns", 0),
-        ..1_000_000 => ("µs", 3),
-        ..1_000_000_000 => ("ms", 6),
+        0..1_000 => ("ns", 0),
+        1_000..1_000_000 => ("µs", 3),
+        1_000_000..1_000_000_000 => ("ms", 6),
         _ => ("s", 9),
     };
     let one = 10_u128.pow(digits);
