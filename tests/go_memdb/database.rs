@@ -58,9 +58,6 @@ fn txn_read_sees_one_state_for_as_long_as_it_is_held() {
         assert_eq!(snap.things().get("a").unwrap().age, 1);
         assert_eq!(names(snap.things().iter()), ["a"]);
         assert!(snap.things().by_age(2).next().is_none());
-        if let Some(txn) = store.try_write().unwrap() {
-            drop(txn);
-        }
     }
     txn.commit().unwrap();
     assert_eq!(names(snap.things().iter()), ["a"]);

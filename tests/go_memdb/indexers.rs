@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 /// Has an index of every kind that go-memdb has.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, Table)]
 #[index(by_has_owner(with = Gadget::has_owner -> bool))]
+#[index(by_has_labels(with = Gadget::has_labels -> bool))]
+#[index(by_has_meta(with = Gadget::has_meta -> bool))]
 #[index(by_owner_name(sparse(owner), name))]
 #[index(unique, by_owner_serial(sparse(owner), sparse(serial)))]
 #[index(by_label_size(each(labels), size))]
@@ -49,6 +51,14 @@ enum Grade {
 impl Gadget {
     fn has_owner(&self) -> bool {
         self.owner.is_some()
+    }
+
+    fn has_labels(&self) -> bool {
+        !self.labels.is_empty()
+    }
+
+    fn has_meta(&self) -> bool {
+        !self.meta.is_empty()
     }
 
     fn is_small(&self) -> bool {
@@ -199,6 +209,36 @@ fn field_set_and_conditional_indexes() {
     // Only the records for which it holds are in the index.
     assert_eq!(found(gadgets.small_index().iter()), [0, 2]);
     assert_eq!(gadgets.small_index().len(), 2);
+}
+
+/// There an index of whether a list or a map is set panicked.
+#[test]
+fn field_set_index_of_a_list_and_of_a_map() {
+    let labelled = Gadget {
+        labels: vec![String::new()],
+        ..named("a")
+    };
+    let meta = Gadget {
+        meta: [("zone".to_owned(), String::new())].into(),
+        ..named("b")
+    };
+    let store = shop([labelled, meta, named("c")]);
+    let found_by = || {
+        let snap = store.snapshot();
+        let gadgets = snap.gadgets();
+        [true, false].map(|set| {
+            (
+                found(gadgets.by_has_labels(set)),
+                found(gadgets.by_has_meta(set)),
+            )
+        })
+    };
+    assert_eq!(found_by(), [(vec![0], vec![1]), (vec![1, 2], vec![0, 2])]);
+    let mut txn = store.write().unwrap();
+    let clear = |gadget: &mut Gadget| gadget.labels.clear();
+    txn.gadgets_mut().update_with(0, clear).unwrap();
+    txn.commit().unwrap();
+    assert_eq!(found_by(), [(vec![], vec![1]), (vec![0, 1, 2], vec![0, 2])]);
 }
 
 #[test]

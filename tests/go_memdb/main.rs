@@ -39,6 +39,7 @@
 //! | `Delete`, `ErrNotFound` | `transactions::delete_of_what_is_absent_is_no_error_but_says_so` |
 //! | `DeleteAll` | `transactions::delete_all_by_any_query`, `traps::writes::memdb_95_a_record_that_is_found_several_times_is_deleted_once` |
 //! | `DeletePrefix` | `transactions::delete_prefix_takes_what_begins_so`, `traps::writes::memdb_a_prefix_is_deleted_from_every_index` |
+//! | `DeletePrefix` by an index of UUIDs, which panics | `traps::writes::memdb_a_prefix_of_an_id_is_deleted` |
 //! | `First`, `Last` | `transactions::first_and_last_of_every_index` |
 //! | `FirstWatch`, `LastWatch` | `watches::first_watch_and_last_watch_are_of_what_they_found` |
 //! | `Get`, `GetReverse` | `transactions::get_and_get_reverse` |
@@ -62,8 +63,9 @@
 //! | `StringSliceFieldIndex` | `indexers::string_slice_field_index` |
 //! | `StringMapFieldIndex` | `indexers::string_map_field_index_by_key_and_by_entry` |
 //! | `IntFieldIndex`, `UintFieldIndex`, `BoolFieldIndex` | `indexers::int_uint_and_bool_field_indexes` |
-//! | `UUIDFieldIndex` | `indexers::uuid_field_index` |
+//! | `UUIDFieldIndex` | `indexers::uuid_field_index`, `store_prefixes.rs`: `ids::every_key_that_begins_with_an_id_is_found_by_its_digits` |
 //! | `FieldSetIndex`, `ConditionalIndex` | `indexers::field_set_and_conditional_indexes` |
+//! | `FieldSetIndex` of a list or a map, which panics | `indexers::field_set_index_of_a_list_and_of_a_map` |
 //! | `AllowMissing` | `indexers::allow_missing_keeps_records_out_of_the_index`, `indexers::rows_without_a_part_do_not_take_one_another_s_place` |
 //! | `CompoundIndex` | `indexers::compound_index_exactly_by_its_first_columns_or_with_the_last_as_a_prefix`, `traps::keys::memdb_leading_columns_are_exact_and_an_absent_part_is_no_key` |
 //! | `CompoundMultiIndex` | `indexers::compound_multi_index_has_every_combination_once`, `traps::keys::memdb_106_every_combination_is_found` |
@@ -137,7 +139,8 @@
 //! | what the FSM applies; unknown commands, and the flag to ignore them | `fsm`, `embedders::gates::nomad_3033_an_older_server_passes_over_what_it_may_and_stops_at_what_it_must_know` |
 //! | gates between versions | `embedders::gates::a_command_is_used_when_every_server_knows_it`, `embedders::gates::a_level_is_raised_on_what_still_holds` |
 //! | the format of snapshots | `image_hostile.rs`, `embedders::images::a_truncated_image_is_refused_wherever_it_ends`; while commits go on: `image.rs` |
-//! | restores: upgrades, filters, progress, two stores at once | `image_schema::versions`, `embedders::images::a_part_of_an_image_is_an_image`, `embedders::images::how_far_a_restore_is_its_reader_knows`, `embedders::images::a_store_is_read_while_it_is_restored` |
+//! | restores: upgrades, progress, two stores at once | `image_schema::versions`, `embedders::images::how_far_a_restore_is_its_reader_knows`, `embedders::images::a_store_is_read_while_it_is_restored` |
+//! | restores through a filter | an image is restored whole; what a filter takes out is deleted from it, and the rest written as an image: `embedders::images::a_part_of_an_image_is_an_image` |
 //! | the time table | `embedders::times` |
 //! | counters | `embedders::usage::counts_are_of_the_snapshot_they_are_in` |
 //! | Raft's contract | `openraft_storage.rs`, `fsm::a_batch_publishes_once_with_an_index_for_each`, `embedders::commands::what_is_applied_already_is_told_and_not_applied` |
@@ -157,7 +160,7 @@
 //! | #106 | `traps::keys::memdb_106_every_combination_is_found` |
 //! | #85 to #88, consul #9566 | `traps::writes::memdb_85_what_is_read_may_be_deleted_meanwhile` |
 //! | #99, #123, #157, nomad #16257, vault, openbao | `traps::writes::memdb_99_who_has_a_record_cannot_change_what_is_stored` |
-//! | #83 | `traps::queries::memdb_83_a_count_looks_at_no_record` |
+//! | #83 | `traps::queries::memdb_83_a_count_is_kept_and_watched` |
 //! | #68 | `traps::queries::memdb_68_results_are_in_the_order_of_several_columns` |
 //! | #79, #101 | `traps::queries::memdb_79_several_indexes_meet_in_one_query` |
 //! | #98 | `traps::queries::memdb_98_a_criterion_may_be_left_out` |

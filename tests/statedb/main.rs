@@ -9,7 +9,7 @@
 //! | locks of single tables | one writer a store, many stores: `tables::what_is_written_at_once_is_in_stores_of_its_own` |
 //! | read transactions without locks | `store_reads::snapshots::readers_see_whole_commits_while_a_writer_runs` |
 //! | objects must not be changed | `go_memdb::traps::writes::memdb_99_who_has_a_record_cannot_change_what_is_stored` |
-//! | `Get`, `List`, `Prefix`, `LowerBound`, `All` | `tables::get_and_list_find_exactly_what_is_asked_for` |
+//! | `Get`, `List`, `Prefix`, `LowerBound`, `All`, `PrefixReverse`, `AllReverse` | `tables::get_and_list_find_exactly_what_is_asked_for` |
 //! | the same with a watch channel | `watches::every_query_has_a_watch_of_what_it_covers` |
 //! | `Insert`, `Modify`, `Delete`, `DeleteAll` | `tables::insert_modify_and_delete_tell_what_was_there` |
 //! | `InsertWatch` | `watches::what_was_written_is_watched_until_it_is_written_again` |
@@ -21,13 +21,14 @@
 //! | the graveyard | `revisions::who_does_not_look_keeps_nothing_and_begins_again` |
 //! | `Observable` | `feed::items::a_feed_is_an_iterator_a_stream_and_a_channel` |
 //! | `Derive` | derived tables: `go_memdb::embedders::usage::counts_are_of_the_snapshot_they_are_in` |
-//! | `WatchSet` | `watches::a_set_is_waited_for_as_one_and_merged`, `watch::waiting::watches_are_joined_into_one_waiter` |
+//! | `WatchSet` | `watches::a_set_is_waited_for_as_one`, `watch::waiting::watches_are_joined_into_one_waiter` |
 //! | `RegisterInitializer`, `Initialized`, `PendingInitializers` | `initializers` |
 //! | longest prefix match of networks | `store_reads::queries::the_longest_prefix_of_an_address`, `store_prefixes.rs` |
 //! | of any bits | `tables::a_longest_prefix_of_any_bits` |
 //! | `part.Map`, `part.Set` in objects | `tables::a_record_may_have_a_persistent_set` |
 //! | `TableHeader`, `TableRow`, `db/show`, `WriteJSON`, `GET /dump` | `tools::json::a_dump_and_a_table_for_people` |
-//! | `db`, `db/get`, `db/list`, `db/prefix`, `db/lowerbound`, `GET /query` | `tools::the_tables_of_a_store`, `tools::json::queries_by_text` |
+//! | `db`, `db/get`, `db/list`, `db/prefix`, `GET /query` | `tools::the_tables_of_a_store`, `tools::json::queries_by_text` |
+//! | `db/lowerbound` | by types `range`; by text it is not there, but chosen among all rows: `tools::json::queries_by_text` |
 //! | `db/insert`, `db/delete` | `tools::json::records_from_text` |
 //! | `db/watch`, `GET /changes` | `tools::json::changes_as_json` |
 //! | metrics | `tools::metrics` |
@@ -35,6 +36,8 @@
 //! | retries | `reconciler::what_fails_is_tried_again_later_and_later`, `reconciler::a_deletion_that_fails_is_not_forgotten` |
 //! | refresh, `Prune` | `reconciler::what_is_as_wanted_is_refreshed_from_time_to_time`, `reconciler::what_is_not_wanted_is_pruned_and_a_restore_begins_anew` |
 //! | rounds, `WaitUntilReconciled` | `reconciler::who_waits_until_a_change_is_reconciled_is_told` |
+//! | its health | the table of statuses, which anybody queries and watches: `reconciler::what_fails_is_tried_again_later_and_later` |
+//! | its metrics | none: who reconciles counts and times operations; how many have failed is the length of an index, `failed` |
 //!
 //! How long writers wait for one another is for who writes to measure: the store counts no time. The traps of
 //! statedb are in `go_memdb::traps`, beside those of go-memdb, and in `revisions`.

@@ -140,7 +140,7 @@ impl Reconciler {
                 Ok(Some(FeedItem::Event(event))) => {
                     let ids = event.changes().map(|change| {
                         let either = change.after.or(change.before);
-                        either.map_or(0, |object| object.id)
+                        either.expect("a change has a record").id
                     });
                     self.pending.extend(ids.map(|id| (id, event.index())));
                 }
@@ -148,22 +148,26 @@ impl Reconciler {
                 Ok(None) => break,
                 // Changes that nobody can tell: all is looked at.
                 Ok(Some(FeedItem::Restored(_))) | Err(FeedError::Compacted { .. }) => {
-                    *self = Reconciler::new(&self.store, target)?;
+                    *self = Reconciler {
+                        most: self.most,
+                        ..Reconciler::new(&self.store, target)?
+                    };
                 }
                 Err(end) => return Err(end),
             }
         }
         let snapshot = self.store.snapshot();
-        let mut round: Vec<(u32, LogIndex)> = Vec::new();
+        let mut round: BTreeMap<u32, LogIndex> = BTreeMap::new();
         while round.len() < self.most
-            && let Some(next) = self.pending.pop_first()
+            && let Some((id, index)) = self.pending.pop_first()
         {
-            round.push(next);
+            round.insert(id, index);
         }
         for status in snapshot.statuses().due(now) {
-            if round.len() < self.most && !round.iter().any(|(id, _)| *id == status.object) {
-                round.push((status.object, LogIndex(status.index)));
+            if round.len() >= self.most {
+                break;
             }
+            round.entry(status.object).or_insert(LogIndex(status.index));
         }
         let tried: Vec<_> = round
             .into_iter()
@@ -369,6 +373,7 @@ fn what_is_not_wanted_is_pruned_and_a_restore_begins_anew() {
     let mut image = Vec::new();
     store.snapshot().write_image(&mut image).unwrap();
     let mut reconciler = Reconciler::new(&store, &mut target).unwrap();
+    reconciler.most = 2;
     put(&store, [object(2, "b")]);
     reconciler.round(&mut target, at(0)).unwrap();
     assert_eq!(target.has.keys().copied().collect::<Vec<_>>(), [1, 2]);
@@ -377,6 +382,10 @@ fn what_is_not_wanted_is_pruned_and_a_restore_begins_anew() {
     reconciler.round(&mut target, at(10)).unwrap();
     assert_eq!(target.has.keys().copied().collect::<Vec<_>>(), [1]);
     assert_eq!(target.done(), "prune to 1, update 1");
+    // As many a round as before.
+    put(&store, (2..=4).map(|id| object(id, "c")));
+    reconciler.round(&mut target, at(20)).unwrap();
+    assert_eq!(target.done(), "update 2, update 3");
 }
 
 /// A round of so many objects, and `WaitUntilReconciled`: every change was tried, and which failed is told apart.

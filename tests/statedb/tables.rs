@@ -25,6 +25,10 @@ fn get_and_list_find_exactly_what_is_asked_for() {
     assert_eq!(ids(devices.tags_index().prefix("aa")), [2, 3]);
     assert_eq!(ids(devices.tags_index().range("aa"..)), [2, 3]);
     assert_eq!(ids(devices.range(2..)), [2, 3]);
+    // `AllReverse`, `PrefixReverse`.
+    assert_eq!(ids(devices.iter().rev()), [3, 2, 1]);
+    assert_eq!(ids(devices.tags_index().prefix("aa").rev()), [3, 2]);
+    assert_eq!(ids(devices.by_tags("a").rev()), [2, 1]);
     // Those between 0x0000_0000 and 0x0000_00ff.
     assert_eq!(ids(devices.range(0..=0xff)), [1, 2, 3]);
 }

@@ -112,8 +112,8 @@ mod json {
         assert!(show(&snap, "nothing").is_none());
     }
 
-    /// `db/get`, `db/list`, `db/prefix`: by the name of an index, with keys as text. `db/lowerbound` is what
-    /// follows a key among all.
+    /// `db/get`, `db/list`, `db/prefix`: by the name of an index, with keys as text. There is no
+    /// `db/lowerbound` by text: all records are read, and those below the bound passed over.
     #[test]
     fn queries_by_text() {
         let snap = filled().snapshot();
@@ -146,6 +146,14 @@ mod json {
         assert_eq!(store.snapshot().devices().by_name("lo").unwrap().id, 3);
         let wrong = serde_json::from_str::<Device>(r#"{ "id": "3" }"#);
         assert!(wrong.is_err());
+        // A deletion by the key that was typed.
+        let id: u32 = "3".parse().unwrap();
+        commit(&store, |txn| {
+            let gone = txn.devices_mut().delete(id).unwrap();
+            assert_eq!(gone.unwrap().name, "lo");
+            assert!(txn.devices_mut().delete(id).unwrap().is_none());
+        });
+        assert!(store.snapshot().devices().by_name("lo").is_none());
     }
 
     /// `GET /changes`: each as JSON, with its revision and whether it is a deletion.

@@ -74,7 +74,7 @@ async fn some(watches: &mut [Watch]) -> Vec<usize> {
 }
 
 #[test]
-fn a_set_is_waited_for_as_one_and_merged() {
+fn a_set_is_waited_for_as_one() {
     let store = Store::<Agent>::new();
     let watch = |id: u32| store.watch(|db| db.devices().get(id).is_some()).1;
     let set: WatchSet = (0..100).map(watch).collect();

@@ -60,15 +60,31 @@ impl fmt::Display for GoDuration {
         if self.is_zero() {
             return f.write_str("0s");
         } else if minutes == 0 {
-            // Less than a minute Rust writes alike.
-            return fmt::Debug::fmt(&self.0, f);
+            return fmt_short(self.0.as_nanos(), f);
         } else if minutes >= 60 {
             write!(f, "{}h", minutes / 60)?;
         }
-        let part = format!(".{:09}", self.0.subsec_nanos());
-        let part = part.trim_end_matches('0').trim_end_matches('.');
+        let part = decimals(self.0.subsec_nanos().into(), 9);
         write!(f, "{}m{seconds}{part}s", minutes % 60)
     }
+}
+
+/// Less than a minute, in the largest unit of which there is one.
+fn fmt_short(nanos: u128, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let (unit, digits) = match nanos {
+        0..1_000 => ("ns", 0),
+        1_000..1_000_000 => ("µs", 3),
+        1_000_000..1_000_000_000 => ("ms", 6),
+        _ => ("s", 9),
+    };
+    let one = 10_u128.pow(digits);
+    write!(f, "{}{}{unit}", nanos / one, decimals(nanos % one, digits))
+}
+
+/// What follows the whole units: so many digits after a point, without the zeros they end in.
+fn decimals(part: u128, digits: u32) -> String {
+    let text = format!(".{part:0width$}", width = digits as usize);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 impl Serialize for GoDuration {
@@ -153,7 +169,21 @@ mod tests {
     #[test]
     fn writes_what_it_reads() {
         for text in [
-            "10s", "1m0s", "1m30s", "500ms", "1.5s", "2h0m0s", "1h0m1s", "1m0.05s", "1.5ms", "7ns",
+            "10s",
+            "1m0s",
+            "1m30s",
+            "500ms",
+            "1.5s",
+            "59.999999999s",
+            "2h0m0s",
+            "1h0m1s",
+            "1m0.05s",
+            "1.5ms",
+            "999.999999ms",
+            "1µs",
+            "250.05µs",
+            "7ns",
+            "999ns",
             "0s",
         ] {
             assert_eq!(text.parse::<GoDuration>().unwrap().to_string(), text);

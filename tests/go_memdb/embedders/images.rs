@@ -90,7 +90,8 @@ fn how_far_a_restore_is_its_reader_knows() {
     assert_eq!((left.first(), left.last()), (Some(&image.len()), Some(&0)));
 }
 
-/// nomad restores what a filter lets through.
+/// nomad restores what a filter lets through. Here all is restored, the rest deleted, and what is left written as an
+/// image of its own.
 #[test]
 fn a_part_of_an_image_is_an_image() {
     let source = Store::<Catalog>::new();

@@ -4,7 +4,11 @@ use super::{image, put};
 use crate::store_schema::*;
 use crate::things::watch;
 use highwater::{HistoryId, LogIndex, Position, Store, StoreOptions, WaitError};
+use std::future::pending;
+use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Instant;
 
 /// consul PR #577, #2673: the graveyard, with its timers and its writes to reap, of one table alone.
@@ -26,6 +30,16 @@ fn what_was_deleted_below_a_prefix_raises_its_index() {
     assert!(below("web/") >= LogIndex(8));
 }
 
+/// How often a task was woken.
+#[derive(Default)]
+struct Woken(AtomicUsize);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
 /// nomad polls for it.
 #[test]
 fn snapshot_min_index_is_woken() {
@@ -44,11 +58,25 @@ fn snapshot_min_index_is_woken() {
             applied: LogIndex(5)
         }
     ));
+    // What is waited for wakes, and nothing before it.
+    let woken = Arc::new(Woken::default());
+    let waker = Waker::from(woken.clone());
+    let mut context = Context::from_waker(&waker);
+    let mut waiting = pin!(store.snapshot_at_least_async(LogIndex(7), pending()));
+    assert!(waiting.as_mut().poll(&mut context).is_pending());
+    put(&store, 6, "b");
+    assert_eq!(woken.0.load(Ordering::SeqCst), 0);
+    put(&store, 8, "c");
+    assert_eq!(woken.0.load(Ordering::SeqCst), 1);
+    let Poll::Ready(snap) = waiting.as_mut().poll(&mut context) else {
+        panic!("it is woken, and not ready")
+    };
+    assert_eq!(snap.unwrap().index(), LogIndex(8));
+    // A thread that waits is woken alike.
     std::thread::scope(|scope| {
-        let waiting = scope.spawn(|| store.snapshot_at_least(LogIndex(7), soon()));
-        put(&store, 6, "b");
-        put(&store, 8, "c");
-        assert!(waiting.join().unwrap().unwrap().index() >= LogIndex(7));
+        let waiting = scope.spawn(|| store.snapshot_at_least(LogIndex(9), soon()));
+        put(&store, 10, "d");
+        assert_eq!(waiting.join().unwrap().unwrap().index(), LogIndex(10));
     });
 }
 

@@ -1,25 +1,41 @@
 //! What could not be asked.
 
-use crate::things::{Thing, ThingReader, Things, names, thing, things};
+use crate::things::{Thing, ThingReader, Things, ThingsView, names, thing, things};
 use highwater::{Matches, Row, Schema, Store, Table};
 use serde::{Deserialize, Serialize};
 
 /// go-memdb PR #187.
 #[test]
-fn memdb_83_a_count_looks_at_no_record() {
+fn memdb_83_a_count_is_kept_and_watched() {
+    type Count = fn(&ThingsView) -> usize;
     let store = things((0..500).map(|n| thing(&n.to_string(), n % 2)));
-    let snap = store.snapshot();
-    // The count of a table and of an index is a number that is kept.
-    assert_eq!(
-        (snap.things().len(), snap.things().age_index().len()),
-        (500, 500)
-    );
-    let (len, watch) = store.watch(|db| db.things().len());
-    assert_eq!(len.value, 500);
+    let counts: [(Count, usize); 7] = [
+        // Of a table and of an index.
+        (|db| db.things().len(), 500),
+        (|db| db.things().age_index().len(), 500),
+        // Of a key, a prefix and a range.
+        (|db| db.things().by_age(1).count(), 250),
+        (|db| db.things().prefix("3").count(), 111),
+        (|db| db.things().range("3".."4").count(), 111),
+        // Without the record that goes.
+        (|db| db.things().by_age(0).count(), 250),
+        (|db| db.things().prefix("49").count(), 11),
+    ];
+    let watches = counts.map(|(count, expected)| {
+        let (counted, watch) = store.watch(count);
+        assert_eq!(counted.value, expected);
+        watch
+    });
     let mut txn = store.write().unwrap();
     txn.things_mut().delete("3").unwrap();
     txn.commit().unwrap();
-    assert!(watch.has_fired());
+    assert_eq!(
+        watches.map(|watch| watch.has_fired()),
+        [true, true, true, true, true, false, false]
+    );
+    let snap = store.snapshot();
+    let left = counts.map(|(count, _)| count(&snap));
+    assert_eq!(left, [499, 499, 249, 110, 110, 250, 11]);
 }
 
 /// By several columns, each rising or falling.

@@ -23,7 +23,7 @@ fn memdb_51_no_number_of_rows_or_watches_is_too_many() {
         .map(|n| watch(&store, |db| db.services().get(id(n)).is_some()))
         .collect();
     let range = watch(&store, |db| db.services().range("s08000".."s08500").count());
-    // Each is woken once. All but the first hundred go.
+    // All but the first hundred go.
     commit_at(&store, 2, |txn| {
         let gone = txn.services_mut().delete_where(|row| *row.id >= *"s00100");
         assert_eq!(gone.unwrap().len(), 8900);

@@ -2,7 +2,8 @@
 
 use crate::store_schema::*;
 use crate::things::{Thing, names, thing, things, watch};
-use highwater::{Row, Store, WriteError};
+use highwater::{Row, Schema, Store, Table, WriteError};
+use serde::{Deserialize, Serialize};
 
 /// PR #49 of go-memdb: the same record may keep its key.
 #[test]
@@ -105,6 +106,49 @@ fn memdb_a_prefix_is_deleted_from_every_index() {
         .things_mut()
         .delete_query(|things| things.kind_index().prefix("kI"));
     assert_eq!(gone.unwrap().len(), 2);
+    txn.commit().unwrap();
+    store.snapshot().check().unwrap();
+}
+
+/// There the index of UUIDs panicked at it.
+#[test]
+fn memdb_a_prefix_of_an_id_is_deleted() {
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Table)]
+    struct Task {
+        #[primary_key]
+        id: [u8; 16],
+        #[index]
+        parent: [u8; 16],
+    }
+
+    #[derive(Schema)]
+    struct Tasks {
+        tasks: Task,
+    }
+
+    let id = |first: u8, second: u8| {
+        let mut id = [0; 16];
+        id[..2].copy_from_slice(&[first, second]);
+        id
+    };
+    let store = Store::<Tasks>::new();
+    let mut txn = store.write().unwrap();
+    for (first, second) in [(8, 255), (9, 0), (9, 1), (9, 255), (10, 0)] {
+        let (id, parent) = (id(first, second), id(second, first));
+        txn.tasks_mut().insert(Task { id, parent }).unwrap();
+    }
+    assert!(txn.tasks_mut().delete_prefix(&[9, 7]).unwrap().is_empty());
+    let gone = txn.tasks_mut().delete_prefix(&[9, 1]).unwrap();
+    assert_eq!(gone[0].id, id(9, 1));
+    assert_eq!(txn.tasks_mut().delete_prefix(&[9]).unwrap().len(), 2);
+    let left: Vec<_> = txn.tasks().iter().map(|task| task.id).collect();
+    assert_eq!(left, [id(8, 255), id(10, 0)]);
+    assert_eq!(txn.tasks().parent_index().len(), 2);
+    // By what another index finds, too.
+    let gone = txn
+        .tasks_mut()
+        .delete_query(|tasks| tasks.parent_index().prefix(&[255]));
+    assert_eq!(gone.unwrap().len(), 1);
     txn.commit().unwrap();
     store.snapshot().check().unwrap();
 }

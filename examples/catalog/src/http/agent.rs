@@ -184,12 +184,13 @@ impl ServiceBody {
         let mut bodies: Vec<CheckBody> = self.check.into_iter().chain(self.checks).collect();
         // Clients send empty ones, for none.
         bodies.retain(|body| *body != CheckBody::default());
-        let most = format!(
-            "A service has at most {MOST_CHECKS} checks, and a name and an ID of at most \
-             {LONGEST_NAME} bytes"
-        );
-        require(bodies.len() <= MOST_CHECKS, &most)?;
-        require(id.len().max(name.len()) <= LONGEST_NAME, &most)?;
+        require(
+            bodies.len() <= MOST_CHECKS && id.len().max(name.len()) <= LONGEST_NAME,
+            format_args!(
+                "A service has at most {MOST_CHECKS} checks, and a name and an ID of at most \
+                 {LONGEST_NAME} bytes"
+            ),
+        )?;
         let several = bodies.len() > 1;
         let mut checks = Vec::new();
         for (i, mut body) in bodies.into_iter().enumerate() {

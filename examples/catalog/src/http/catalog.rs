@@ -110,8 +110,10 @@ fn service_on(node: &str, mut service: Service) -> Result<Service, HttpError> {
 }
 
 fn check_of(node: &str, mut check: Check) -> Result<Check, HttpError> {
-    let other = format!("check node {:?} does not match node {node:?}", check.node);
-    require(check.node.is_empty() || check.node == node, &other)?;
+    require(
+        check.node.is_empty() || check.node == node,
+        format_args!("check node {:?} does not match node {node:?}", check.node),
+    )?;
     if check.id.is_empty() {
         check.id.clone_from(&check.name);
     }

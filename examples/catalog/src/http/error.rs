@@ -1,5 +1,7 @@
 //! What a request that cannot be answered gets: a status and a line of text.
 
+use std::fmt::Display;
+
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use highwater::WaitError;
@@ -11,11 +13,11 @@ use crate::log::Failure;
 pub type Answered = Result<Response, HttpError>;
 
 /// Refuses what a client has sent (400), if it is not as it has to be.
-pub fn require(holds: bool, otherwise: &str) -> Result<(), HttpError> {
+pub fn require(holds: bool, otherwise: impl Display) -> Result<(), HttpError> {
     if holds {
         Ok(())
     } else {
-        Err(HttpError::bad_request(otherwise))
+        Err(HttpError::bad_request(otherwise.to_string()))
     }
 }
 
@@ -29,12 +31,12 @@ impl HttpError {
     }
 
     /// The catalog cannot take or answer this now; another try may succeed.
-    pub fn unavailable(error: impl std::fmt::Display) -> Self {
+    pub fn unavailable(error: impl Display) -> Self {
         HttpError(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
     }
 }
 
-impl std::fmt::Display for HttpError {
+impl Display for HttpError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.1)
     }

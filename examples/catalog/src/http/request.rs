@@ -84,8 +84,12 @@ impl Params {
     pub fn one_of<'n>(&self, names: &[&'n str]) -> Result<Option<&'n str>, HttpError> {
         let mut there = names.iter().filter(|name| self.has(name));
         let first = there.next().copied();
-        let text = format!("Conflicting flags: {}", names.join(", "));
-        require(there.next().is_none(), &text)?;
+        if there.next().is_some() {
+            let names = names.join(", ");
+            return Err(HttpError::bad_request(format!(
+                "Conflicting flags: {names}"
+            )));
+        }
         Ok(first)
     }
 

@@ -62,8 +62,10 @@ fn seconds(GoDuration(given): GoDuration) -> GoDuration {
 
 pub async fn create(asked: Asked, JsonBody(request): JsonBody<SessionBody>) -> Answered {
     let (ttl, least) = (request.ttl, GoDuration(asked.app.least_ttl));
-    let text = format!("Invalid Session TTL '{ttl}', must be between [{least}={MOST_TTL}]");
-    require(ttl.is_zero() || (least..=MOST_TTL).contains(&ttl), &text)?;
+    require(
+        ttl.is_zero() || (least..=MOST_TTL).contains(&ttl),
+        format_args!("Invalid Session TTL '{ttl}', must be between [{least}={MOST_TTL}]"),
+    )?;
     let this_node = &asked.app.agent.node.name;
     let node_checks = request.node_checks.or(request.checks);
     let service_checks = request.service_checks.into_iter();
