@@ -251,9 +251,14 @@ use syn::{DeriveInput, parse_macro_input};
 /// # Versions
 ///
 /// A record can get a field with `#[serde(default)]`, or a new name for one with `alias`, and still
-/// read what was written before. Any other change of its form makes another version of it. The form
-/// that it had stays in the program as an ordinary struct that serde reads, and `From` makes the new
-/// form of it:
+/// read what was written before. That an older program, too, reads what this one writes, as those of a
+/// cluster must that are brought up to date one after the other, takes more: it refuses an image with
+/// a field that it does not know. So have a new field left out where it says nothing,
+/// `#[serde(default, skip_serializing_if = "Option::is_none")]`, and do not rename one before all
+/// programs know the new name.
+///
+/// Any other change of its form makes another version of it. The form that it had stays in the program
+/// as an ordinary struct that serde reads, and `From` makes the new form of it:
 ///
 /// ```
 /// use highwater::Table;
