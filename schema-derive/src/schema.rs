@@ -369,7 +369,8 @@ fn view_methods(names: &Names<'_>, table: &TableField<'_>) -> TokenStream {
     let read_doc = format!("Reads the table `{plain}`, whose records are `{text}`s.");
     let write_doc = format!(
         "Writes the table `{plain}`, whose records are `{text}`s; only reachable in a write \
-         transaction, and not if the table is derived."
+         transaction. If the table is derived, its functions keep it, and what this gives has no methods: \
+         write what it is derived from."
     );
     let gap = (!docs.is_empty()).then(|| quote!(#[doc = ""]));
     let readable = table.readable(krate);
