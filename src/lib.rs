@@ -71,7 +71,8 @@ pub mod __private {
     pub use crate::key::shown::{Encoded, Show};
     pub use crate::key::time::Expires;
     pub use crate::schema::earlier::{Earlier, fields_of, record};
-    pub use crate::schema::{is_first, knows_references, refers, refers_to_no};
+    pub use crate::schema::problem::{Problem, reference_to, unknown_reference};
+    pub use crate::schema::{is_first, refers};
     pub use crate::store::{Derivation, SourceChanges, derives_from_no, knows_sources};
     pub use crate::store::{RawChanges, RawView, Readable, TableOps, View, table_ops};
 }

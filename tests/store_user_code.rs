@@ -112,15 +112,24 @@ fn a_panic_in_user_code_leaves_nothing_half_done() {
     assert_eq!(committed, Ok(LogIndex(2)));
     assert!(watch.has_fired());
 
-    // A panic in a transaction leaves the store as it was, and open.
-    let unwound = catch_unwind(AssertUnwindSafe(|| {
+    // A panic in a transaction leaves the store as it was, and open: nothing is to be asserted of it.
+    let snap = store.snapshot();
+    let unwound = catch_unwind(|| {
         let mut txn = store.write().unwrap();
-        txn.faults_mut().insert(faulty(7, 7)).unwrap();
+        let id = 6 + u32::try_from(snap.faults().len()).unwrap();
+        txn.faults_mut().insert(faulty(id, 7)).unwrap();
+        assert_eq!(txn.faults().len(), 2);
         std::panic::resume_unwind(Box::new("in the middle"));
-    }));
+    });
     assert!(unwound.is_err());
     assert_eq!(store.position().index, LogIndex(2));
-    assert!(store.write().is_ok());
+    assert_eq!(snap.faults().len(), 1);
+    store.snapshot().check().unwrap();
+    let mut txn = store.write().unwrap();
+    txn.faults_mut().insert(faulty(7, 7)).unwrap();
+    assert_eq!(txn.commit(), Ok(LogIndex(3)));
+    let moved = catch_unwind(move || (store.snapshot().faults().len(), snap.faults().len()));
+    assert_eq!(moved.unwrap(), (2, 1));
 }
 
 /// A record whose destructor uses the store.

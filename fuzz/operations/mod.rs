@@ -1,7 +1,7 @@
 //! Sequences of operations against a model of `BTreeMap`s, with keys of any bytes: transactions,
-//! batches, savepoints, snapshots held for long, of transactions too, forks, images written and restored, guards, sets of
-//! matches, and a feed beside. The fuzz target of this name runs what the fuzzer makes up,
-//! `tests/operations.rs` what a seed does.
+//! batches, savepoints, snapshots held for long, of transactions too, forks, images written and
+//! restored, guards, sets of matches, and a feed beside. The fuzz target of this name runs what the
+//! fuzzer makes up, `tests/operations.rs` what a seed does.
 #![allow(missing_docs, unreachable_pub, reason = "no interface of anybody")]
 
 mod follower;

@@ -36,6 +36,9 @@ use syn::{DeriveInput, parse_macro_input};
 /// | `#[index(when = path, by_name_node(name, node))]` | the same of the records for which `path(&record)` is true |
 /// | `#[index(by_domain(with = path -> Type))]` | an index over what `path(&record)` returns, alone or beside fields |
 ///
+/// By its name a table is found in an image. So the name stays as it is from the first image on: if the
+/// struct is to be called something else, give the table its old name with `name`.
+///
 /// On its fields:
 ///
 /// | attribute | meaning |
@@ -251,9 +254,14 @@ use syn::{DeriveInput, parse_macro_input};
 /// # Versions
 ///
 /// A record can get a field with `#[serde(default)]`, or a new name for one with `alias`, and still
-/// read what was written before. Any other change of its form makes another version of it. The form
-/// that it had stays in the program as an ordinary struct that serde reads, and `From` makes the new
-/// form of it:
+/// read what was written before. That an older program, too, reads what this one writes, as those of a
+/// cluster must that are brought up to date one after the other, takes more: it refuses an image with
+/// a field that it does not know. So have a new field left out where it says nothing,
+/// `#[serde(default, skip_serializing_if = "Option::is_none")]`, and do not rename one before all
+/// programs know the new name.
+///
+/// Any other change of its form makes another version of it. The form that it had stays in the program
+/// as an ordinary struct that serde reads, and `From` makes the new form of it:
 ///
 /// ```
 /// use highwater::Table;
@@ -351,7 +359,9 @@ pub fn derive_table(input: TokenStream) -> TokenStream {
 /// For a struct `Catalog` with a field `services: Service`:
 ///
 /// * `CatalogView`, which snapshots and transactions deref to: `services()` reads the table,
-///   `services_mut()`, only reachable in a write transaction, writes it;
+///   `services_mut()`, only reachable in a write transaction, writes it. A writer borrows the whole
+///   transaction: of two tables, call the one, then the other, each where it is used (not
+///   `let nodes = txn.nodes_mut();` and `let jobs = txn.jobs_mut();` side by side);
 /// * `CatalogChanges`, which events of a feed deref to: `services()` iterates over the changes of
 ///   the table; of local and derived tables too, which who sends events to others leaves out
 ///   (`Table::LOCAL`).
@@ -387,6 +397,9 @@ pub fn derive_schema(input: TokenStream) -> TokenStream {
 /// has the encoding of what it wraps. An enum is encoded as the ordinal of its variant in declared
 /// order, then the variant's fields. This is the order of the derived `Ord`; explicit
 /// discriminants are accepted where they rise.
+///
+/// `Eq` and `Ord` are not asked for. Where a type has them, derive them: ones of its own that say
+/// otherwise (that upper and lower case are the same, say) are not what the store goes by.
 ///
 /// `#[key(crate = path)]` says where `highwater` is.
 ///

@@ -369,7 +369,8 @@ fn view_methods(names: &Names<'_>, table: &TableField<'_>) -> TokenStream {
     let read_doc = format!("Reads the table `{plain}`, whose records are `{text}`s.");
     let write_doc = format!(
         "Writes the table `{plain}`, whose records are `{text}`s; only reachable in a write \
-         transaction, and not if the table is derived."
+         transaction. If the table is derived, its functions keep it, and what this gives has no methods: \
+         write what it is derived from."
     );
     let gap = (!docs.is_empty()).then(|| quote!(#[doc = ""]));
     let readable = table.readable(krate);
@@ -440,31 +441,20 @@ fn known_references(
     readables: &[TokenStream],
 ) -> TokenStream {
     let Names { krate, schema, .. } = names;
-    let unknown = format!(
-        "the table of `{}` has an index that refers to a table which `{schema}` has not: add it",
-        table.ident
-    );
-    let local = format!(
-        "the table of `{}` has an index that refers to a local table, in which replicas differ: \
-         expected a table that is not local, or `#[table(local)]` here too",
-        table.ident
-    );
+    let refers = format!("the table of `{}` has an index `", table.ident);
+    let unknown = format!("`, which `{schema}` has not: add it");
     let own = format!(
         "the table of `{}` is derived from a local one: what its function makes of that, or refuses, \
          would differ from replica to replica",
         table.ident
     );
     let source = format!(
-        "the table of `{}` is derived from one which `{schema}` has not: add it",
+        "the table of `{}` is derived from one which `{schema}` has not: add each that its \
+         `derived_from` names",
         table.ident
     );
     let chain = format!(
         "the table of `{}` is derived from a derived one: expected the sources of that",
-        table.ident
-    );
-    let derived = format!(
-        "the table of `{}` has an index that refers to a derived table, which is written by its \
-         function alone",
         table.ident
     );
     let readable = table.readable(krate);
@@ -492,29 +482,40 @@ fn known_references(
             ),
             #own
         );
-        const _: () = ::core::assert!(
-            #krate::__private::refers_to_no(
+        const _: () = {
+            const PROBLEM: #krate::__private::Problem = #krate::__private::reference_to(
                 &[#(#readables::DERIVED),*],
                 #readable::REFERRING,
-                <#schema as #krate::Schema>::TABLES
-            ),
-            #derived
-        );
-        const _: () = ::core::assert!(
-            #krate::__private::knows_references(
+                <#schema as #krate::Schema>::TABLES,
+                [
+                    #refers,
+                    "` that refers to the table `",
+                    "`, which is derived: that is written by its function alone",
+                ],
+            );
+            ::core::assert!(PROBLEM.is_none(), "{}", PROBLEM.text());
+        };
+        const _: () = {
+            const PROBLEM: #krate::__private::Problem = #krate::__private::unknown_reference(
                 #readable::REFERRING,
-                <#schema as #krate::Schema>::TABLES
-            ),
-            #unknown
-        );
-        const _: () = ::core::assert!(
-            #readable::OWN
-                || #krate::__private::refers_to_no(
-                    &[#(#readables::OWN),*],
-                    #readable::REFERRING,
-                    <#schema as #krate::Schema>::TABLES
-                ),
-            #local
-        );
+                <#schema as #krate::Schema>::TABLES,
+                [#refers, "` that refers to a table `", #unknown],
+            );
+            ::core::assert!(PROBLEM.is_none(), "{}", PROBLEM.text());
+        };
+        const _: () = {
+            const PROBLEM: #krate::__private::Problem = #krate::__private::reference_to(
+                &[#(#readables::OWN),*],
+                #readable::REFERRING,
+                <#schema as #krate::Schema>::TABLES,
+                [
+                    #refers,
+                    "` that refers to the table `",
+                    "`, which is local, so that replicas differ in it: expected one that is not, or \
+                     `#[table(local)]` here too",
+                ],
+            );
+            ::core::assert!(#readable::OWN || PROBLEM.is_none(), "{}", PROBLEM.text());
+        };
     }
 }

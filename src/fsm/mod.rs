@@ -16,7 +16,7 @@
 //! bytes, and hand what is committed to a [`Batch`], which has an example:
 //!
 //! ```text
-//! Proposal::new(&command, now, seed)  ->  bytes  ->  your log  ->  LogEntry::from_bytes(index, bytes)
+//! Proposal::new(&command, now, seed)  ->  bytes  ->  your log  ->  LogEntry::<C>::from_bytes(index, bytes)
 //!     -> Batch::new(entries).driver_state(..).apply(&store)  ->  an Outcome for each
 //! ```
 //!

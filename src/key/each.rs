@@ -13,8 +13,8 @@ use std::sync::Arc;
 #[diagnostic::on_unimplemented(
     message = "the items of `{Self}` cannot be indexed",
     label = "not a collection of keys",
-    note = "`#[index(each)]` takes `Vec`, `VecDeque`, `BTreeSet`, `BTreeMap`, `HashSet`, `Option`, `Box<[T]>`, \
-            `Arc<[T]>` or an array, of keys; use `#[index]` for a single key"
+    note = "`#[index(each)]` takes `Vec`, `VecDeque`, `BTreeSet`, `BTreeMap`, `Option`, `Box<[T]>`, `Arc<[T]>` or \
+            an array, of keys, and in local tables `HashSet`; use `#[index]` for a single key"
 )]
 pub trait Each {
     /// The type of the items.

@@ -13,7 +13,8 @@ use std::ops::{Bound, Range, RangeFrom, RangeFull, RangeInclusive, RangeTo, Rang
     message = "a key of type `{K}` cannot be looked up by `{Self}`",
     label = "expected `&{K}`, `{K}`, or a borrowed form of it",
     note = "borrowed forms are `&str` for text, `&[u8]` for bytes, and tuples, arrays and `Option`s of such forms",
-    note = "to give only the first columns of a composite key, use `leading`"
+    note = "to give only the first columns of a composite key, use `leading`: of the table for its primary key, \
+            of `x_index()` for what `by_x` looks up"
 )]
 pub trait AsKey<K: ?Sized> {
     /// Appends what [`Key::encode`] appends for the key that `self` stands for.
@@ -36,6 +37,7 @@ impl<K: Key + ?Sized> AsKey<K> for &K {
     label = "expected the beginning of a `{K}`",
     note = "text keys have prefixes of type `&str`; bytes keys, arrays of bytes and `Uuid` of type `&[u8]`; other \
             keys have none",
+    note = "the first digits of a `Uuid` are a range: `range(\"4f1\".parse::<highwater::key::UuidPrefix>()?)`",
     note = "composite keys have tuples of exact columns and a prefix of the next as prefixes; for whole \
             columns only, use `leading`"
 )]

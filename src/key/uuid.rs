@@ -40,6 +40,11 @@ const DIGITS: usize = 32;
 /// Where its text has hyphens, if it has any.
 const HYPHENS: [usize; 4] = [8, 13, 18, 23];
 
+/// Before which of a `Uuid`'s digits its text has hyphens: there are `i` before hyphen `i`.
+fn hyphened() -> impl Iterator<Item = usize> {
+    HYPHENS.into_iter().enumerate().map(|(i, at)| at - i)
+}
+
 /// The first digits of a `Uuid`, any number of them: bounds, as of `range`, of keys that are such ids, that are
 /// newtypes of them, or that begin with one.
 ///
@@ -113,8 +118,7 @@ impl FromStr for UuidPrefix {
 impl fmt::Display for UuidPrefix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let whole = Uuid::from_u128(self.least).hyphenated().to_string();
-        let hyphens = [8, 12, 16, 20];
-        let len = self.digits + hyphens.iter().filter(|&&at| at < self.digits).count();
+        let len = self.digits + hyphened().filter(|&digit| digit < self.digits).count();
         f.write_str(&whole[..len])
     }
 }

@@ -26,6 +26,8 @@
 
 pub(crate) mod earlier;
 mod index;
+#[doc(hidden)]
+pub mod problem;
 mod row;
 mod table;
 
@@ -46,48 +48,6 @@ pub const fn is_first(names: &[&str], i: usize) -> bool {
             return false;
         }
         before += 1;
-    }
-    true
-}
-
-/// Whether `names` has every table that one of these indexes refers to.
-#[doc(hidden)]
-#[must_use]
-pub const fn knows_references<T>(indexes: &[IndexDef<T>], names: &[&str]) -> bool {
-    refers_within(indexes, names, None)
-}
-
-/// Whether no table that one of these indexes refers to is of some sort, as `sort` says of each of
-/// `names`. One that is not among them is not.
-#[doc(hidden)]
-#[must_use]
-pub const fn refers_to_no<T>(sort: &[bool], indexes: &[IndexDef<T>], names: &[&str]) -> bool {
-    refers_within(indexes, names, Some(sort))
-}
-
-/// Whether each table referred to is in `names`; or, given which of them are of some sort, is none of
-/// those.
-const fn refers_within<T>(indexes: &[IndexDef<T>], names: &[&str], sort: Option<&[bool]>) -> bool {
-    let mut i = 0;
-    while i < indexes.len() {
-        if let Some(Reference { table, .. }) = indexes[i].references {
-            let mut known = false;
-            let mut of_sort = false;
-            let mut n = 0;
-            while n < names.len() {
-                if same_text(names[n], table) {
-                    known = true;
-                    if let Some(sort) = sort {
-                        of_sort |= sort[n];
-                    }
-                }
-                n += 1;
-            }
-            if of_sort || (sort.is_none() && !known) {
-                return false;
-            }
-        }
-        i += 1;
     }
     true
 }

@@ -81,9 +81,9 @@ pub trait Table: PartialEq + Serialize + DeserializeOwned + Send + Sync + Sized 
     /// it, and so may a replica and itself, once it is started again.
     ///
     /// What is replicated does not depend on it. Where that can be tested when the schema is compiled, it
-    /// is, or, without the derives, when a store is made: it has no unique index, its references have `cascade`, and no table that is not local refers to
-    /// it or is derived from it. Whether its own references refer to anything is not asked. What is left
-    /// is with the commands: none may read it, nor write it in a way that asks what is there, as `insert`,
+    /// is, or, without the derives, when a store is made: it has no unique index, its references have
+    /// `cascade`, and no table that is not local refers to it or is derived from it. Whether its own
+    /// references refer to anything is not asked. What is left is with the commands: none may read it, nor write it in a way that asks what is there, as `insert`,
     /// `update` and `upsert_if` do (`upsert` and `delete` do not). Events of a feed have its changes:
     /// who sends events on leaves them out.
     ///

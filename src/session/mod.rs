@@ -69,8 +69,7 @@ pub struct SessionOptions {
     /// milliseconds count. Ten minutes by default.
     pub ttl: Duration,
     /// How far a client may be ahead of a command it is still waiting for: the last `window`
-    /// sequence numbers are remembered. At least 1, at most [`MAX_WINDOW`]; 128 by
-    /// default.
+    /// sequence numbers are remembered. At least 1, at most [`MAX_WINDOW`]; 128 by default.
     pub window: u32,
 }
 

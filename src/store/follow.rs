@@ -134,10 +134,9 @@ impl<S: Schema> Store<S> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
-    /// Of a set of matches: those that several look-ups have in common, or that one has and another has
-    /// not, are among those of the first, so follow the one with the fewest records and filter that by the
-    /// rest. Those that one or another has: follow the table and filter that, or each by a feed of its own,
-    /// of which each tells what they have in common.
+    /// Of a set of matches, follow one look-up and filter that by the rest: of those in common, the one
+    /// with the fewest records; of a difference, the first. Those that one or another has: follow the table
+    /// and filter that, or each by a feed of its own, of which each tells what they have in common.
     ///
     /// ```
     /// # use highwater::{Row, Schema, Start, Store, Table};
@@ -147,7 +146,8 @@ impl<S: Schema> Store<S> {
     /// # #[derive(Schema)]
     /// # struct Catalog { services: Service }
     /// # let store = Store::<Catalog>::new();
-    /// // As `nodes.matching("n1").and(tags.matching("web"))`, where nodes have fewer services than tags.
+    /// // As `services.node_index().matching("n1").and(services.tags_index().matching("web"))`, where
+    /// // nodes have fewer services than tags.
     /// let is_web = |service: &Row<Service>| service.tags.contains(&"web".to_owned());
     /// let on_n1 = store.feed_of(Start::Now, |db| db.services().by_node("n1"))?;
     /// let mut web_on_n1 =

@@ -1,6 +1,7 @@
 //! What is asked of the tables of a schema when a store of them is made: that names mean the same
-//! everywhere, which no compiler can tell; and the rules of local and derived tables, which the derives
-//! test when a program is compiled, of tables that were written without them.
+//! everywhere, which no compiler can tell; and the rules of local and derived tables. Of tables that the
+//! derives have made these have been tested when the program was compiled: here they are for those whose
+//! `Table` was written by hand, which no derive has seen.
 
 use super::erased::{Follow, TableOps};
 

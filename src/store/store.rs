@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -129,6 +130,15 @@ impl<S: Schema> fmt::Debug for Store<S> {
     }
 }
 
+/// A panic in a transaction, or in the program's own code within it, leaves nothing behind, so that who
+/// catches one meets no store that is half changed.
+impl<S: Schema> UnwindSafe for Store<S> {}
+impl<S: Schema> RefUnwindSafe for Store<S> {}
+
+/// Nothing that is in a snapshot is ever changed.
+impl<S: Schema> UnwindSafe for Snapshot<S> {}
+impl<S: Schema> RefUnwindSafe for Snapshot<S> {}
+
 impl<S: Schema> Store<S> {
     /// An empty store at log index 0 of the unnamed history.
     ///
@@ -179,6 +189,7 @@ impl<S: Schema> Store<S> {
     }
 
     /// The newest snapshot. O(1), lock-free; on a closed or halted store, too.
+    #[must_use]
     pub fn snapshot(&self) -> Snapshot<S> {
         Snapshot::new(self.core().current())
     }

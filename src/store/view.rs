@@ -18,8 +18,8 @@ use crate::version::Version;
 /// Ties a table to the types its look-ups and writes are methods of. Implemented by `#[derive(Table)]`.
 ///
 /// All that generated code needs of a table it asks of this trait, so that where it is missing there
-/// is one error. It does not ask for [`Table`](crate::Table) itself, so that what a record type lacks for that is told
-/// once, there.
+/// is one error. It does not ask for [`Table`](crate::Table) itself, so that what a record type lacks
+/// for that is told once, there.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a table",
     label = "not a record type",

@@ -311,7 +311,7 @@ fn hints_hold(mut rows: Rows<'_, Service>, back: impl Fn(usize) -> bool) {
 }
 
 #[test]
-fn how_many_are_left_is_said_where_it_costs_nothing() {
+fn how_many_are_left_is_said_where_the_number_is_near() {
     let store = Store::<Catalog>::new();
     let mut txn = store.write().unwrap();
     let records = (0..20_000).map(|i| service(&format!("{:05}", i * 7919 % 20_000), "n", "s"));

@@ -265,7 +265,8 @@ fn of_the_tables_of_a_schema() {
             (
                 "CatalogView::services_mut",
                 "What runs.\n\nWrites the table `services`, whose records are `Service`s; only reachable in a write \
-                 transaction, and not if the table is derived.",
+                 transaction. If the table is derived, its functions keep it, and what this gives has \
+                 no methods: write what it is derived from.",
             ),
             (
                 "CatalogView::r#type",
@@ -273,8 +274,8 @@ fn of_the_tables_of_a_schema() {
             ),
             (
                 "CatalogView::type_mut",
-                "Writes the table `type`, whose records are `kinds::Kind`s; only reachable in a write transaction, \
-                 and not if the table is derived.",
+                "Writes the table `type`, whose records are `kinds::Kind`s; only reachable in a write transaction. If the table is derived, its functions keep it, and what this gives has \
+                 no methods: write what it is derived from.",
             ),
             (
                 "CatalogChanges",
