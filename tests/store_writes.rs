@@ -591,7 +591,10 @@ fn a_second_transaction_of_one_thread_is_refused() {
         Err(ImageError::Store(StoreError::Nested))
     ));
     // What has nothing to wait for goes on: other stores, reads, another's view of the slot.
-    assert_eq!(store.try_write().map(|txn| txn.is_none()), Ok(true));
+    thread::scope(|scope| {
+        let seen = scope.spawn(|| store.try_write().map(|txn| txn.is_none()));
+        assert_eq!(seen.join().unwrap(), Ok(true));
+    });
     store.collect();
     assert_eq!(Store::<Catalog>::new().advance_to(LogIndex(1)), Ok(()));
     store.fork().write().unwrap().commit().unwrap();

@@ -2,7 +2,8 @@
 
 use crate::store_schema::*;
 use crate::things::{Things, names, thing, things, watch};
-use highwater::{LogIndex, Row, Store, Watch};
+use highwater::{LogIndex, Row, Store, StoreError, Watch};
+use std::thread;
 
 #[test]
 fn schema_tables_and_indexes_are_declared_and_told() {
@@ -39,7 +40,12 @@ fn new_memdb_is_empty_and_at_index_zero() {
 fn txn_write_has_one_writer_and_can_be_tried() {
     let store = Store::<Catalog>::new();
     let txn = store.write().unwrap();
-    assert!(store.try_write().unwrap().is_none());
+    thread::scope(|scope| {
+        let other = scope.spawn(|| store.try_write().map(|txn| txn.is_none()));
+        assert_eq!(other.join().unwrap(), Ok(true));
+    });
+    // Who has it is told so, for nobody else will ever give it back.
+    assert_eq!(store.try_write().map(drop), Err(StoreError::Nested));
     // A reader waits for nobody.
     assert!(store.snapshot().services().is_empty());
     drop(txn);

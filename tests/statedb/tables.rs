@@ -1,7 +1,7 @@
 //! Objects, indexes, reads and writes.
 
 use crate::device::{Agent, Device, commit, device, ids, put};
-use highwater::{LogIndex, Row, Schema, Store, Table, WriteError};
+use highwater::{LogIndex, Row, Schema, Store, StoreError, Table, WriteError};
 use serde::{Deserialize, Serialize};
 
 #[test]
@@ -126,7 +126,7 @@ fn compare_and_swap_and_compare_and_delete() {
 fn what_is_written_at_once_is_in_stores_of_its_own() {
     let (one, other) = (Store::<Agent>::new(), Store::<Agent>::new());
     let mut first = one.write().unwrap();
-    assert!(one.try_write().unwrap().is_none());
+    assert_eq!(one.try_write().map(drop), Err(StoreError::Nested));
     let mut second = other.write().unwrap();
     first.devices_mut().insert(device(1, &[])).unwrap();
     second.devices_mut().insert(device(2, &[])).unwrap();

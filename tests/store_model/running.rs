@@ -8,7 +8,7 @@ use crate::query::Query;
 use crate::rules;
 use crate::site::Site;
 use crate::state::{Entry, Model, Shop, ShopChanges, State, stored};
-use highwater::{Change, CommitError, LogIndex, Row, WriteError, WriteTxn};
+use highwater::{Change, CommitError, LogIndex, Row, Snapshot, WriteError, WriteTxn};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// One write to a table.
@@ -150,10 +150,7 @@ impl Running {
     pub(crate) fn next_entry(&mut self, gap: u64) {
         let result = self.txn.next_entry(LogIndex(self.index + gap));
         // What is derived is there in either case.
-        let before = self.state.clone();
-        self.state
-            .derived(State::read(&self.txn).tallies, self.index);
-        self.wrote |= self.state != before;
+        self.derived();
         let broken = rules::broken(&self.state);
         match result {
             Ok(()) => {
@@ -168,6 +165,22 @@ impl Running {
             }
             Err(error) => panic!("{error}"),
         }
+    }
+
+    /// What is derived has been written.
+    fn derived(&mut self) {
+        let before = self.state.clone();
+        self.state
+            .derived(State::read(&self.txn).tallies, self.index);
+        self.wrote |= self.state != before;
+    }
+
+    /// A snapshot of what was written so far, and what it is to be.
+    pub(crate) fn see(&mut self) -> (Snapshot<Shop>, State) {
+        let snap = self.txn.snapshot().unwrap();
+        assert_eq!(snap.index(), LogIndex(self.index));
+        self.derived();
+        (snap, self.state.clone())
     }
 
     pub(crate) fn end_entry(&mut self) {

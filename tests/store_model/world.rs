@@ -244,8 +244,7 @@ impl World {
             }
             Op::See => {
                 if let Some(running) = &mut self.running {
-                    let (snap, state) = (running.txn.snapshot().unwrap(), running.state.clone());
-                    assert_eq!(snap.index(), LogIndex(running.index));
+                    let (snap, state) = running.see();
                     self.seen.push(Seen { snap, state });
                 }
             }
