@@ -423,8 +423,9 @@ impl<S: Schema> WriteTxn<S> {
     /// The answer never overlooks a change. It can be a conflict where nothing that was read has
     /// changed, but something beside it was deleted or added. It is the same on every replica whose
     /// queries have the same log indexes. Of a table or index that replicas came to know at different
-    /// positions, in a rolling upgrade, they have not: do not guard what was read of it before it was
-    /// written to by all, or before all are restored from one image (`docs/image.md`, "Versions of records").
+    /// positions, in a rolling upgrade, they have not: do not guard what was read of a new table before each
+    /// index that was read has had an entry, and of a new index of a table with records before all are
+    /// restored from one image (`docs/image.md`, "Versions of records").
     pub fn validate(&self, guard: &Guard) -> Result<(), Conflict> {
         guard.validate(self.txn())
     }

@@ -158,6 +158,35 @@ fn a_value_of_an_unknown_field_is_refused() {
     }
 }
 
+/// Two nodes come to know a table at different positions. What was read of it is alike on both only when
+/// that index has had an entry.
+#[test]
+fn guards_of_a_new_table_hold_alike_when_it_has_been_written_to() {
+    let (store, bytes) = written();
+    let first = Store::<newer::Program>::from_image(&bytes[..]).unwrap();
+    first.advance_to(LogIndex(51)).unwrap();
+    store.advance_to(LogIndex(51)).unwrap();
+    let second = Store::<newer::Program>::from_image(&image(&store)[..]).unwrap();
+    let read =
+        |db: &newer::ProgramView| db.extra().contains(7) || db.extra().by_serial(7).is_some();
+    let (_, early) = first.snapshot().guarded(read);
+    for store in [&first, &second] {
+        let mut txn = store.write().unwrap();
+        assert_eq!(txn.validate(&early).is_ok(), std::ptr::eq(store, &first));
+        let extra = newer::Extra {
+            id: 1,
+            kind: "k".into(),
+            serial: 1,
+        };
+        txn.extra_mut().insert(extra).unwrap();
+        txn.commit().unwrap();
+    }
+    let (_, guard) = first.snapshot().guarded(read);
+    for store in [&first, &second] {
+        assert_eq!(store.write().unwrap().validate(&guard), Ok(()));
+    }
+}
+
 /// Nil is a value: a newer program may take what is not there for another.
 #[test]
 fn a_field_that_is_nil_is_refused() {
