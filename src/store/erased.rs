@@ -186,6 +186,16 @@ pub(crate) trait Erased: Send + Sync {
         tree: usize,
         key: &[u8],
     ) -> Box<dyn Iterator<Item = &'v dyn AnyRow> + 'v>;
+
+    /// The records of the entries of tree number `tree` of the store whose keys are this or greater.
+    #[cfg(feature = "json")]
+    fn from<'v>(
+        &self,
+        version: &'v Version<Root>,
+        tree: usize,
+        key: &[u8],
+    ) -> Box<dyn Iterator<Item = &'v dyn AnyRow> + 'v>;
+
     /// Appends the key of the table's tree number `which` (0: the primary one) with these texts.
     #[cfg(feature = "json")]
     fn encode_columns(
@@ -457,6 +467,17 @@ impl<T: Table + Readable> Erased for Typed<T> {
         key: &[u8],
     ) -> Box<dyn Iterator<Item = &'v dyn AnyRow> + 'v> {
         let rows = version.tree::<Row<T>>(tree).prefix(key);
+        Box::new(rows.map(|row| row as &dyn AnyRow))
+    }
+
+    #[cfg(feature = "json")]
+    fn from<'v>(
+        &self,
+        version: &'v Version<Root>,
+        tree: usize,
+        key: &[u8],
+    ) -> Box<dyn Iterator<Item = &'v dyn AnyRow> + 'v> {
+        let rows = version.tree::<Row<T>>(tree).range(key, None);
         Box::new(rows.map(|row| row as &dyn AnyRow))
     }
 

@@ -156,6 +156,14 @@ impl<'a> Table<'a> {
         self.found(0, None, columns, true)
     }
 
+    /// The records from the first on whose primary key is no less than these first columns, to the last.
+    pub fn from(
+        &self,
+        columns: &[&str],
+    ) -> Result<impl Iterator<Item = Result<Row, Error>> + use<'a>, Error> {
+        self.found_from(0, None, columns)
+    }
+
     /// A secondary index by its name: `node`, or as its method is called, `by_node`.
     pub fn index(&self, name: &str) -> Option<Index<'_>> {
         let ops = &self.tables[self.number];
@@ -218,6 +226,18 @@ impl<'a> Table<'a> {
         Ok(self.beginning(which, &key))
     }
 
+    fn found_from(
+        &self,
+        which: usize,
+        index: Option<&'static str>,
+        columns: &[&str],
+    ) -> Result<Rows<'a>, Error> {
+        let (key, _) = self.key(which, index, columns, false)?;
+        let tree = self.tables.base(self.number) + which;
+        let rows = self.tables[self.number].from(self.version, tree, &key);
+        Ok(Box::new(rows.map(Row::new)))
+    }
+
     fn beginning(&self, which: usize, key: &[u8]) -> Rows<'a> {
         let tree = self.tables.base(self.number) + which;
         let rows = self.tables[self.number].beginning(self.version, tree, key);
@@ -250,6 +270,15 @@ impl<'a> Index<'a> {
         columns: &[&str],
     ) -> Result<impl Iterator<Item = Result<Row, Error>> + use<'a>, Error> {
         self.of.found(self.which, Some(self.name), columns, true)
+    }
+
+    /// The records from the first on whose key is no less than these first columns, in the order of the
+    /// index, to the last.
+    pub fn from(
+        &self,
+        columns: &[&str],
+    ) -> Result<impl Iterator<Item = Result<Row, Error>> + use<'a>, Error> {
+        self.of.found_from(self.which, Some(self.name), columns)
     }
 }
 

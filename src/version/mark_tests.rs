@@ -36,12 +36,7 @@ proptest! {
         probes in prop::collection::vec(key(), 2..3),
         store_first in any::<bool>(),
     ) {
-        let mut world = World::new();
-        for op in ops {
-            world.step(op);
-            world.compare(&probes);
-        }
-        world.end(store_first);
+        World::run(ops, &probes, store_first);
     }
 }
 

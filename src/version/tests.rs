@@ -347,6 +347,16 @@ impl World {
 }
 
 impl World {
+    /// All of it, from the first operation to the end.
+    pub(super) fn run(ops: Vec<Op>, probes: &[Vec<u8>], store_first: bool) {
+        let mut world = World::new();
+        for op in ops {
+            world.step(op);
+            world.compare(probes);
+        }
+        world.end(store_first);
+    }
+
     /// Either the store or the held versions go last; nothing is left in any order.
     pub(super) fn end(self, store_first: bool) {
         let World {
@@ -386,12 +396,7 @@ proptest! {
         probes in prop::collection::vec(key(), 2..6),
         store_first in any::<bool>(),
     ) {
-        let mut world = World::new();
-        for op in ops {
-            world.step(op);
-            world.compare(&probes);
-        }
-        world.end(store_first);
+        World::run(ops, &probes, store_first);
     }
 }
 

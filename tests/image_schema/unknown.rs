@@ -45,6 +45,14 @@ mod newer {
     }
 }
 
+fn extra() -> newer::Extra {
+    newer::Extra {
+        id: 1,
+        kind: "k".into(),
+        serial: 1,
+    }
+}
+
 fn image<S: Schema>(store: &Store<S>) -> Vec<u8> {
     let mut bytes = Vec::new();
     store.snapshot().write_image(&mut bytes).unwrap();
@@ -70,12 +78,7 @@ fn what_has_nothing_in_it_is_passed_over() {
     let newer = taken_over();
     // The table has been used, and its trees have stamps.
     let mut txn = newer.write().unwrap();
-    let extra = newer::Extra {
-        id: 1,
-        kind: "k".into(),
-        serial: 1,
-    };
-    txn.extra_mut().insert(extra).unwrap();
+    txn.extra_mut().insert(extra()).unwrap();
     txn.commit().unwrap();
     let mut txn = newer.write().unwrap();
     txn.extra_mut().delete(1).unwrap();
@@ -112,12 +115,7 @@ fn what_has_nothing_in_it_is_passed_over() {
 fn a_record_of_an_unknown_table_is_refused() {
     let newer = taken_over();
     let mut txn = newer.write().unwrap();
-    let extra = newer::Extra {
-        id: 1,
-        kind: "k".into(),
-        serial: 1,
-    };
-    txn.extra_mut().insert(extra).unwrap();
+    txn.extra_mut().insert(extra()).unwrap();
     txn.commit().unwrap();
     match refused(&image(&newer)) {
         error @ ImageError::UnknownTable { .. } => {
@@ -173,12 +171,7 @@ fn guards_of_a_new_table_hold_alike_when_it_has_been_written_to() {
     for store in [&first, &second] {
         let mut txn = store.write().unwrap();
         assert_eq!(txn.validate(&early).is_ok(), std::ptr::eq(store, &first));
-        let extra = newer::Extra {
-            id: 1,
-            kind: "k".into(),
-            serial: 1,
-        };
-        txn.extra_mut().insert(extra).unwrap();
+        txn.extra_mut().insert(extra()).unwrap();
         txn.commit().unwrap();
     }
     let (_, guard) = first.snapshot().guarded(read);

@@ -27,8 +27,7 @@
 //! | of any bits | `tables::a_longest_prefix_of_any_bits` |
 //! | `part.Map`, `part.Set` in objects | `tables::a_record_may_have_a_persistent_set` |
 //! | `TableHeader`, `TableRow`, `db/show`, `WriteJSON`, `GET /dump` | `tools::json::a_dump_and_a_table_for_people` |
-//! | `db`, `db/get`, `db/list`, `db/prefix`, `GET /query` | `tools::the_tables_of_a_store`, `tools::json::queries_by_text` |
-//! | `db/lowerbound` | by types `range`; by text it is not there, but chosen among all rows: `tools::json::queries_by_text` |
+//! | `db`, `db/get`, `db/list`, `db/prefix`, `db/lowerbound`, `GET /query` | `tools::the_tables_of_a_store`, `tools::json::queries_by_text` |
 //! | `db/insert`, `db/delete` | `tools::json::records_from_text` |
 //! | `db/watch`, `GET /changes` | `tools::json::changes_as_json` |
 //! | metrics | `tools::metrics` |

@@ -112,8 +112,7 @@ mod json {
         assert!(show(&snap, "nothing").is_none());
     }
 
-    /// `db/get`, `db/list`, `db/prefix`: by the name of an index, with keys as text. There is no
-    /// `db/lowerbound` by text: all records are read, and those below the bound passed over.
+    /// `db/get`, `db/list`, `db/prefix`, `db/lowerbound`: by the name of an index, with keys as text.
     #[test]
     fn queries_by_text() {
         let snap = filled().snapshot();
@@ -130,11 +129,11 @@ mod json {
         assert_eq!(ids(&mut tags.get(&["a"]).unwrap()), [1]);
         assert_eq!(ids(&mut tags.prefix(&["a"]).unwrap()), [1, 2]);
         let name = devices.index("name").unwrap();
-        let mut from = name.rows().skip_while(|row| {
-            row.as_ref()
-                .is_ok_and(|row| row.value["name"].as_str() < Some("eth10"))
-        });
-        assert_eq!(ids(&mut from), [10, 2]);
+        assert_eq!(ids(&mut name.from(&["eth10"]).unwrap()), [10, 2]);
+        assert_eq!(ids(&mut name.from(&["eth11"]).unwrap()), [2]);
+        assert_eq!(ids(&mut devices.from(&["2"]).unwrap()), [2, 10]);
+        assert!(ids(&mut devices.from(&["11"]).unwrap()).is_empty());
+        assert!(devices.from(&["two"]).is_err());
     }
 
     /// `db/insert` and `db/delete`: records are written by their types, which read them from what was typed.
