@@ -60,6 +60,10 @@ impl<S: Schema> Snapshot<S> {
     /// and an image of one is an image of another history. A guard of the store, of the snapshot's
     /// position or an earlier one, can be validated in a fork, and in forks of that.
     ///
+    /// Of a plan that is made in a fork, what it rests on is read in the snapshot, by
+    /// [`guarded`](Self::guarded): what is read in the fork itself is noted by nobody, and a guard of it
+    /// holds in no other store.
+    ///
     /// A fork is never stale ([`ReadMode::MaxStale`](crate::ReadMode::MaxStale)): nobody else
     /// writes in its history. Hooks ([`WriteTxn::after_commit`](crate::WriteTxn::after_commit)) do
     /// not run.
