@@ -147,8 +147,8 @@ proptest! {
                     let watch = watches.register_seen(regions.clone(), seen);
                     let mut regions: Vec<_> =
                         regions.into_iter().map(|region| (region, seen)).collect();
-                    if regions.is_empty() {
-                        // Filed where no key is.
+                    if region::filed(regions.iter().map(|(region, _)| region.clone())).is_empty() {
+                        // Filed where no key is, ranges in which none can be, too.
                         regions.push(((TREES, Region::whole()), seen));
                     }
                     model.push(Modelled { watch, regions, fired: false });
