@@ -83,9 +83,9 @@ pub trait Table: PartialEq + Serialize + DeserializeOwned + Send + Sync + Sized 
     /// What is replicated does not depend on it. Where that can be tested when the schema is compiled, it
     /// is, or, without the derives, when a store is made: it has no unique index, its references have
     /// `cascade`, and no table that is not local refers to it or is derived from it. Whether its own
-    /// references refer to anything is not asked. What is left is with the commands: none may read it, nor write it in a way that asks what is there, as `insert`,
-    /// `update` and `upsert_if` do (`upsert` and `delete` do not). Events of a feed have its changes:
-    /// who sends events on leaves them out.
+    /// references refer to anything is not asked. What is left is with the commands: none may read it, nor
+    /// write it in a way that asks what is there, as `insert`, `update` and `upsert_if` do (`upsert` and
+    /// `delete` do not). Events of a feed have its changes: who sends events on leaves them out.
     ///
     /// It is written by the same entries as any table: a change between two of them would have no log
     /// index that tells it from the one before. What a process knows beside its log (who is connected, when

@@ -178,22 +178,15 @@ pub(crate) trait Erased: Send + Sync {
         base: usize,
     ) -> Box<dyn Iterator<Item = &'v dyn AnyRow> + 'v>;
 
-    /// The records of the entries of tree number `tree` of the store whose keys begin so.
+    /// The records of the entries of tree number `tree` of the store whose keys begin so; with `onward`,
+    /// of all from the first on that is no less.
     #[cfg(feature = "json")]
-    fn beginning<'v>(
+    fn rows_at<'v>(
         &self,
         version: &'v Version<Root>,
         tree: usize,
         key: &[u8],
-    ) -> Box<dyn Iterator<Item = &'v dyn AnyRow> + 'v>;
-
-    /// The records of the entries of tree number `tree` of the store whose keys are this or greater.
-    #[cfg(feature = "json")]
-    fn from<'v>(
-        &self,
-        version: &'v Version<Root>,
-        tree: usize,
-        key: &[u8],
+        onward: bool,
     ) -> Box<dyn Iterator<Item = &'v dyn AnyRow> + 'v>;
 
     /// Appends the key of the table's tree number `which` (0: the primary one) with these texts.
@@ -460,24 +453,19 @@ impl<T: Table + Readable> Erased for Typed<T> {
     }
 
     #[cfg(feature = "json")]
-    fn beginning<'v>(
+    fn rows_at<'v>(
         &self,
         version: &'v Version<Root>,
         tree: usize,
         key: &[u8],
+        onward: bool,
     ) -> Box<dyn Iterator<Item = &'v dyn AnyRow> + 'v> {
-        let rows = version.tree::<Row<T>>(tree).prefix(key);
-        Box::new(rows.map(|row| row as &dyn AnyRow))
-    }
-
-    #[cfg(feature = "json")]
-    fn from<'v>(
-        &self,
-        version: &'v Version<Root>,
-        tree: usize,
-        key: &[u8],
-    ) -> Box<dyn Iterator<Item = &'v dyn AnyRow> + 'v> {
-        let rows = version.tree::<Row<T>>(tree).range(key, None);
+        let tree = version.tree::<Row<T>>(tree);
+        let rows = if onward {
+            tree.range(key, None)
+        } else {
+            tree.prefix(key)
+        };
         Box::new(rows.map(|row| row as &dyn AnyRow))
     }
 

@@ -379,8 +379,8 @@ impl ChangedKeys for Published<'_> {
 /// The one write transaction. Derefs to the generated view; reads see its own writes.
 ///
 /// It is `Send`. Dropped without [`commit`](Self::commit), or unwound by a panic, it leaves
-/// nothing behind in the store. While there is one, other writers wait; on the thread that wrote in it last they are
-/// refused, because it would wait for itself ([`StoreError::Nested`](crate::StoreError::Nested)).
+/// nothing behind in the store. While there is one, other writers wait; on the thread that wrote in it
+/// last they are refused, because it would wait for itself ([`StoreError::Nested`](crate::StoreError::Nested)).
 #[must_use = "a transaction that is not committed leaves nothing behind"]
 pub struct WriteTxn<S: Schema> {
     view: S::View,
@@ -493,6 +493,14 @@ impl<S: Schema> WriteTxn<S> {
         self.txn_mut().savepoint()
     }
 
+    /// How many savepoints are older than this one, which must be there.
+    fn depth(&self, savepoint: &Savepoint) -> usize {
+        self.txn().depth(savepoint.0).expect(
+            "the savepoint is gone, or of another transaction: an older one was rolled back to or released, \
+             or its entry has ended",
+        )
+    }
+
     /// Undoes everything since the savepoint, newer savepoints included.
     ///
     /// # Panics
@@ -501,11 +509,8 @@ impl<S: Schema> WriteTxn<S> {
     /// released, or its entry has ended.
     #[expect(clippy::needless_pass_by_value, reason = "a savepoint is used once")]
     pub fn rollback_to(&mut self, savepoint: Savepoint) {
-        let txn = self.txn_mut();
-        let depth = txn
-            .depth(savepoint.0)
-            .expect("the savepoint is gone, or of another transaction: an older one was rolled back to or released, or its entry has ended");
-        txn.roll_back_to(depth);
+        let depth = self.depth(&savepoint);
+        self.txn_mut().roll_back_to(depth);
     }
 
     /// Gives the savepoint and newer ones up; what was done since stays.
@@ -515,11 +520,8 @@ impl<S: Schema> WriteTxn<S> {
     /// As [`rollback_to`](Self::rollback_to).
     #[expect(clippy::needless_pass_by_value, reason = "a savepoint is used once")]
     pub fn release(&mut self, savepoint: Savepoint) {
-        let txn = self.txn_mut();
-        let depth = txn
-            .depth(savepoint.0)
-            .expect("the savepoint is gone, or of another transaction: an older one was rolled back to or released, or its entry has ended");
-        txn.release_to(depth);
+        let depth = self.depth(&savepoint);
+        self.txn_mut().release_to(depth);
     }
 
     /// Runs `f`; what it did is undone if it returns an error, or panics.

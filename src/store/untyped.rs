@@ -233,14 +233,16 @@ impl<'a> Table<'a> {
         columns: &[&str],
     ) -> Result<Rows<'a>, Error> {
         let (key, _) = self.key(which, index, columns, false)?;
-        let tree = self.tables.base(self.number) + which;
-        let rows = self.tables[self.number].from(self.version, tree, &key);
-        Ok(Box::new(rows.map(Row::new)))
+        Ok(self.entries(which, &key, true))
     }
 
     fn beginning(&self, which: usize, key: &[u8]) -> Rows<'a> {
+        self.entries(which, key, false)
+    }
+
+    fn entries(&self, which: usize, key: &[u8], onward: bool) -> Rows<'a> {
         let tree = self.tables.base(self.number) + which;
-        let rows = self.tables[self.number].beginning(self.version, tree, key);
+        let rows = self.tables[self.number].rows_at(self.version, tree, key, onward);
         Box::new(rows.map(Row::new))
     }
 }
